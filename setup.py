@@ -14,22 +14,32 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "actprobe/__init__.py").
 PROVEN = [
     'tensorflow>=2.17.1,<2.18; python_version < "3.13"',
     'tf-keras>=2.17,<2.18; python_version < "3.13"',
+    'tensorflow-serving-api>=2.17,<2.18; python_version < "3.13"',
     'tensorflow-io==0.37.1; python_version < "3.13" and platform_machine == "x86_64"',
     'numpy>=1.26,<2; python_version < "3.13"',
     'pyarrow>=15,<26; python_version < "3.13"',
     'opencv-python>=4.9,<5; python_version < "3.13"',
     'tensorflow>=2.20; python_version >= "3.13"',
     'tf-keras>=2.20; python_version >= "3.13"',
+    'tensorflow-serving-api>=2.19; python_version >= "3.13"',
     'numpy>=2; python_version >= "3.13"',
     'pyarrow>=18; python_version >= "3.13"',
     'opencv-python>=4.10; python_version >= "3.13"',
 ]
-NEWEST = ["tensorflow>=2.20", "tf-keras>=2.20", "numpy>=2", "pyarrow>=18", "opencv-python>=4.10"]
+NEWEST = [
+    "tensorflow>=2.20",
+    "tf-keras>=2.20",
+    "tensorflow-serving-api>=2.19",
+    "numpy>=2",
+    "pyarrow>=18",
+    "opencv-python>=4.10",
+]
 
 # bin/check --newest tries the newest set on any Python.
 TENSORFLOW_SET = NEWEST if os.environ.get("ACTPROBE_TENSORFLOW") == "newest" else PROVEN
 
-TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8"]
+TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8", "selenium>=4.20"]
+DOCS = ["ipykernel>=6.29", "mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.25", "nbclient>=0.10"]
 
 setup(
     name="actprobe",
@@ -61,21 +71,39 @@ setup(
         *TENSORFLOW_SET,
         "absl-py>=2",
         "av>=12",
+        "cloudpickle>=3",
+        "distributed>=2024.8",
         "essentia-tensorflow==2.1b6.dev1389",
+        "grpcio>=1.62",
+        "grpcio-health-checking>=1.62",
         "jinja2>=3.1",
         "librosa>=0.11,<0.12",
         "matplotlib>=3.8",
+        "orjson>=3.10",
         "pandas>=2.2",
+        "plotly>=5.24",
         "pooch>=1.8",
+        "prometheus-client>=0.20",
         "scipy>=1.14",
         "soundfile>=0.12",
         "soxr>=0.3.7",
+        "starlette>=0.40",
         "tqdm>=4.60",
+        "uvicorn>=0.30",
     ],
     extras_require={
         "bench": ["torch>=2.5"],
         "corpora": ["mirdata>=0.3.9"],
         "test": TEST,
-        "dev": [*TEST, "mypy>=1.11", "numpydoc>=1.8", "pandas-stubs>=2.2", "ruff>=0.6", "types-tqdm"],
+        "docs": DOCS,
+        "dev": [
+            *TEST,
+            *DOCS,
+            "mypy>=1.11",
+            "numpydoc>=1.8",
+            "pandas-stubs>=2.2",
+            "ruff>=0.6",
+            "types-tqdm",
+        ],
     },
 )
