@@ -1,20 +1,26 @@
-"""Hand-crafted features: the registry, onset rate and loudness."""
+"""Hand-crafted features: the registry, and each scalar against its library and against known signals."""
 
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cloudpickle
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from actprobe import features
+from actprobe import backend, features
 from actprobe.audio import Waveform
+from actprobe.corpora.phantom import phantom_recording
 from actprobe.errors import FeatureError, UsageError
 from actprobe.features import registry
 
+es = backend.essentia
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 44100
 
@@ -48,10 +54,21 @@ class TestRegistry:
         assert features.get_feature("loudness").sample_rate == RATE
 
     def test_an_unknown_name_lists_those_there_are(self):
-        with pytest.raises(UsageError, match=r"'tempo'.*loudness, onset_rate"):
-            features.get_feature("tempo")
-        with pytest.raises(UsageError, match="tempo"):
-            features.compute_scalars(noise(1), ["loudness", "tempo"])
+        with pytest.raises(UsageError, match=r"'colour'.*loudness, onset_rate"):
+            features.get_feature("colour")
+        with pytest.raises(UsageError, match="colour"):
+            features.compute_scalars(noise(1), ["loudness", "colour"])
+
+    def test_numbers_and_maps_are_in_one_registry_by_kind(self):
+        scalars, maps = features.available("scalar"), features.available("map")
+        assert {"chroma", "harmonic", "hpcp", "percussive"} <= set(maps)
+        assert sorted(scalars + maps) == features.available()
+        with pytest.raises(UsageError, match=r"harmonic is a map, not a scalar.*loudness"):
+            features.compute_scalars(noise(1), ["harmonic"])
+        with pytest.raises(UsageError, match="no kind of feature is called 'image'"):
+            features.available("image")
+        with pytest.raises(UsageError, match="hpcp is a map"):
+            features.compute_scalars(noise(1), [features.get_feature("hpcp")])
 
     def test_one_decorated_function_is_a_feature(self, own_registry):
         @features.feature("mean_square", unit="", sample_rate=8000)
@@ -68,7 +85,9 @@ class TestRegistry:
         assert type(values["mean_square"]) is float
         assert values["mean_square"] == pytest.approx(0.01 * 8000 / RATE, rel=0.1)
         assert features.get_feature("mean_square").description == "Mean of the squared samples."
-        assert features.get_feature("mean_square")(noise(1)) == values["mean_square"]
+        assert features.compute_scalars(noise(1), [features.get_feature("mean_square")]) == {
+            "mean_square": values["mean_square"]
+        }
         assert mean_square(Waveform(np.ones(4, "f4"), 8000)) == 1  # the function itself is left as it was
 
     def test_a_feature_without_a_rate_gets_the_recordings_own(self, own_registry):
@@ -79,7 +98,9 @@ class TestRegistry:
         features.feature("loud_twin", unit="", sample_rate=RATE)(lambda waveform: waveform.peak)
         resample, rates = Waveform.resample, []
         monkeypatch.setattr(
-            Waveform, "resample", lambda self, rate: rates.append(rate) or resample(self, rate)
+            Waveform,
+            "resample",
+            lambda self, rate: (self.sample_rate != rate and rates.append(rate)) or resample(self, rate),
         )
         features.compute_scalars(noise(1, 16000), ["onset_rate", "loudness", "loud_twin"])
         assert rates == [RATE]
@@ -126,6 +147,7 @@ class TestRegistry:
         features.feature("elsewhere", unit="", backend="no-such-distribution")(lambda waveform: 0.0)
         table = features.describe(["onset_rate", "mine", "elsewhere"])
         assert table["onset_rate"] == {
+            "kind": "scalar",
             "description": "Onsets per second, as essentia's OnsetRate finds them at its defaults.",
             "unit": "1/s",
             "sample_rate": 44100,
@@ -144,8 +166,10 @@ class TestRegistry:
             "import sys, numpy as np\n"
             "from actprobe.audio import Waveform\n"
             "from actprobe import features\n"
-            "assert 'essentia' not in sys.modules and 'tensorflow' not in sys.modules\n"
-            "features.compute_scalars(Waveform(np.ones(44100, 'f4'), 44100), features.available())\n"
+            "assert not {'essentia', 'librosa', 'tensorflow'} & set(sys.modules)\n"
+            "waveform = Waveform(np.sin(np.arange(4 * 44100) ** 1.2).astype('f4'), 44100)\n"
+            "features.compute_scalars(waveform, features.available('scalar'))\n"
+            "features.compute_maps(waveform, features.available('map'))\n"
             "assert 'essentia' in sys.modules and 'tensorflow' not in sys.modules\n"
         )
         done = subprocess.run(
@@ -154,9 +178,31 @@ class TestRegistry:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+SHORTEST = {  # samples at 44.1 kHz below which a feature is not defined
+    "harmonic_ratio": 4095,
+    "hpcp_entropy": 4096,
+    "loudness": 2048,
+    "onset_rate": 3072,
+    "pitch_salience": 2048,
+    "rms": 1,
+    "spectral_centroid": 4095,
+    "tempo": 3 * RATE,
+    "zero_crossing_rate": 1,
+}
+UNDEFINED = {  # features that a constant of this level does not have
+    0.0: ("harmonic_ratio", "hpcp_entropy", "spectral_centroid", "tempo"),
+    1e18: ("loudness",),
+}
+
+
 class TestBadInput:
-    @pytest.mark.parametrize("name", ["onset_rate", "loudness"])
-    @pytest.mark.parametrize("samples", [0, 1, 10, 1024, 2047])
+    def test_every_feature_is_tried(self):
+        assert sorted(SHORTEST) == features.available("scalar")
+
+    @pytest.mark.parametrize(
+        ("name", "samples"),
+        [(name, n) for name, least in SHORTEST.items() for n in (0, least // 2, least - 1)],
+    )
     def test_too_short_is_a_feature_error(self, name, samples):
         with pytest.raises(FeatureError, match=rf"feature {name}: .*(too short|shorter|no samples)"):
             features.compute_scalars(noise(samples / RATE), [name])
@@ -168,7 +214,21 @@ class TestBadInput:
             features.onset_rate(half_way)
         features.onset_rate(noise(3072 / RATE))
 
-    @pytest.mark.parametrize("name", ["onset_rate", "loudness"])
+    @pytest.mark.parametrize(("name", "samples"), sorted(SHORTEST.items()))
+    def test_just_long_enough_is_enough(self, name, samples):
+        assert np.isfinite(features.compute_scalars(noise(samples / RATE), [name])[name])
+
+    @pytest.mark.parametrize("name", sorted(SHORTEST))
+    @pytest.mark.parametrize("level", [0.0, 0.25, 1e-20, 1e18])
+    def test_silence_and_a_constant_have_a_value_or_a_reason(self, name, level):
+        waveform = Waveform(np.full(4 * RATE, level, "f4"), RATE)
+        if name in UNDEFINED.get(level, ()):
+            with pytest.raises(FeatureError, match=f"feature {name}: "):
+                features.compute_scalars(waveform, [name])
+        else:
+            assert np.isfinite(features.compute_scalars(waveform, [name])[name])
+
+    @pytest.mark.parametrize("name", sorted(SHORTEST))
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_samples_that_are_not_finite_are_refused(self, name, value):
         waveform = noise(1)
@@ -179,9 +239,10 @@ class TestBadInput:
     def test_any_layout_and_float_type_give_the_same(self):
         samples = noise(1).samples
         strided = np.stack([samples, samples], axis=1)[:, 0]
+        names = [name for name in features.available("scalar") if name != "tempo"]
         for variant in (strided, samples.astype("f8")):
-            values = features.compute_scalars(Waveform(variant, RATE), ["onset_rate", "loudness"])
-            assert values == features.compute_scalars(noise(1), ["onset_rate", "loudness"])
+            values = features.compute_scalars(Waveform(variant, RATE), names)
+            assert values == pytest.approx(features.compute_scalars(noise(1), names), rel=1e-6)
 
 
 class TestOnsetRate:
@@ -236,11 +297,187 @@ class TestLoudness:
         )
 
 
+def tone(hertz: float, seconds: float = 2.0, sample_rate: int = RATE, partials: int = 1) -> Waveform:
+    time = np.arange(round(seconds * sample_rate)) / sample_rate
+    samples = sum(np.sin(2 * np.pi * k * hertz * time) / k for k in range(1, partials + 1))
+    return Waveform((0.3 * samples).astype("f4"), sample_rate)
+
+
+class TestRms:
+    @pytest.mark.parametrize("amplitude", [1.0, 0.1, 1e-3])
+    def test_a_sine_lies_3_db_under_its_amplitude(self, amplitude):
+        waveform = Waveform((amplitude / 0.3 * tone(1000).samples).astype("f4"), RATE)
+        assert features.rms(waveform) == pytest.approx(20 * np.log10(amplitude) - 3.0103, abs=1e-3)
+
+    def test_silence_is_the_floor(self):
+        assert features.rms(Waveform(np.zeros(10, "f4"), RATE)) == -100
+        assert features.rms(Waveform(np.full(10, 1e-20, "f4"), RATE)) == -100
+
+
+class TestSpectralCentroid:
+    @pytest.mark.parametrize("hertz", [200.0, 1000.0, 5000.0])
+    @pytest.mark.parametrize("sample_rate", [44100, 22050])
+    def test_that_of_a_sine_is_its_frequency(self, hertz, sample_rate):
+        value = features.compute_scalars(tone(hertz, sample_rate=sample_rate), ["spectral_centroid"])
+        assert value["spectral_centroid"] == pytest.approx(hertz, rel=0.01)
+
+    def test_that_of_white_noise_is_half_the_bandwidth(self):
+        assert features.spectral_centroid(noise(3, 22050)) == pytest.approx(22050 / 4, rel=0.02)
+
+    def test_it_is_librosas(self):
+        samples = noise(1, 22050).samples
+        expected = librosa.feature.spectral_centroid(y=samples, sr=22050, center=False)
+        assert features.spectral_centroid(noise(1, 22050)) == pytest.approx(
+            float(np.mean(expected)), rel=1e-5
+        )
+
+    def test_silent_frames_are_left_out_and_level_does_not_matter(self):
+        waveform = tone(1000, sample_rate=22050)
+        gap = Waveform(np.concatenate([waveform.samples, np.zeros(22050, "f4")]), 22050)
+        assert features.spectral_centroid(gap) == pytest.approx(1000, rel=0.03)
+        loud = Waveform(waveform.samples * np.float32(2.0**60), 22050)
+        assert features.spectral_centroid(loud) == pytest.approx(features.spectral_centroid(waveform))
+
+
+class TestZeroCrossingRate:
+    @pytest.mark.parametrize("hertz", [100.0, 440.0, 3000.0])
+    @pytest.mark.parametrize("sample_rate", [44100, 16000])
+    def test_that_of_a_sine_is_twice_its_frequency(self, hertz, sample_rate):
+        value = features.compute_scalars(tone(hertz, sample_rate=sample_rate), ["zero_crossing_rate"])
+        assert value["zero_crossing_rate"] == pytest.approx(2 * hertz, abs=1.0)
+
+    def test_white_noise_crosses_every_other_sample(self):
+        assert features.zero_crossing_rate(noise(3, 22050)) == pytest.approx(22050 / 2, rel=0.02)
+
+
+class TestPitchSalience:
+    def test_it_is_essentias(self):
+        waveform = tone(220, 0.5, partials=20)
+        window, spectrum = es.Windowing(type="blackmanharris62"), es.Spectrum()
+        peak = np.float32(waveform.peak)
+        values = [
+            es.PitchSalience()(spectrum(window(frame / peak)))
+            for frame in es.FrameGenerator(
+                waveform.samples, frameSize=2048, hopSize=1024, startFromZero=True,
+                lastFrameToEndOfFile=False, validFrameThresholdRatio=1,
+            )
+        ]  # fmt: skip
+        assert len(values) == (RATE // 2 - 2048) // 1024 + 1
+        assert features.pitch_salience(waveform) == pytest.approx(np.mean(values), rel=1e-6)
+
+    def test_harmonics_have_more_than_a_sine_and_noise_fools_it(self):
+        sine, saw = features.pitch_salience(tone(220)), features.pitch_salience(tone(220, partials=29))
+        assert sine < 0.02 < 0.5 < saw
+        assert features.pitch_salience(noise(2)) > saw
+
+
+class TestHpcpEntropy:
+    def test_one_tone_has_less_than_a_chord_and_noise_nearly_the_most(self):
+        one = features.hpcp_entropy(tone(440))
+        chord = np.sum([tone(hertz).samples for hertz in (261.63, 329.63, 392.0)], axis=0) / 3
+        three = features.hpcp_entropy(Waveform(chord, RATE))
+        most = np.log2(36)
+        assert 0 < one < three < features.hpcp_entropy(noise(2)) < most
+        assert features.hpcp_entropy(noise(2)) > 0.97 * most
+
+    def test_it_is_scipys_mean_entropy_of_the_map(self):
+        waveform = clicks([0.4, 0.9], 1.5)
+        values = features.compute_maps(waveform, ["hpcp"])["hpcp"].values
+        heard = values[values.sum(axis=1) > 0]
+        expected = np.mean(stats.entropy(heard.astype("f8"), base=2, axis=1))
+        assert len(heard) < len(values)
+        assert features.hpcp_entropy(waveform) == pytest.approx(expected, rel=1e-9)
+
+
+class TestHarmonicRatio:
+    def test_tones_are_harmonic_hits_percussive_and_noise_neither(self):
+        assert features.harmonic_ratio(tone(440, partials=8)) > 0.99
+        assert features.harmonic_ratio(clicks([0.2, 0.7, 1.2, 1.7], 2.0)) < 0.05
+        assert features.harmonic_ratio(noise(2)) == pytest.approx(0.5, abs=0.05)
+
+    def test_it_orders_the_stems_of_the_phantom_corpus(self):
+        band = phantom_recording(0, 4)
+        rate = band.sample_rate
+        harmonic = features.harmonic_ratio(Waveform(band.stems["harmonic"], rate))
+        percussive = features.harmonic_ratio(Waveform(band.stems["percussive"], rate))
+        assert percussive < 0.2 < features.harmonic_ratio(band.waveform) < harmonic
+        assert harmonic > 0.8
+
+
+class TestTempo:
+    @pytest.mark.parametrize("bpm", [80.0, 100.0, 126.0])
+    def test_clicks_have_their_tempo(self, bpm):
+        waveform = clicks(list(np.arange(0.2, 9.7, 60 / bpm)), 10.0)
+        assert features.tempo(waveform) == pytest.approx(bpm, rel=0.02)
+
+    def test_that_of_the_phantom_corpus_is_found_up_to_its_double_and_half(self):
+        found = 0
+        for index in range(10):
+            recording = phantom_recording(0, index)
+            ratio = features.compute_scalars(recording.waveform, ["tempo"])["tempo"] / recording.tempo_bpm
+            found += any(ratio == pytest.approx(factor, rel=0.04) for factor in (0.5, 1, 2))
+        assert found >= 9
+
+    def test_where_there_are_no_beats_it_says_so(self):
+        with pytest.raises(FeatureError, match="no beats were found"):
+            features.tempo(Waveform(np.zeros(4 * RATE, "f4"), RATE))
+
+
+def test_a_feature_goes_into_another_process(own_registry, tmp_path):
+    """By pickle when it is ours, by cloudpickle with its code when it comes from a file of the user."""
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "from actprobe.features import feature\n"
+        "FACTOR = 3\n"
+        "@feature('triple_peak', unit='')\n"
+        "def triple_peak(waveform):\n"
+        "    return FACTOR * waveform.peak\n"
+    )
+    assert features.import_features(own) == ["triple_peak"]
+    assert features.import_features(own) == ["triple_peak"]  # once more is no contradiction
+    entries = [features.get_feature("loudness"), features.get_feature("triple_peak")]
+    code = (
+        "import pickle, sys, numpy as np\n"
+        "from actprobe.audio import Waveform\n"
+        "entries = pickle.load(sys.stdin.buffer)\n"
+        "from actprobe import features\n"
+        "assert 'triple_peak' not in features.available()\n"
+        "print(features.compute_scalars(Waveform(np.full(4096, 0.5, 'f4'), 44100), entries)['triple_peak'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=cloudpickle.dumps(entries),
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == (b"1.5\n", 0), done.stderr
+    assert pickle.loads(pickle.dumps(entries[0])) == entries[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("x = 1", "registers no feature"),
+        ("def (", "SyntaxError"),
+        (None, "FileNotFoundError"),
+    ],
+)
+def test_a_file_without_features_is_refused_with_its_reason(tmp_path, content, reason):
+    own = tmp_path / "mine.py"
+    if content is not None:
+        own.write_text(content)
+    with pytest.raises(UsageError, match=f"mine.py: {reason}"):
+        features.import_features(own)
+
+
 def test_threads_get_the_same_bits():
     waveforms = [noise(0.6, seed=seed) for seed in range(12)]
-    names = ["onset_rate", "loudness"]
+    names = [name for name in features.available("scalar") if name != "tempo"]
     serial = [features.compute_scalars(waveform, names) for waveform in waveforms]
-    assert all(value > 0 for values in serial for value in values.values())
+    assert all(value for values in serial for value in values.values())
     with ThreadPoolExecutor(6) as pool:
         threaded = list(pool.map(lambda waveform: features.compute_scalars(waveform, names), waveforms * 3))
     assert threaded == serial * 3

@@ -13,7 +13,7 @@ from absl import logging
 
 from actprobe.errors import CorpusError
 
-__all__ = ["AUDIO_SUFFIXES", "Recording", "open_corpus"]
+__all__ = ["AUDIO_SUFFIXES", "Recording", "open_folder"]
 
 AUDIO_SUFFIXES = frozenset(
     "." + suffix
@@ -46,7 +46,7 @@ class Recording:
     labels: dict[str, str] = field(default_factory=dict, compare=False)
 
 
-def open_corpus(source: str | Path) -> list[Recording]:
+def open_folder(source: str | Path) -> list[Recording]:
     """List the recordings of a folder, a manifest or one file.
 
     A folder is walked with its subfolders; files with an audio suffix count, hidden ones do not. A

@@ -1,19 +1,22 @@
-"""Loudness: mean over frames of Stevens' power law (essentia)."""
+"""Level: loudness by Stevens' power law (essentia) and RMS."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.registry import feature
+from actprobe.features.scalars import feature
 
-__all__ = ["loudness"]
+__all__ = ["loudness", "rms"]
 
 SAMPLE_RATE = 44100
 FRAME_SIZE = 2048
 HOP_SIZE = 1024
+SILENCE_DBFS = -100.0
 
 
 @feature("loudness", unit="", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
@@ -41,8 +44,7 @@ def loudness(waveform: Waveform) -> float:
     FeatureError
         The waveform is too short.
     """
-    if waveform.sample_rate != SAMPLE_RATE:
-        waveform = waveform.resample(SAMPLE_RATE)
+    waveform = waveform.resample(SAMPLE_RATE)
     samples = np.ascontiguousarray(waveform.samples, dtype=np.float32)
     if len(samples) < FRAME_SIZE:
         raise FeatureError(
@@ -52,3 +54,25 @@ def loudness(waveform: Waveform) -> float:
     frame_loudness = backend.essentia.Loudness()
     starts = range(0, len(samples) - FRAME_SIZE + 1, HOP_SIZE)
     return float(np.mean([frame_loudness(samples[start : start + FRAME_SIZE]) for start in starts]))
+
+
+@feature("rms", unit="dBFS")
+def rms(waveform: Waveform) -> float:
+    """Root mean square of all samples, in dB relative to a full-scale square wave.
+
+    20 log10 of the root mean square: 0 for a square wave of amplitude 1, -3.01 for such a sine. A gain of g
+    adds 20 log10(g); silence, and all below, is -100. The mean is taken over the recording and not over
+    frames, so that loud moments count by their energy.
+
+    Parameters
+    ----------
+    waveform : Waveform
+        Any rate, at least one sample.
+
+    Returns
+    -------
+    float
+        Level in dBFS, -100 at least.
+    """
+    mean_square = float(np.mean(np.square(waveform.samples, dtype=np.float64)))
+    return max(SILENCE_DBFS, 10 * math.log10(mean_square)) if mean_square else SILENCE_DBFS

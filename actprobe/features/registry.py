@@ -1,39 +1,32 @@
-"""Registry of hand-crafted features: one number per recording, from one decorated function.
+"""Registry of hand-crafted features: numbers and maps of a recording, each from one decorated function.
 
-A feature of your own joins the built-in ones by a decorated function::
-
-    import numpy as np
-    from actprobe.features import feature
-
-    @feature("zero_crossings", unit="1/s")
-    def zero_crossings(waveform):
-        '''Sign changes per second.'''
-        return np.count_nonzero(np.diff(np.signbit(waveform.samples))) / waveform.seconds
+`actprobe.features.feature` puts a number into it, `actprobe.features.feature_map` a map. A name belongs to
+one feature, be it a number or a map.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import inspect
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
 from actprobe.audio import RESAMPLER, Waveform
 from actprobe.errors import FeatureError, UsageError
 
-__all__ = ["Feature", "available", "compute_scalars", "describe", "feature", "get_feature"]
+__all__ = ["KINDS", "Feature", "available", "describe", "get_feature", "register"]
 
-ScalarFunction = Callable[[Waveform], float]
-AnyScalarFunction = TypeVar("AnyScalarFunction", bound=ScalarFunction)
+KINDS = ("scalar", "map")
 
 
 @dataclass(frozen=True)
 class Feature:
     """A hand-crafted feature: what it is called, what it needs, and how it is computed.
+
+    It can be pickled into another process, a function of a notebook or script by cloudpickle.
 
     Parameters
     ----------
@@ -46,103 +39,122 @@ class Feature:
     backend : str
         Distribution whose version the value depends on, such as ``essentia-tensorflow``; empty for none.
     function : callable
-        Takes a Waveform and returns one finite number.
+        Takes a Waveform and returns one finite number, or what `feature_map` says of a map.
     description : str
-        What the number says, in one sentence.
+        What the number or map says, in one sentence.
+    kind : str
+        ``scalar`` for one number a recording, ``map`` for values over time and bins.
+    axis : str
+        What the bins of a map are: ``hertz`` or ``pitch class``; empty for a scalar.
+    together : tuple of str
+        Names of all the maps that one call of the function gives; empty for a scalar.
     """
 
     name: str
     unit: str
     sample_rate: int | None
     backend: str
-    function: ScalarFunction
+    function: Callable[[Waveform], Any]
     description: str
-
-    def __call__(self, waveform: Waveform) -> float:
-        """Compute the feature of one waveform, resampled first where the feature wants another rate.
-
-        Parameters
-        ----------
-        waveform : Waveform
-            Any length, any rate.
-
-        Returns
-        -------
-        float
-            A finite number in the feature's unit.
-
-        Raises
-        ------
-        FeatureError
-            The waveform is empty or not finite, or the function raised or returned no finite number.
-        """
-        return compute_scalars(waveform, [self])[self.name]
+    kind: str = "scalar"
+    axis: str = ""
+    together: tuple[str, ...] = ()
 
 
 _registry: dict[str, Feature] = {}
 
 
-def feature(
-    name: str, *, unit: str, sample_rate: int | None = None, backend: str = ""
-) -> Callable[[AnyScalarFunction], AnyScalarFunction]:
-    """Register the decorated function as a feature; its docstring's first line becomes the description.
+def register(entry: Feature) -> None:
+    """Put a feature into the registry; `feature` and `feature_map` do so.
 
     Parameters
     ----------
-    name : str
-        Name of the feature: an identifier, since it becomes a column of the tables.
-    unit : str
-        Unit of the values; empty for a pure number.
-    sample_rate : int, optional
-        Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
-    backend : str, optional
-        Distribution whose version belongs to the provenance of the values.
-
-    Returns
-    -------
-    callable
-        Decorator that gives the function back unchanged.
+    entry : Feature
+        The feature.
 
     Raises
     ------
     UsageError
-        The name is no identifier or belongs to another function already, or the rate is not positive.
+        The name belongs to another function or to a feature of another kind already.
+    """
+    existing = _registry.get(entry.name)
+    # The same definition executed again, as in a notebook, replaces its earlier self.
+    if existing is not None and (existing.kind, _origin(existing)) != (entry.kind, _origin(entry)):
+        raise UsageError(
+            f"feature {entry.name} is already registered by {_origin(existing)}, a {existing.kind}"
+        )
+    _registry[entry.name] = entry
+
+
+def refuse_bad_name(name: str, sample_rate: int | None) -> None:
+    """Refuse what no feature can be called and no waveform be brought to.
+
+    Parameters
+    ----------
+    name : str
+        Name of a feature to be.
+    sample_rate : int or None
+        The rate it wants, in Hz.
+
+    Raises
+    ------
+    UsageError
+        The name is no identifier, or the rate is not positive.
     """
     if not name.isidentifier():
         raise UsageError(f"feature name {name!r} is not an identifier (letters, digits and underscores)")
     if sample_rate is not None and sample_rate <= 0:
         raise UsageError(f"feature {name}: sample_rate={sample_rate} is not a rate in Hz")
 
-    def _register(function: AnyScalarFunction) -> AnyScalarFunction:
-        existing = _registry.get(name)
-        # The same definition executed again, as in a notebook, replaces its earlier self.
-        if existing is not None and _origin(existing.function) != _origin(function):
-            raise UsageError(f"feature {name} is already registered by {_origin(existing.function)}")
-        description = (inspect.getdoc(function) or "").partition("\n")[0]
-        _registry[name] = Feature(name, unit, sample_rate, backend, function, description)
-        return function
 
-    return _register
+def first_line(function: Callable[..., Any]) -> str:
+    """Take the first line of a function's docstring.
+
+    Parameters
+    ----------
+    function : callable
+        Any function.
+
+    Returns
+    -------
+    str
+        Empty when it has no docstring.
+    """
+    return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
-def available() -> list[str]:
+def available(kind: str | None = None) -> list[str]:
     """Names of the registered features, sorted.
+
+    Parameters
+    ----------
+    kind : str, optional
+        ``scalar`` or ``map``; by default both.
 
     Returns
     -------
     list of str
         What `get_feature` knows.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind.
     """
-    return sorted(_registry)
+    if kind not in (None, *KINDS):
+        raise UsageError(f"no kind of feature is called {kind!r}; there are: {', '.join(KINDS)}")
+    return sorted(name for name, entry in _registry.items() if kind in (None, entry.kind))
 
 
-def get_feature(name: str) -> Feature:
+def get_feature(name: str, kind: str | None = None) -> Feature:
     """Look a feature up by its name.
 
     Parameters
     ----------
     name : str
         Name of a registered feature.
+    kind : str, optional
+        The kind that is wanted; by default any.
 
     Returns
     -------
@@ -152,63 +164,32 @@ def get_feature(name: str) -> Feature:
     Raises
     ------
     UsageError
-        There is no such feature; the message lists those there are.
+        There is no such feature, or it is of another kind; the message lists those there are.
     """
+    names = ", ".join(available(kind))
     if name not in _registry:
-        raise UsageError(f"no feature is called {name!r}; there are: {', '.join(available())}")
-    return _registry[name]
+        what = "feature" if kind is None else f"{kind} feature"
+        raise UsageError(f"no {what} is called {name!r}; there are: {names}")
+    entry = _registry[name]
+    if kind not in (None, entry.kind):
+        raise UsageError(f"feature {name} is a {entry.kind}, not a {kind}; {kind} features: {names}")
+    return entry
 
 
-def compute_scalars(waveform: Waveform, features: Iterable[str | Feature]) -> dict[str, float]:
-    """Compute several features of one waveform, resampling once for each rate they want.
+def describe(features: Iterable[str | Feature]) -> dict[str, dict[str, str | int | None]]:
+    """Say what made the values of these features, for run.json.
 
     Parameters
     ----------
-    waveform : Waveform
-        Any length, any rate.
     features : iterable of str or Feature
         Names of registered features, or features themselves.
 
     Returns
     -------
-    dict of str to float
-        A finite number per feature, in the order asked.
-
-    Raises
-    ------
-    UsageError
-        A name is not registered. Nothing has been computed then.
-    FeatureError
-        The waveform is empty or not finite, or a function raised or returned no finite number.
-    """
-    wanted = [entry if isinstance(entry, Feature) else get_feature(entry) for entry in features]
-    if wanted and not len(waveform.samples):
-        raise FeatureError(wanted[0].name, "the waveform has no samples")
-    if wanted and not np.isfinite(waveform.samples).all():
-        raise FeatureError(wanted[0].name, "the waveform holds NaN or infinity")
-    at_rate = {waveform.sample_rate: waveform}
-    values = {}
-    for entry in wanted:
-        rate = entry.sample_rate or waveform.sample_rate
-        if rate not in at_rate:
-            at_rate[rate] = waveform.resample(rate)
-        values[entry.name] = _finite_value(entry, at_rate[rate])
-    return values
-
-
-def describe(names: Iterable[str]) -> dict[str, dict[str, str | int | None]]:
-    """Say what made the values of these features, for run.json.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Names of registered features.
-
-    Returns
-    -------
     dict of str to dict
-        Per feature: ``description``, ``unit``, ``sample_rate`` in Hz (None for the recording's own),
-        ``resampler`` (empty when the rate is never changed), ``backend`` and ``backend_version``.
+        Per feature: ``kind``, ``description``, ``unit``, ``axis`` (of maps only), ``sample_rate`` in Hz (None
+        for the recording's own), ``resampler`` (empty when the rate is never changed), ``backend`` and
+        ``backend_version``.
 
     Raises
     ------
@@ -216,10 +197,12 @@ def describe(names: Iterable[str]) -> dict[str, dict[str, str | int | None]]:
         A name is not registered.
     """
     table: dict[str, dict[str, str | int | None]] = {}
-    for entry in map(get_feature, names):
+    for entry in as_features(features, None):
         table[entry.name] = {
+            "kind": entry.kind,
             "description": entry.description,
             "unit": entry.unit,
+            **({"axis": entry.axis} if entry.kind == "map" else {}),
             "sample_rate": entry.sample_rate,
             "resampler": "" if entry.sample_rate is None else RESAMPLER,
             "backend": entry.backend,
@@ -228,19 +211,81 @@ def describe(names: Iterable[str]) -> dict[str, dict[str, str | int | None]]:
     return table
 
 
-def _finite_value(entry: Feature, waveform: Waveform) -> float:
-    try:
-        value = float(entry.function(waveform))
-    except FeatureError:
-        raise
-    except Exception as error:  # a feature may be anybody's code: one reason, whatever it raised
-        raise FeatureError(entry.name, f"{type(error).__name__}: {error}") from error
-    if not math.isfinite(value):
-        raise FeatureError(entry.name, f"the value is {value}, not a finite number")
-    return value
+def as_features(features: Iterable[str | Feature], kind: str | None) -> list[Feature]:
+    """Look up those features that are given by name.
+
+    Parameters
+    ----------
+    features : iterable of str or Feature
+        Names or features.
+    kind : str or None
+        The kind that all of them must be of.
+
+    Returns
+    -------
+    list of Feature
+        In the order given.
+
+    Raises
+    ------
+    UsageError
+        A name is not registered or of another kind.
+    """
+    wanted = [entry if isinstance(entry, Feature) else get_feature(entry, kind) for entry in features]
+    for entry in wanted:
+        if kind not in (None, entry.kind):
+            raise UsageError(f"feature {entry.name} is a {entry.kind}, not a {kind}")
+    return wanted
 
 
-def _origin(function: ScalarFunction) -> str:
+def refuse_unusable(waveform: Waveform, wanted: Iterable[Feature]) -> None:
+    """Refuse a waveform of which no feature can be computed.
+
+    Parameters
+    ----------
+    waveform : Waveform
+        The waveform.
+    wanted : iterable of Feature
+        Features that are wanted of it; the first is named by the error.
+
+    Raises
+    ------
+    FeatureError
+        The waveform has no samples, or holds NaN or infinity.
+    """
+    for entry in wanted:
+        if not len(waveform.samples):
+            raise FeatureError(entry.name, "the waveform has no samples")
+        if not np.isfinite(waveform.samples).all():
+            raise FeatureError(entry.name, "the waveform holds NaN or infinity")
+        return
+
+
+def resampled(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> Waveform:
+    """Bring a waveform to the rate a feature wants, once for each rate.
+
+    Parameters
+    ----------
+    entry : Feature
+        The feature.
+    at_rate : dict of int to Waveform
+        What was resampled before; gets what is resampled now.
+    waveform : Waveform
+        The waveform at its own rate.
+
+    Returns
+    -------
+    Waveform
+        The waveform at the feature's rate.
+    """
+    rate = entry.sample_rate or waveform.sample_rate
+    if rate not in at_rate:
+        at_rate[rate] = waveform.resample(rate)
+    return at_rate[rate]
+
+
+def _origin(entry: Feature) -> str:
+    function = entry.function
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 

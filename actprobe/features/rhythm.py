@@ -1,4 +1,4 @@
-"""Onset rate: how many notes and hits begin per second (essentia)."""
+"""Rhythm: how many notes and hits begin per second, and the tempo (essentia)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.registry import feature
+from actprobe.features.scalars import feature
 
-__all__ = ["onset_rate", "onset_times"]
+__all__ = ["onset_rate", "onset_times", "tempo"]
 
 # essentia's OnsetRate is defined at this rate only; src/algorithms/rhythm/onsetrate.cpp.
 SAMPLE_RATE = 44100
@@ -20,10 +20,12 @@ HOP_SIZE = 512
 SMOOTHING_FRAMES = 5
 MINIMUM_SAMPLES = FRAME_SIZE + (SMOOTHING_FRAMES - 1) * HOP_SIZE
 
+SLOWEST_BPM, FASTEST_BPM = 40, 208  # the defaults of RhythmExtractor2013
+TEMPO_SECONDS = 3.0  # two beats of the slowest tempo
+
 
 def _detect(waveform: Waveform) -> tuple[NDArray[np.float32], float]:
-    if waveform.sample_rate != SAMPLE_RATE:
-        waveform = waveform.resample(SAMPLE_RATE)
+    waveform = waveform.resample(SAMPLE_RATE)
     samples = np.ascontiguousarray(waveform.samples, dtype=np.float32)
     if len(samples) < MINIMUM_SAMPLES:
         raise FeatureError(
@@ -85,3 +87,42 @@ def onset_rate(waveform: Waveform) -> float:
         The waveform is too short.
     """
     return _detect(waveform)[1]
+
+
+@feature("tempo", unit="bpm", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
+def tempo(waveform: Waveform) -> float:
+    """Tempo in beats per minute, as essentia's RhythmExtractor2013 finds it, 40 to 208.
+
+    Its method ``multifeature``: beats are tracked in five onset detection functions, and the tracking that
+    agrees most with the others is taken (Zapata, Davies, Gomez, "Multi-feature beat tracking", IEEE/ACM
+    TASLP 22(4), 2014). One tempo for the whole recording; it is often half or twice what people tap.
+
+    Parameters
+    ----------
+    waveform : Waveform
+        At least 3 s at 44.1 kHz; another rate is resampled.
+
+    Returns
+    -------
+    float
+        Beats per minute.
+
+    Raises
+    ------
+    FeatureError
+        The waveform is too short, or holds no beats, as silence.
+    """
+    waveform = waveform.resample(SAMPLE_RATE)
+    if waveform.seconds < TEMPO_SECONDS:
+        raise FeatureError(
+            "tempo",
+            f"{waveform.seconds:.3f} s of audio are too short: two beats may last {TEMPO_SECONDS:.0f} s",
+        )
+    extractor = backend.essentia.RhythmExtractor2013(
+        method="multifeature", minTempo=SLOWEST_BPM, maxTempo=FASTEST_BPM
+    )
+    samples = np.ascontiguousarray(waveform.samples, dtype=np.float32)
+    bpm = float(extractor(samples)[0])
+    if not SLOWEST_BPM <= bpm <= FASTEST_BPM:  # what it gives when it found none
+        raise FeatureError("tempo", "no beats were found")
+    return bpm

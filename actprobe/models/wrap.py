@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,146 +14,14 @@ from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models.model import Model, WeightsRecord
-from actprobe.models.receptive import seen_by, whole
+from actprobe.models.no_frontend import NoFrontEnd
+from actprobe.models.receptive import whole
 from actprobe.models.table import Layer, LayerTable, _Axis, _describe, _State
+from actprobe.models.taps import Tap, Taps, collect
 
-__all__ = ["NoFrontEnd", "wrap_model"]
-
-# Layers with an activation of their own, whose value before it can be had by leaving it out.
-_ACTIVATED = (
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv1D", "DepthwiseConv2D",
-    "SeparableConv1D", "SeparableConv2D",
-)  # fmt: skip
-# Layers that are nothing but a nonlinearity: what enters them is their pre-activation.
-_NONLINEAR = ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU")
+__all__ = ["wrap_model"]
 
 UNKNOWN = float("nan")
-
-
-class NoFrontEnd(FrontEnd):
-    """What a wrapped model has in place of a front end when none was given.
-
-    Parameters
-    ----------
-    network : str
-        Name of the model, for messages.
-    example_shape : tuple of int
-        (time, mel) of the examples that the model takes.
-    """
-
-    name = "none"
-
-    def __init__(self, network: str, example_shape: tuple[int, int]) -> None:
-        super().__init__()
-        self.network = network
-        self.example_shape = example_shape
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse everything that needs a front end."""
-        if name in ("sample_rate", "example_samples", "frame_hop", "frame_length", "first_frame"):
-            raise self._refusal()
-        raise AttributeError(name)
-
-    def _refusal(self) -> UsageError:
-        return UsageError(f"{self.network} was wrapped without a front end: wrap_model(..., frontend=...)")
-
-    def example_starts(self, samples: int) -> NDArray[np.int64]:
-        """Refuse: there is no front end.
-
-        Parameters
-        ----------
-        samples : int
-            Not used.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise self._refusal()
-
-    def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Refuse: there is no front end.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            Not used.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise self._refusal()
-
-    def band_edges_hz(self) -> NDArray[np.float64]:
-        """Refuse: there is no front end.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise self._refusal()
-
-    def constants(self) -> dict[str, Any]:
-        """Give no constants.
-
-        Returns
-        -------
-        dict
-            Empty.
-        """
-        return {}
-
-
-@dataclass
-class _Tap:
-    """A tensor of the user's model under the name by which it is asked for."""
-
-    name: str
-    kind: str
-    tensor: Any
-    state: _State | None
-
-
-@dataclass
-class _Taps:
-    """Everything that was found, and other names of it; `example` is what a vector sees."""
-
-    example: _State | None = None
-    by_name: dict[str, _Tap] = field(default_factory=dict)
-    aliases: dict[str, str] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
-
-    def add(self, name: str, kind: str, tensor: Any, state: _State | None) -> None:
-        self._take(name)
-        self.by_name[name] = _Tap(name, kind, tensor, state)
-
-    def alias(self, name: str, other: str) -> None:
-        self._take(name)
-        self.aliases[name] = other
-
-    def _take(self, name: str) -> None:
-        if name in self.order:
-            raise UsageError(f"two layers of the model come out as {name!r}: rename one")
-        self.order.append(name)
 
 
 def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | None = None) -> Model:
@@ -197,8 +65,8 @@ def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | N
     frontend = NoFrontEnd(name, example_shape) if frontend is None else frontend
     frames, bands = example_shape
     start = None if isinstance(frontend, NoFrontEnd) else _State(_Axis(frames), _Axis(bands), channels=1)
-    taps = _Taps(None if start is None else replace(start, vector=True))
-    _collect(keras_model, [start], taps)
+    taps = Taps(None if start is None else replace(start, vector=True))
+    collect(keras_model, [start], taps)
     taps.by_name = {key: tap for key, tap in taps.by_name.items() if _has_place(tap.tensor)}
     opened = keras.Model(keras_model.inputs[0], {tap.name: tap.tensor for tap in taps.by_name.values()})
     inputs = keras.Input(example_shape, name="examples")
@@ -265,98 +133,12 @@ def _example_shape(keras_model: Any, frontend: FrontEnd | None, name: str) -> tu
     return wanted
 
 
-def _collect(keras_model: Any, states: Sequence[_State | None], taps: _Taps) -> dict[int, _State | None]:
-    """Find the tensors of a model; return what is seen at each, by the tensor's id."""
-    seen = {id(tensor): state for tensor, state in zip(keras_model.inputs, states, strict=True)}
-    names = {id(tensor): "" for tensor in keras_model.inputs}
-    calls: dict[str, int] = {}
-    by_depth = keras_model._nodes_by_depth
-    for node in [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]:
-        if node.is_input:
-            continue
-        layer = node.layer
-        calls[layer.name] = calls.get(layer.name, 0) + 1
-        again = f"#{calls[layer.name]}" if calls[layer.name] > 1 else ""
-        name = f"{layer.name}{again}"
-        given = list(node.keras_inputs)
-        before = [seen.get(id(tensor)) for tensor in given]
-        produced = backend.tf.nest.flatten(node.outputs)
-        inner: dict[int, _State | None] = {}
-        if getattr(layer, "_is_graph_network", False):
-            inner = _collect_nested(layer, name, given, before, taps)
-        elif len(given) == 1:
-            _collect_linear(layer, name, given[0], names.get(id(given[0]), ""), before[0], produced[0], taps)
-        for i, tensor in enumerate(produced):
-            key = name if len(produced) == 1 else f"{name}/{i}"
-            state = inner[i] if inner else seen_by(layer, before, given, tensor)
-            state = taps.example if tensor.shape.rank == 2 else state
-            seen[id(tensor)] = state
-            names[id(tensor)] = key
-            taps.add(key, type(layer).__name__, tensor, state)
-    return seen
-
-
-def _collect_nested(
-    model: Any, name: str, given: Sequence[Any], states: Sequence[_State | None], taps: _Taps
-) -> dict[int, _State | None]:
-    """Find the tensors inside a nested model, computed from what it is given here."""
-    found = _Taps(taps.example)
-    seen = _collect(model, states, found)
-    opened = backend.keras.Model(model.inputs, {key: tap.tensor for key, tap in found.by_name.items()})
-    outputs = opened(list(given) if len(given) > 1 else given[0])
-    for key in found.order:
-        if key in found.aliases:
-            taps.alias(f"{name}/{key}", f"{name}/{found.aliases[key]}")
-        else:
-            tap = found.by_name[key]
-            taps.add(f"{name}/{key}", tap.kind, outputs[key], tap.state)
-    return {i: seen.get(id(tensor)) for i, tensor in enumerate(model.outputs)}
-
-
-def _collect_linear(
-    layer: Any, name: str, given: Any, given_name: str, before: _State | None, output: Any, taps: _Taps
-) -> None:
-    """Find what enters the nonlinearity of a layer."""
-    keras = backend.keras
-    linear = f"{name}/linear"
-    activated: tuple[Any, ...] = tuple(getattr(keras.layers, kind) for kind in _ACTIVATED)
-    if any(type(layer) is getattr(keras.layers, kind) for kind in _NONLINEAR):
-        if getattr(layer, "activation", None) is not keras.activations.linear and given_name:
-            taps.alias(linear, given_name)
-    elif isinstance(layer, activated):
-        if layer.activation in (None, keras.activations.linear):
-            if not isinstance(layer, keras.layers.Dense):
-                taps.alias(linear, name)
-        else:
-            state = seen_by(layer, [before], [given], output)
-            state = taps.example if output.shape.rank == 2 else state
-            taps.add(linear, "pre-activation", _without_activation(layer)(given), state)
-
-
-def _without_activation(layer: Any) -> Any:
-    """Make a layer that computes what another computes before its activation, with its weights."""
-
-    class PreActivation(backend.keras.layers.Layer):  # type: ignore[misc]
-        def call(self, inputs: Any) -> Any:
-            activation = layer.activation
-            # Keras' own way of setting attributes would enter an activation with weights anew.
-            object.__setattr__(layer, "activation", backend.keras.activations.linear)
-            try:
-                return layer(inputs)
-            finally:
-                object.__setattr__(layer, "activation", activation)
-
-    made = PreActivation(dtype=layer.dtype_policy)  # Keras gives it a name that no other layer has
-    made.original = layer  # its weights are found through this
-    return made
-
-
 def _has_place(tensor: Any) -> bool:
     """Whether a tensor is a map, a sequence or a vector of numbers; what is not is left out."""
     return tensor.shape.rank in (2, 3, 4) and bool(tensor.dtype.is_floating)
 
 
-def _table(taps: _Taps, outputs: Mapping[str, Any], frontend: FrontEnd, network: str) -> LayerTable:
+def _table(taps: Taps, outputs: Mapping[str, Any], frontend: FrontEnd, network: str) -> LayerTable:
     rows: list[Layer] = []
     edges = None if isinstance(frontend, NoFrontEnd) else frontend.band_edges_hz()
     by_name: dict[str, Layer] = {}
@@ -377,7 +159,7 @@ def _table(taps: _Taps, outputs: Mapping[str, Any], frontend: FrontEnd, network:
     return LayerTable(network, rows)
 
 
-def _row(tap: _Tap, shape: tuple[int, ...], frontend: FrontEnd, edges: NDArray[np.float64] | None) -> Layer:
+def _row(tap: Tap, shape: tuple[int, ...], frontend: FrontEnd, edges: NDArray[np.float64] | None) -> Layer:
     if tap.state is None or edges is None:
         nowhere = (UNKNOWN, UNKNOWN)
         return Layer(tap.name, tap.kind, shape, UNKNOWN, UNKNOWN, UNKNOWN, nowhere, nowhere, tap.name)
