@@ -1,6 +1,7 @@
 """Neurons against features: statistics with known answers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from actprobe.similarity import NEURON_COLUMNS, neuron_similarity, neuron_table, unit_means
+from actprobe.similarity.control import median_seed
 
 
 def test_pearson_interval_and_p_against_scipy_one_neuron_at_a_time() -> None:
@@ -144,10 +146,141 @@ def test_table_has_the_published_columns_and_every_neuron() -> None:
     rng = np.random.default_rng(7)
     activity = {"pool4": rng.standard_normal((10, 4)), "fc": rng.standard_normal((10, 2))}
     features = {"loudness": rng.standard_normal(10), "onset_rate": rng.standard_normal(10)}
-    table = neuron_table("toy", activity, features)
+    found = neuron_table("toy", activity, features)
+    table = found.neurons
     assert tuple(table.columns) == NEURON_COLUMNS
-    assert len(table) == (4 + 2) * 2
+    assert len(table) == len(found.detail) == (4 + 2) * 2
     row = table[(table.layer == "pool4") & (table.neuron == 2) & (table.feature == "onset_rate")].iloc[0]
     assert row.r == pytest.approx(stats.pearsonr(activity["pool4"][:, 2], features["onset_rate"]).statistic)
     assert table["p_max"].isna().all()
     assert table["r_random"].isna().all()
+    assert found.layers["level"].isna().all()
+    assert found.layers["above_level"].isna().all()
+    keys = ["model", "layer", "neuron", "feature"]
+    assert found.detail[keys].equals(table[keys])
+
+
+def test_r_interval_p_q_and_ranks_equal_scipy_to_ten_digits_with_ties() -> None:
+    rng = np.random.default_rng(8)
+    feature = rng.integers(0, 9, 60).astype(float)
+    activity = np.maximum(0, rng.standard_normal((60, 40)) + 0.1 * feature[:, np.newaxis])  # half are ties
+    found = neuron_similarity(activity, feature)
+    singles = [stats.pearsonr(activity[:, k], feature) for k in range(40)]
+    ranks = [stats.spearmanr(activity[:, k], feature) for k in range(40)]
+    intervals = [single.confidence_interval(0.95) for single in singles]
+    exactly = {"rtol": 1e-10, "atol": 1e-12}
+    assert np.allclose(found.r, [single.statistic for single in singles], **exactly)
+    assert np.allclose(found.p, [single.pvalue for single in singles], **exactly)
+    assert np.allclose(found.r_low, [interval.low for interval in intervals], **exactly)
+    assert np.allclose(found.r_high, [interval.high for interval in intervals], **exactly)
+    assert np.allclose(
+        found.q, stats.false_discovery_control([single.pvalue for single in singles]), **exactly
+    )
+    assert np.allclose(found.ranks.r, [rank.statistic for rank in ranks], **exactly)
+    assert np.allclose(found.ranks.p, [rank.pvalue for rank in ranks], **exactly)
+
+
+def test_a_memory_map_in_blocks_gives_what_an_array_gives(tmp_path, monkeypatch) -> None:
+    rng = np.random.default_rng(9)
+    activity, feature = rng.standard_normal((30, 70)).astype(np.float32), rng.standard_normal(30)
+    whole = neuron_table("toy", {"fc": activity}, {"x": feature}, permutations=99)
+    np.save(tmp_path / "fc.npy", activity)
+    monkeypatch.setattr("actprobe.similarity.statistics.BLOCK_BYTES", 8 * 30 * 17)
+    monkeypatch.setattr("actprobe.similarity.permutation.NEURONS_AT_ONCE", 17)
+    monkeypatch.setattr("actprobe.similarity.permutation.UNITS_AT_ONCE", 7)
+    mapped = np.load(tmp_path / "fc.npy", mmap_mode="r")
+    found = neuron_table("toy", {"fc": mapped}, {"x": feature}, permutations=99)
+    for mine, theirs in zip(vars(found).values(), vars(whole).values(), strict=True):
+        pd.testing.assert_frame_equal(mine, theirs, rtol=1e-12)
+
+
+def test_partial_correlation_is_that_of_the_residuals_with_a_degree_of_freedom_less() -> None:
+    rng = np.random.default_rng(10)
+    other = rng.standard_normal(50)
+    feature = other + rng.standard_normal(50)
+    activity = other[:, np.newaxis] * rng.standard_normal(6) + rng.standard_normal((50, 6))
+    found = neuron_table("toy", {"fc": activity}, {"x": feature, "z": other}, given="z")
+    rows = found.detail[found.detail["feature"] == "x"]
+    assert rows["given"].eq("z").all()
+
+    def residual(values):
+        design = np.column_stack([np.ones(50), other])
+        return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+    for k, row in enumerate(rows.itertuples()):
+        r = stats.pearsonr(residual(activity[:, k]), residual(feature)).statistic
+        xy, xz, yz = (
+            stats.pearsonr(*pair).statistic
+            for pair in ((activity[:, k], feature), (activity[:, k], other), (feature, other))
+        )
+        textbook = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+        assert row.r_partial == pytest.approx(r, abs=1e-10)
+        assert row.r_partial == pytest.approx(textbook, abs=1e-10)
+        t = textbook * np.sqrt((50 - 3) / (1 - textbook**2))
+        assert row.p_partial == pytest.approx(2 * stats.t.sf(abs(t), 50 - 3), rel=1e-9)
+    itself = found.detail[found.detail["feature"] == "z"]
+    assert itself["r_partial"].isna().all()
+    assert itself["given"].eq("").all()
+
+
+def test_a_feature_that_is_the_given_one_in_other_words_leaves_nothing() -> None:
+    rng = np.random.default_rng(11)
+    other, activity = rng.standard_normal(20), rng.standard_normal((20, 3))
+    activity[:, 1] = 3 - 2 * other
+    assert np.isnan(neuron_similarity(activity, 5 * other + 1, given=other).given.r).all()
+    left = neuron_similarity(activity, rng.standard_normal(20), given=other).given
+    assert np.isnan(left.r).tolist() == [False, True, False]
+
+
+def test_random_weights_give_the_median_seed_and_a_row_each() -> None:
+    rng = np.random.default_rng(12)
+    feature, activity = rng.standard_normal(40), rng.standard_normal((40, 5))
+    seeds = [{"fc": rng.standard_normal((40, 5))} for _ in range(3)]
+    seeds[0]["fc"][:, 4] = seeds[1]["fc"][:, 4] = seeds[2]["fc"][:, 4] = 1.0
+    found = neuron_table("toy", {"fc": activity}, {"x": feature}, random_activity=seeds, permutations=99)
+    by_seed = np.array([neuron_similarity(seed["fc"], feature).r for seed in seeds])
+    for k in range(4):
+        r = found.neurons["r_random"][k]
+        assert r in by_seed[:, k]
+        assert abs(r) == np.median(np.abs(by_seed[:, k]))
+    assert np.isnan(found.neurons["r_random"][4])
+    assert np.array_equal(found.detail["r_random_2"], by_seed[2], equal_nan=True)
+    assert found.layers["weights"].tolist() == ["model", "random 0", "random 1", "random 2"]
+    assert found.layers["constant"].tolist() == [0, 1, 1, 1]
+    best = np.nanargmax(np.abs(by_seed), axis=1)
+    assert found.layers["best_neuron"].tolist()[1:] == best.tolist()
+    own = neuron_similarity(activity, feature).r
+    assert found.layers["above_random"][0] == (np.abs(own) > np.nanmax(np.abs(by_seed))).sum()
+    assert found.layers["above_random"][1:].isna().all()
+    with pytest.raises(ValueError, match="random weights"):
+        neuron_table("toy", {"fc": activity}, {"x": feature}, random_activity=[{"fc": activity[:, :3]}])
+
+
+def test_of_an_even_number_of_seeds_the_weaker_of_the_middle_two_counts() -> None:
+    seeds = np.array([[0.1, -0.5, np.nan], [-0.3, 0.2, np.nan], [0.2, 0.4, 0.6], [0.9, 0.1, np.nan]])
+    assert median_seed(list(seeds)).tolist() == [0.2, 0.2, 0.6]
+
+
+def test_a_layer_is_summed_up_by_its_best_neuron_and_what_is_beyond_chance() -> None:
+    rng = np.random.default_rng(13)
+    feature, activity = rng.standard_normal(40), rng.standard_normal((40, 30))
+    activity[:, 7] = -feature + 0.3 * rng.standard_normal(40)
+    activity[:, 8] = 0.0
+    found = neuron_table("toy", {"fc": activity}, {"x": feature}, permutations=199, seed=3)
+    row = found.layers.iloc[0]
+    assert (row.best_neuron, row.neurons, row.constant, row.permutations) == (7, 30, 1, 199)
+    assert row.best_r == found.neurons["r"][7]
+    assert row.p_best == found.neurons["p_max"][7] == 1 / 200
+    assert row.above_level == (found.neurons["p_max"] <= 0.05).sum()
+    assert row.above_level == (found.neurons["r"].abs() > row.level).sum()
+    assert row.discoveries == (found.neurons["q"] <= 0.05).sum()
+    assert np.isnan(found.neurons["p_max"][8])
+
+
+@pytest.mark.parametrize("units", [0, 2])
+def test_nothing_to_compare_gives_rows_of_nan(units: int) -> None:
+    activity = {"fc": np.arange(3.0 * units).reshape(units, 3)}
+    found = neuron_table("toy", activity, {"x": np.arange(float(units))}, permutations=99, given="x")
+    assert len(found.neurons) == 3
+    assert found.neurons[["r", "p", "q", "p_max"]].isna().all(axis=None)
+    assert found.layers["best_neuron"].isna().all()
