@@ -1,0 +1,288 @@
+"""The folder that a server reads: versions that appear whole, and the files of settings beside them.
+
+    OUT/models/NAME/VERSION/         one model; TensorFlow Serving polls models/NAME for new versions
+    OUT/models.config                which models there are (--model_config_file)
+    OUT/batching_parameters.txt      how requests are batched (--batching_parameters_file)
+    OUT/monitoring.config            where Prometheus reads (--monitoring_config_file)
+
+A version is written in OUT/.exporting and renamed in when it is complete and on disk. Whatever is killed
+on the way leaves nothing that a server would load.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actprobe.errors import ActprobeError, UsageError
+from actprobe.provenance import atomic_path
+
+__all__ = [
+    "METRICS_PATH",
+    "SERVER_BASE",
+    "Draft",
+    "check_name",
+    "new_version",
+    "read_models_config",
+    "versions_in",
+    "write_settings",
+]
+
+SERVER_BASE = "/models"  # where the official image looks for models
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_MOST = 2**63 - 1  # TensorFlow Serving keeps versions in 64 bits
+
+# An example goes through a network in milliseconds: a batch that waits longer than one costs more than it
+# gains. Sizes are few, so that memory is laid out for few shapes. Inputs must not be padded to one length:
+# waveforms filled up with their first sample would give examples that nobody asked for.
+BATCHING = """\
+max_batch_size { value: 32 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 64 }
+num_batch_threads { value: 4 }
+allowed_batch_sizes: 1
+allowed_batch_sizes: 2
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+allowed_batch_sizes: 16
+allowed_batch_sizes: 32
+pad_variable_length_inputs: false
+"""
+
+MONITORING = f"""\
+prometheus_config {{
+  enable: true
+  path: "{METRICS_PATH}"
+}}
+"""
+
+
+def check_name(name: str) -> str:
+    """Refuse a name that is no name of a folder or of a model in a URL.
+
+    Parameters
+    ----------
+    name : str
+        Name of a model.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    UsageError
+        Anything but letters, digits, ``_``, ``-`` and ``.``, beginning with a letter or digit.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a model: up to 128 letters, digits, '_', '-' and '.', the first "
+            f"a letter or digit"
+        )
+    return name
+
+
+def versions_in(folder: Path) -> list[int]:
+    """List the versions of a model as a server does.
+
+    Parameters
+    ----------
+    folder : Path
+        Such as OUT/models/NAME.
+
+    Returns
+    -------
+    list of int
+        In ascending order; empty if there is no such folder.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(int(child.name) for child in folder.iterdir() if child.is_dir() and child.name.isdecimal())
+
+
+@dataclass
+class Draft:
+    """A version that is being written.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write it.
+    path : Path
+        Where it will stand; its number is settled when it is renamed.
+    """
+
+    folder: Path
+    path: Path
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return int(self.path.name)
+
+
+@contextmanager
+def new_version(output_dir: Path, kind: str, name: str, version: int | None = None) -> Iterator[Draft]:
+    """Write a version aside; rename it in when the block ends well.
+
+    Parameters
+    ----------
+    output_dir : Path
+        OUT.
+    kind : str
+        Folder of OUT: ``models``, ``pb`` or ``tflite``.
+    name : str
+        Name of the model.
+    version : int, optional
+        Number of the version; by default one more than the highest there is.
+
+    Yields
+    ------
+    Draft
+        The folder to write into. What else is written beside it vanishes.
+
+    Raises
+    ------
+    UsageError
+        No such name, a version below 1, or one that is there already.
+    """
+    check_name(name)
+    if version is not None and not 1 <= version <= _MOST:
+        raise UsageError(f"version={version}: versions are numbered from 1 to {_MOST}")
+    folder = output_dir / kind / name
+    if version is not None and (folder / str(version)).exists():
+        raise UsageError(f"{folder / str(version)} is there already and is not overwritten")
+    workshop = output_dir / ".exporting" / uuid.uuid4().hex
+    draft = Draft(workshop / "draft", folder / str(version or _next(folder)))
+    draft.folder.mkdir(parents=True)
+    try:
+        yield draft
+        _flush(draft.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(output_dir):
+            draft.path = folder / str(version or _next(folder))
+            if draft.path.exists():
+                raise UsageError(f"{draft.path} is there already and is not overwritten")
+            draft.folder.rename(draft.path)
+            _flush_folder(folder)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+        with suppress(OSError):  # another export is at work there
+            workshop.parent.rmdir()
+
+
+def _next(folder: Path) -> int:
+    return max([0, *versions_in(folder)]) + 1
+
+
+@contextmanager
+def _locked(output_dir: Path) -> Iterator[None]:
+    """Let one export at a time touch what all share."""
+    handle = os.open(output_dir / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        _flush_folder(path)
+
+
+def _flush_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_models_config(path: Path) -> Any:
+    """Read models.config.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    tensorflow_serving.config.model_server_config_pb2.ModelServerConfig
+        What it says; empty if there is no such file.
+
+    Raises
+    ------
+    ActprobeError
+        It is not a text-format ModelServerConfig.
+    """
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = model_server_config_pb2.ModelServerConfig()
+    if path.exists():
+        try:
+            text_format.Parse(path.read_text("utf-8"), config)
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise ActprobeError(f"{path}: is not a models.config of TensorFlow Serving ({error})") from None
+    return config
+
+
+def write_settings(output_dir: Path, name: str, version: int, label: str | None = None) -> None:
+    """Enter a model into models.config and put the other settings there, if they are not there yet.
+
+    Everything else in models.config stays as it is, version labels and policies included. Without a label
+    a new entry serves the latest version. A label makes the entry serve the versions that it lists, which
+    this one joins; without ``specific`` versions before, the latest one there was is listed, too.
+
+    Parameters
+    ----------
+    output_dir : Path
+        OUT.
+    name : str
+        Name of the model.
+    version : int
+        The version that was written.
+    label : str, optional
+        Label to be put on the version, such as ``canary``.
+
+    Raises
+    ------
+    ActprobeError
+        The models.config that is there cannot be read.
+    """
+    from google.protobuf import text_format
+
+    with _locked(output_dir):
+        path = output_dir / "models.config"
+        config = read_models_config(path)
+        if config.WhichOneof("config") == "custom_model_config":
+            raise ActprobeError(f"{path}: holds a custom_model_config, not a list of models")
+        found = [entry for entry in config.model_config_list.config if entry.name == name]
+        entry = found[0] if found else config.model_config_list.config.add()
+        if not found:
+            entry.name, entry.base_path, entry.model_platform = name, f"{SERVER_BASE}/{name}", "tensorflow"
+        if label is not None:
+            specific = entry.model_version_policy.specific
+            others = [number for number in versions_in(output_dir / "models" / name) if number < version]
+            listed = set(specific.versions) or set(others[-1:])
+            specific.versions[:] = sorted({*listed, *entry.version_labels.values(), version})
+            entry.version_labels[label] = version
+        with atomic_path(path) as temporary:
+            temporary.write_text(text_format.MessageToString(config), "utf-8")
+        for file, content in (("batching_parameters.txt", BATCHING), ("monitoring.config", MONITORING)):
+            if not (output_dir / file).exists():
+                with atomic_path(output_dir / file) as temporary:
+                    temporary.write_text(content, "utf-8")
