@@ -1,0 +1,301 @@
+"""Figures of a map run: matches drawn between feature and activation map, and histograms of each layer.
+
+After Figure 1 of Slizovskaia, Gómez and Haro (2018); theirs shows matches without axes and without telling
+which of them agree on where things are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
+from numpy.typing import NDArray
+
+from actprobe.errors import CorpusError
+from actprobe.models import Model
+from actprobe.provenance import atomic_path
+from actprobe.runs.maps import MapRun
+from actprobe.runs.maps_look import MapPair, look_at
+from actprobe.similarity.maps_images import CLASSES, OCTAVES
+from actprobe.similarity.maps_pairs import COUNTS
+from actprobe.similarity.maps_table import rank_maps
+
+__all__ = ["best_pairs", "draw_histograms", "draw_matches", "match_rows"]
+
+AGREES, OTHER = "#D55E00", "#56B4E9"  # Okabe and Ito's colour-blind safe orange and blue
+FEATURE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+HISTOGRAMS = ("keypoints_map", "matches", "ratio", "distance", "consistency", "score")
+BINS = 24
+TICKS_HZ = (100, 400, 800, 1600, 3200, 6400, 12800)
+NAMES = ("C", "D", "E", "F", "G", "A", "B")
+SEMITONES = (0, 2, 4, 5, 7, 9, 11)
+
+
+def best_pairs(run: MapRun, model: Model, count: int) -> list[tuple[dict[str, Any], MapPair]]:
+    """Look again at the best maps of each feature, each in the recording in which most agrees.
+
+    Parameters
+    ----------
+    run : MapRun
+        What was found.
+    model : Model
+        The network.
+    count : int
+        Maps for each feature.
+
+    Returns
+    -------
+    list of tuple
+        Row of the table and pair, feature by feature, the best first. A recording that has become
+        unreadable since is left out.
+    """
+    found = []
+    for number, feature in enumerate(run.settings.features):
+        for row in rank_maps(run.table, feature.name, count).to_dict("records"):
+            counts = run.counts[row["layer"]][:, number, 0, row["channel"]]
+            recording = run.usable[int(np.argmax(counts[:, COUNTS.index("agreeing")]))]
+            try:
+                pair = look_at(model, recording, run.settings, row["layer"], row["channel"], feature.name)
+            except CorpusError:
+                continue
+            found.append(({str(key): value for key, value in row.items()}, pair))
+    return found
+
+
+def match_rows(pairs: list[tuple[dict[str, Any], MapPair]]) -> pd.DataFrame:
+    """List the matches of pairs.
+
+    Parameters
+    ----------
+    pairs : list of tuple
+        What `best_pairs` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a match: ``recording``, ``layer``, ``channel``, ``feature``, ``negative`` (whether the
+        map's negative was matched), ``map_keypoint`` and ``feature_keypoint`` (indices of the
+        descriptors), ``distance``, ``agrees``, and where its ends are: ``map_seconds``,
+        ``feature_seconds``, ``map_place``, ``feature_place``, in Hz, or in semitones above C as
+        ``place_unit`` says.
+    """
+    parts = []
+    for row, pair in pairs:
+        matches = pair.pair.matches
+        ends = {}
+        for side, points in (
+            ("map", pair.map_keypoints.points[matches.first]),
+            ("feature", pair.feature_keypoints.points[matches.second]),
+        ):
+            seconds, places = _places(pair, points)
+            ends[f"{side}_seconds"] = seconds
+            ends[f"{side}_place"] = pair.grid.hertz(places) if pair.feature.axis == "hertz" else places % 12
+        parts.append(
+            pd.DataFrame(
+                {
+                    "recording": pair.recording,
+                    "layer": row["layer"],
+                    "channel": row["channel"],
+                    "feature": row["feature"],
+                    "negative": pair.pair.negative,
+                    "map_keypoint": matches.first,
+                    "feature_keypoint": matches.second,
+                    "distance": matches.distances,
+                    "agrees": pair.pair.agreement.agrees,
+                    **ends,
+                    "place_unit": "Hz" if pair.feature.axis == "hertz" else "semitones above C",
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def draw_matches(run: MapRun, pairs: list[tuple[dict[str, Any], MapPair]], directory: Path) -> list[Path]:
+    """Draw pairs: the feature above the activation map, with a line for every match.
+
+    Parameters
+    ----------
+    run : MapRun
+        What was found.
+    pairs : list of tuple
+        What `best_pairs` gives.
+    directory : Path
+        Gets one PNG a pair, named by feature, rank, layer and channel. Those of an earlier run are
+        removed.
+
+    Returns
+    -------
+    list of Path
+        The figures.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for earlier in directory.glob("match-*.png"):
+        earlier.unlink()
+    paths = []
+    ranks: dict[str, int] = {}
+    for row, pair in pairs:
+        rank = ranks[row["feature"]] = ranks.get(row["feature"], 0) + 1
+        figure = _draw_pair(run, row, pair)
+        layer = row["layer"].replace("/", "-")
+        paths.append(directory / f"match-{row['feature']}-{rank}-{layer}-{row['channel']}.png")
+        _save(figure, paths[-1])
+    return paths
+
+
+def draw_histograms(run: MapRun, directory: Path) -> list[Path]:
+    """Draw how the channels of each layer spread in each metric, feature by feature.
+
+    Parameters
+    ----------
+    run : MapRun
+        What was found.
+    directory : Path
+        Gets one PNG a layer. Those of an earlier run are removed.
+
+    Returns
+    -------
+    list of Path
+        The figures.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for earlier in directory.glob("histograms-*.png"):
+        earlier.unlink()
+    paths = []
+    for layer, rows in run.table.groupby("layer", sort=False):
+        figure = Figure(figsize=(11, 6), layout="constrained")
+        panels = figure.subplots(2, 3).ravel()
+        for panel, metric in zip(panels, HISTOGRAMS, strict=True):
+            known = rows[metric].dropna()
+            if len(known) and known.min() < known.max():
+                edges = np.linspace(known.min(), known.max(), BINS + 1)
+                for number, feature in enumerate(run.settings.features):
+                    of_feature = rows[rows["feature"] == feature.name]
+                    values = of_feature[metric].dropna()
+                    colour = FEATURE_COLOURS[number % len(FEATURE_COLOURS)]
+                    panel.hist(
+                        values, edges, histtype="step", linewidth=1.6, color=colour, label=feature.name
+                    )
+                    if metric == "score":
+                        null = of_feature["score_null"].mean()
+                        panel.axvline(null, color=colour, linestyle=":", linewidth=1.2)
+            panel.set(xlabel=_label(metric), ylabel="channels")
+            panel.spines[["top", "right"]].set_visible(False)
+        handles, labels = panels[-1].get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+        channels = rows["channel"].nunique()
+        figure.suptitle(
+            f"{run.provenance['model']}, {_weights(run)}: {channels} maps of {layer}, means over "
+            f"{len(run.usable)} recordings (dotted: mean score with other recordings' features)",
+            fontsize=10,
+        )
+        paths.append(directory / f"histograms-{str(layer).replace('/', '-')}.png")
+        _save(figure, paths[-1])
+    return paths
+
+
+def _draw_pair(run: MapRun, row: dict[str, Any], pair: MapPair) -> Figure:
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    unit = f" ({pair.feature.unit})" if pair.feature.unit else ""
+    map_picture, name = pair.map_picture, f"{pair.layer}, channel {pair.channel}"
+    if pair.pair.negative and map_picture is not None:
+        map_picture, name = np.invert(map_picture), f"{name} (negative)"
+    sides = (
+        (above, pair.feature_picture, f"{pair.feature.name}{unit}"),
+        (below, map_picture, name),
+    )
+    low, high = _limits(pair)
+    step = pair.grid.step_seconds
+    extent = (pair.place.columns[0] - step / 2, pair.place.columns[-1] + step / 2, low, high)
+    for axes, picture, title in sides:
+        if picture is not None:
+            axes.imshow(picture, cmap="gray", extent=extent, aspect="auto", interpolation="nearest")
+        axes.set_title(title, fontsize=10, loc="left")
+        _ticks(axes, pair, low, high)
+    below.set_xlabel("time (s)")
+    matches, agreement = pair.pair.matches, pair.pair.agreement
+    ends = [
+        np.stack(_places(pair, points), axis=1)
+        for points in (
+            pair.feature_keypoints.points[matches.second],
+            pair.map_keypoints.points[matches.first],
+        )
+    ]
+    for agrees, colour, alpha in ((False, OTHER, 0.35), (True, AGREES, 0.9)):
+        for start, end in zip(*(end[agreement.agrees == agrees] for end in ends), strict=True):
+            line = ConnectionPatch(
+                (start[0], start[1]), (end[0], end[1]), "data", "data", axesA=above, axesB=below,
+                color=colour, alpha=alpha, linewidth=1.0 if agrees else 0.7,
+            )  # fmt: skip
+            line.set_in_layout(False)
+            figure.add_artist(line)
+            for axes, place in ((above, start), (below, end)):
+                axes.plot(*place, marker="o", markersize=3, color=colour, alpha=alpha, linestyle="none")
+    inverted = " with the map's negative" if pair.pair.negative else ""
+    null = f"{row['score_null']:.3f}" if np.isfinite(row["score_null"]) else "unknown"
+    q = f"q = {row['q']:.2g} over the layer" if np.isfinite(row["q"]) else "no q"
+    title = (
+        f"{run.provenance['model']}, {_weights(run)}, {pair.recording}: {agreement.count} of {len(matches)} "
+        f"matches{inverted} agree (orange)\nscore {row['score']:.3f} over n = {row['n']} recordings, with "
+        f"other recordings' features {null}; {q}"
+    )
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _places(pair: MapPair, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Say where pixels are: seconds, and bands of the front end or semitones above the lowest C."""
+    seconds = pair.place.columns[0] + points[:, 0].astype(np.float64) * pair.grid.step_seconds
+    if pair.feature.axis == "hertz":
+        top = pair.grid.row_bands[-1]
+        return seconds, top - points[:, 1].astype(np.float64) * pair.grid.step_bands
+    rows = len(CLASSES) * OCTAVES
+    return seconds, (rows - 1 - points[:, 1].astype(np.float64)) * float(CLASSES[1])
+
+
+def _limits(pair: MapPair) -> tuple[float, float]:
+    if pair.feature.axis == "hertz":
+        half = pair.grid.step_bands / 2
+        return float(pair.grid.row_bands[0] - half), float(pair.grid.row_bands[-1] + half)
+    half = float(CLASSES[1]) / 2
+    return -half, 12 * OCTAVES - half
+
+
+def _ticks(axes: Axes, pair: MapPair, low: float, high: float) -> None:
+    if pair.feature.axis == "hertz":
+        places = pair.grid.bands(np.array(TICKS_HZ, np.float64))
+        labels: list[str] = [f"{hertz:g}" for hertz in TICKS_HZ]
+        axes.set_ylabel("frequency (Hz)")
+    else:
+        places = np.concatenate([np.array(SEMITONES) + 12.0 * octave for octave in range(OCTAVES)])
+        labels = list(NAMES) * OCTAVES
+        axes.set_ylabel("pitch class (twice)")
+    use = (places >= low) & (places <= high)
+    axes.set_yticks(places[use], [label for label, shown in zip(labels, use, strict=True) if shown])
+
+
+def _label(metric: str) -> str:
+    return {
+        "keypoints_map": "keypoints of the map",
+        "ratio": "ratio (matches of those possible)",
+        "distance": "distance of matched descriptors",
+        "consistency": "consistency (share of matches that agree)",
+    }.get(metric, metric)
+
+
+def _weights(run: MapRun) -> str:
+    weights = run.provenance["weights"]
+    if weights["kind"] == "seeded random":
+        return f"random weights (seed {weights['seed']})"
+    return f"{weights['kind']} weights"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": "actprobe"})

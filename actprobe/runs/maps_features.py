@@ -1,0 +1,163 @@
+"""The first pass of a map run: the keypoints of every recording's features, without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+from numpy.typing import NDArray
+
+from actprobe.audio import load_audio
+from actprobe.corpora import Recording
+from actprobe.errors import CorpusError
+from actprobe.features import compute_maps
+from actprobe.runs.ledger import LedgerRow
+from actprobe.runs.maps_settings import MapSettings
+from actprobe.runs.prepare import StageSeconds, prepare_recording
+from actprobe.runs.shards import Shard, ShardStore
+from actprobe.similarity.maps_grid import MapGrid
+from actprobe.similarity.maps_recording import FeatureKeypoints, feature_keypoints
+
+__all__ = ["FeatureJob", "kept_keypoints", "ledger_facts"]
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A recording's features, ready to be kept."""
+
+    row: LedgerRow
+    arrays: dict[str, NDArray[Any]]
+    seconds: StageSeconds
+
+
+@dataclass(frozen=True)
+class FeatureJob:
+    """The first pass: keypoints of the features.
+
+    Parameters
+    ----------
+    settings : MapSettings
+        What decides the images.
+    """
+
+    settings: MapSettings
+
+    def prepare(self, recording: Recording) -> _Described:
+        """Compute a recording's features and find their keypoints, without TensorFlow.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        _Described
+            What the consumer keeps.
+        """
+        cv2.setNumThreads(1)
+        settings = self.settings
+        prepared = prepare_recording(recording, settings.frontend)
+        found = compute_maps(load_audio(recording.path), settings.features)
+        arrays: dict[str, NDArray[Any]] = {}
+        places = settings.places(prepared)
+        layer_of = {grid: layer for layer, grid in settings.grids.items()}
+        for number, (grid, layer) in enumerate(layer_of.items()):
+            of_layer = [stretch.get(layer) for stretch in places]
+            for name, feature in found.items():
+                parts = feature_keypoints(feature, grid, of_layer).to_arrays()
+                arrays.update({f"{number}/{name}/{part}": array for part, array in parts.items()})
+        return _Described(prepared.row, arrays, prepared.seconds)
+
+    def consumer(self, store: ShardStore) -> _Keeper:
+        """Make what writes the shards.
+
+        Parameters
+        ----------
+        store : ShardStore
+            Where they go.
+
+        Returns
+        -------
+        _Keeper
+            A new one.
+        """
+        return _Keeper(store)
+
+
+class _Keeper:
+    """Writes what the first pass found."""
+
+    def __init__(self, store: ShardStore) -> None:
+        self.store = store
+        self.seconds = StageSeconds()
+
+    def add(self, recording: Recording, prepared: _Described) -> list[LedgerRow]:
+        self.seconds.add(prepared.seconds)
+        self.store.save(recording, Shard(ledger_facts(prepared.row), prepared.arrays))
+        return [prepared.row]
+
+    def flush(self) -> list[LedgerRow]:
+        return []
+
+
+def kept_keypoints(
+    store: ShardStore, recording: Recording, settings: MapSettings
+) -> dict[tuple[MapGrid, str], FeatureKeypoints]:
+    """Read what the first pass kept of a recording.
+
+    Parameters
+    ----------
+    store : ShardStore
+        Shards of the first pass.
+    recording : Recording
+        A usable recording.
+    settings : MapSettings
+        What decided the images.
+
+    Returns
+    -------
+    dict
+        Pixels and name of the feature -> its keypoints.
+
+    Raises
+    ------
+    CorpusError
+        The recording has changed since.
+    """
+    shard = store.load(recording)
+    if shard is None:
+        raise CorpusError(recording.path, "changed while the run was going on; run again")
+    found = {}
+    for number, grid in enumerate(dict.fromkeys(settings.grids.values())):
+        for feature in settings.features:
+            prefix = f"{number}/{feature.name}/"
+            parts = {
+                name.removeprefix(prefix): array
+                for name, array in shard.arrays.items()
+                if name.startswith(prefix)
+            }
+            found[grid, feature.name] = FeatureKeypoints.from_arrays(parts)
+    return found
+
+
+def ledger_facts(row: LedgerRow) -> dict[str, Any]:
+    """Give what a shard keeps for the ledger.
+
+    Parameters
+    ----------
+    row : LedgerRow
+        What the ledger says of a recording.
+
+    Returns
+    -------
+    dict
+        JSON-able.
+    """
+    return {
+        "warning": row.warning,
+        "seconds": row.seconds,
+        "sample_rate": row.sample_rate,
+        "examples": row.examples,
+    }

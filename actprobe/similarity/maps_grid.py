@@ -1,0 +1,215 @@
+"""Where the pixels of a layer's images lie in the sound: columns in seconds, rows in bands and hertz."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.errors import UsageError
+from actprobe.frontends import FrontEnd
+from actprobe.models.table import Layer
+
+__all__ = ["SMALLEST_SIDE", "MapGrid", "layer_grid"]
+
+Floats = NDArray[np.float64]
+
+SMALLEST_SIDE = 64  # rows: a map of fewer bands is enlarged
+
+
+@dataclass(frozen=True)
+class MapGrid:
+    """The pixels of a layer's images, in seconds and in bands of the front end.
+
+    Parameters
+    ----------
+    hop_seconds : float
+        Time between positions of the layer.
+    first_seconds : float
+        Time at the centre of position 0, from the start of an example.
+    positions : int
+        Time positions of one example.
+    margin : int
+        Positions at either end of an example that are not shown, because their field reaches beyond it
+        and they show the network's padding; a quarter of all at most.
+    rows : int
+        Positions along mel.
+    band_hop : int
+        Bands of the front end between positions along mel.
+    first_band : float
+        Band at the centre of position 0: half a field above the lowest edge where all fields fit into the
+        bands; otherwise there is padding, and the positions are taken to lie in the middle of the bands.
+    field_seconds : float
+        Sound that a position sees.
+    field_bands : int
+        Bands that a position sees.
+    edges_hz : tuple of float
+        Edges of the front end's mel triangles: band m spans edges m to m + 2.
+    enlargement : int
+        Pixels for each position, along both axes.
+    """
+
+    hop_seconds: float
+    first_seconds: float
+    positions: int
+    margin: int
+    rows: int
+    band_hop: int
+    first_band: float
+    field_seconds: float
+    field_bands: int
+    edges_hz: tuple[float, ...]
+    enlargement: int
+
+    @property
+    def step_seconds(self) -> float:
+        """Seconds a pixel."""
+        return self.hop_seconds / self.enlargement
+
+    @property
+    def step_bands(self) -> float:
+        """Bands a pixel."""
+        return self.band_hop / self.enlargement
+
+    @cached_property
+    def row_bands(self) -> Floats:
+        """Band of every row of pixels, the lowest first."""
+        below = (self.enlargement - 1) / 2 * self.step_bands
+        return self.first_band - below + self.step_bands * np.arange(self.rows * self.enlargement)
+
+    def position_bands(self) -> Floats:
+        """Give the band of every position along mel.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape [rows], the lowest first.
+        """
+        return self.first_band + self.band_hop * np.arange(self.rows, dtype=np.float64)
+
+    def columns(self, first: float, end: float) -> Floats:
+        """Give the times of the columns of an image.
+
+        Parameters
+        ----------
+        first : float
+            Seconds of the first position that the image shows.
+        end : float
+            Seconds where the image ends.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, at least one time, seconds.
+        """
+        count = max(1, int(np.ceil((end - first) / self.step_seconds - 1e-6)))
+        return np.asarray(first + self.step_seconds * np.arange(count), np.float64)
+
+    def bands(self, hertz: NDArray[np.float64]) -> Floats:
+        """Say at which band a frequency lies.
+
+        Parameters
+        ----------
+        hertz : numpy.ndarray
+            Frequencies in Hz.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, of the same shape; below 0 and above the last band the axis goes on as it ends.
+        """
+        edges = np.asarray(self.edges_hz)
+        places = np.interp(hertz, edges, np.arange(-1.0, len(edges) - 1))
+        low, high = edges[1] - edges[0], edges[-1] - edges[-2]
+        places = np.where(hertz < edges[0], -1 + (hertz - edges[0]) / low, places)
+        return np.asarray(
+            np.where(hertz > edges[-1], len(edges) - 2 + (hertz - edges[-1]) / high, places), np.float64
+        )
+
+    def hertz(self, bands: NDArray[np.float64]) -> Floats:
+        """Say which frequency lies at a band.
+
+        Parameters
+        ----------
+        bands : numpy.ndarray
+            Bands, whole or not.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, Hz, no lower and no higher than the front end's edges.
+        """
+        edges = np.asarray(self.edges_hz)
+        return np.asarray(np.interp(bands, np.arange(-1.0, len(edges) - 1), edges), np.float64)
+
+
+def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
+    """Work out the pixels of a layer's images from the layer table.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer that keeps time and mel axes.
+    frontend : FrontEnd
+        What the network's examples come from.
+
+    Returns
+    -------
+    MapGrid
+        Hop, offset and field of the layer in seconds and bands.
+
+    Raises
+    ------
+    UsageError
+        The layer is a vector, or its positions are not known.
+    """
+    if not layer.is_map:
+        raise UsageError(f"layer {layer.name} is a vector, not a map: actprobe-neurons compares its units")
+    if not np.isfinite([layer.hop_seconds, *layer.hop_hz, layer.first_seconds]).all():
+        raise UsageError(f"layer {layer.name}: where its positions lie in the sound is not known")
+    edges = np.asarray(frontend.band_edges_hz(), np.float64)
+    bands, rows = len(edges) - 2, layer.shape[1]
+    hop = _bands_between(layer.hop_hz, edges) if rows > 1 else bands
+    field = _bands_within(layer.receptive_field_hz, edges)
+    unpadded = (rows - 1) * hop + field <= bands
+    return MapGrid(
+        hop_seconds=layer.hop_seconds,
+        first_seconds=layer.first_seconds,
+        positions=layer.shape[0],
+        margin=min(_beyond(layer, frontend), layer.shape[0] // 4),
+        rows=rows,
+        band_hop=hop,
+        first_band=(field - 1) / 2 if unpadded else (bands - 1 - (rows - 1) * hop) / 2,
+        field_seconds=layer.receptive_field_seconds,
+        field_bands=field,
+        edges_hz=tuple(edges.tolist()),
+        enlargement=max(1, -(-SMALLEST_SIDE // rows)),
+    )
+
+
+def _beyond(layer: Layer, frontend: FrontEnd) -> int:
+    """Count the positions at an end of an example whose field reaches beyond it."""
+    half = layer.receptive_field_seconds / 2
+    slack = layer.hop_seconds / 100
+    times = layer.times()
+    before = int((times - half < -slack).sum())
+    behind = int((times + half > frontend.example_samples / frontend.sample_rate + slack).sum())
+    return max(before, behind)
+
+
+def _bands_between(hop_hz: tuple[float, float], edges: Floats) -> int:
+    """Find the stride in bands whose narrowest and widest steps are those of the layer table."""
+    centres = edges[1:-1]
+    steps = [centres[stride:] - centres[:-stride] for stride in range(1, len(centres))]
+    wrong = [np.hypot(step.min() - hop_hz[0], step.max() - hop_hz[1]) for step in steps]
+    return 1 + int(np.argmin(wrong))
+
+
+def _bands_within(field_hz: tuple[float, float], edges: Floats) -> int:
+    """Find the number of bands whose narrowest and widest spans are those of the layer table."""
+    bands = len(edges) - 2
+    spans = [edges[count + 1 :] - edges[: bands - count + 1] for count in range(1, bands + 1)]
+    wrong = [np.hypot(span.min() - field_hz[0], span.max() - field_hz[1]) for span in spans]
+    return 1 + int(np.argmin(wrong))
