@@ -1,0 +1,61 @@
+"""Inversions that know nothing of the network, for scale: an NRE means little without them.
+
+- ``zero``: the mean of the training data, 0 in normalised units, everywhere;
+- ``mean excerpt``: the mean of the evaluated excerpts at every time and band;
+- ``own level``: of every excerpt its mean, one number;
+- ``own spectrum``: of every excerpt the mean of each band over time, mel numbers;
+- ``elu floor``: the excerpt itself, no lower than -1: the best that an inverter can do that ends in an ELU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.errors import UsageError
+
+__all__ = ["BASELINES", "baseline"]
+
+Floats = NDArray[np.float32]
+
+
+BASELINES = ("zero", "mean excerpt", "own level", "own spectrum", "elu floor")
+ELU_FLOOR = np.float32(-1.0)
+
+
+def baseline(name: str, excerpts: Floats, mean_excerpt: Floats) -> Floats:
+    """Give what a baseline makes of excerpts.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASELINES`.
+    excerpts : numpy.ndarray
+        float32, shape [excerpts, time, mel].
+    mean_excerpt : numpy.ndarray
+        float32, shape [time, mel].
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape [excerpts, time, mel].
+
+    Raises
+    ------
+    UsageError
+        No such baseline.
+    """
+    match name:
+        case "zero":
+            made = np.zeros_like(excerpts)
+        case "mean excerpt":
+            made = np.broadcast_to(mean_excerpt, excerpts.shape)
+        case "own level":
+            made = np.broadcast_to(excerpts.mean(axis=(1, 2), keepdims=True), excerpts.shape)
+        case "own spectrum":
+            made = np.broadcast_to(excerpts.mean(axis=1, keepdims=True), excerpts.shape)
+        case "elu floor":
+            made = np.maximum(excerpts, ELU_FLOOR)
+        case _:
+            raise UsageError(f"there is no baseline {name!r}; there is {', '.join(BASELINES)}")
+    return np.asarray(made, np.float32)

@@ -1,0 +1,84 @@
+"""Intervals over recordings: what a figure could have been had other recordings been drawn.
+
+The bootstrap of Efron (1979), percentile interval: recordings, not excerpts, are drawn with replacement,
+since excerpts of one recording resemble one another. All figures of an evaluation use the same resamples, so
+that the interval of a difference of two methods is that of a paired comparison.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RESAMPLES", "percentile_interval", "ratio", "resample"]
+
+RESAMPLES = 2000
+LEVEL = 0.95
+FEWEST = 3  # recordings below which there is no interval
+
+Doubles = NDArray[np.float64]
+
+
+def resample(recordings: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Doubles:
+    """Draw recordings with replacement.
+
+    Parameters
+    ----------
+    recordings : int
+        How many there are, and how many are drawn.
+    resamples : int, optional
+        How often.
+    seed : int, optional
+        Seed of the draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape [resamples, recordings]: how often each recording was drawn.
+    """
+    rng = np.random.default_rng(seed)
+    chances = np.full(recordings, 1 / recordings)
+    return np.asarray(rng.multinomial(recordings, chances, size=resamples), np.float64)
+
+
+def percentile_interval(values: Doubles, recordings: int, level: float = LEVEL) -> tuple[float, float]:
+    """Give the interval between the percentiles of resampled figures.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        float64, shape [resamples]; NaN where a resample gave no figure.
+    recordings : int
+        Recordings that the figure is of.
+    level : float, optional
+        Share of the resamples that lie within.
+
+    Returns
+    -------
+    low, high : float
+        NaN for fewer than 3 recordings.
+    """
+    finite = values[np.isfinite(values)]
+    if recordings < FEWEST or not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def ratio(weights: Doubles, above: Doubles, below: Doubles) -> Doubles:
+    """Divide weighted sums over recordings.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray
+        float64, shape [..., recordings]: how often each recording is there.
+    above, below : numpy.ndarray
+        float64, shape [recordings]: each recording's share of numerator and denominator.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape [...]; NaN where the denominator is 0.
+    """
+    denominator = weights @ below
+    return np.asarray((weights @ above) / np.where(denominator != 0, denominator, np.nan), np.float64)

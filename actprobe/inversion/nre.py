@@ -1,0 +1,197 @@
+"""The normalised reconstruction error: how far inversions lie from what they were made of.
+
+Mishra, Sturm and Dixon: Understanding a deep machine listening model through feature inversion, ISMIR 2018,
+section 4.2, as generate.py of github.com/saum25/Deep_Inversion computes it. With x_i the d excerpts of a
+draw, arrays of [time, mel] in the front end's units, and x̂_i their inversions,
+
+    NRE = (1/d) sum_i ||x_i - x̂_i|| / N,    N = sum_ij ||x_i - x_j|| / (d (d - 1)).
+
+N is the mean distance of two different excerpts, so that 1 is what inverting to any other excerpt costs on
+average. It is computed anew for every draw. A draw takes of each recording some excerpts (8 in the paper) of
+all that begin at any frame, without repeating one; the figure is the mean over the draws (10 in the paper).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.errors import UsageError
+
+__all__ = ["DRAWS", "EXCERPTS_PER_RECORDING", "PairSums", "draw_excerpts", "errors_of", "nre", "pair_sums"]
+
+DRAWS = 10
+EXCERPTS_PER_RECORDING = 8
+ROWS_AT_ONCE = 512
+CANCELLED = 1e-8  # of the squared norms: what is left of a squared distance has lost its digits
+
+Doubles = NDArray[np.float64]
+
+
+def draw_excerpts(
+    count: int,
+    recording: int,
+    *,
+    draws: int = DRAWS,
+    per_recording: int = EXCERPTS_PER_RECORDING,
+    seed: int = 0,
+) -> list[NDArray[np.int64]]:
+    """Draw excerpts of one recording.
+
+    Parameters
+    ----------
+    count : int
+        Excerpts that it has.
+    recording : int
+        Its number in the corpus: every draw of every recording has its own generator, of the seed, the
+        draw's number and the recording's, so that what is drawn of one does not depend on the others.
+    draws : int, optional
+        How often.
+    per_recording : int, optional
+        Excerpts in a draw; all of a recording that has no more.
+    seed : int, optional
+        Seed of the draws.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        For each draw the excerpts' numbers, none twice, in the order they were drawn.
+
+    Raises
+    ------
+    UsageError
+        No draw, or no excerpt in it.
+    """
+    if draws < 1 or per_recording < 1:
+        raise UsageError(f"{draws} draws of {per_recording} excerpts: at least 1 of each")
+    return [
+        np.random.default_rng([seed, draw, recording]).permutation(count)[:per_recording].astype(np.int64)
+        for draw in range(draws)
+    ]
+
+
+def errors_of(excerpts: NDArray[Any], inverted: NDArray[Any]) -> Doubles:
+    """Compute the distance of every excerpt from its inversion.
+
+    Parameters
+    ----------
+    excerpts : numpy.ndarray
+        Shape [excerpts, time, mel].
+    inverted : numpy.ndarray
+        Of the same shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape [excerpts], Euclidean distances.
+
+    Raises
+    ------
+    UsageError
+        The shapes differ.
+    """
+    if np.shape(excerpts) != np.shape(inverted):
+        raise UsageError(f"excerpts {np.shape(excerpts)} and inversions {np.shape(inverted)} differ in shape")
+    difference = np.asarray(excerpts, np.float64) - np.asarray(inverted, np.float64)
+    return np.asarray(np.sqrt(np.square(difference).reshape(len(difference), -1).sum(axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """Distances between the excerpts of a draw, summed by recording.
+
+    Parameters
+    ----------
+    sums : numpy.ndarray
+        float64, shape [recordings, recordings]: the sum of the distances from each excerpt of one to each of
+        the other.
+    excerpts : numpy.ndarray
+        int64, shape [recordings]: how many excerpts of each there are.
+    """
+
+    sums: Doubles
+    excerpts: NDArray[np.int64]
+
+    def normaliser(self, weights: NDArray[Any] | None = None) -> Doubles:
+        """Give N, the mean distance of two excerpts.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray, optional
+            Shape [..., recordings]: how often each recording is there, by default once. Two copies of one
+            recording make no pair.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape [...]; NaN where there is no pair.
+        """
+        often = np.ones(len(self.excerpts)) if weights is None else np.asarray(weights, np.float64)
+        own = np.diag(self.sums)
+        between = self.sums - np.diag(own)
+        pairs = np.outer(self.excerpts, self.excerpts) - np.diag(np.square(self.excerpts))
+        total = ((often @ between) * often).sum(axis=-1) + often @ own
+        count = ((often @ pairs) * often).sum(axis=-1) + often @ (self.excerpts * (self.excerpts - 1))
+        return np.asarray(total / np.where(count > 0, count, np.nan), np.float64)
+
+
+def pair_sums(excerpts: NDArray[Any], owners: NDArray[np.int64], recordings: int) -> PairSums:
+    """Sum the distances between the excerpts of a draw.
+
+    Parameters
+    ----------
+    excerpts : numpy.ndarray
+        Shape [excerpts, time, mel].
+    owners : numpy.ndarray
+        int, shape [excerpts]: the recording that each is of.
+    recordings : int
+        How many recordings there are.
+
+    Returns
+    -------
+    PairSums
+        Of every two recordings.
+    """
+    flat = np.asarray(excerpts, np.float64).reshape(len(excerpts), -1)
+    flat = flat - flat.mean(axis=0)  # distances stay, norms and with them rounding shrink
+    squares = np.square(flat).sum(axis=1)
+    belongs = (owners[:, np.newaxis] == np.arange(recordings)).astype(np.float64)
+    sums = np.zeros((recordings, recordings))
+    for start in range(0, len(flat), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        both = squares[rows, np.newaxis] + squares
+        squared = both - 2 * (flat[rows] @ flat.T)
+        for i, j in np.argwhere(squared < CANCELLED * both):
+            squared[i, j] = np.square(flat[start + i] - flat[j]).sum()
+        sums += belongs[rows].T @ (np.sqrt(np.maximum(squared, 0)) @ belongs)
+    return PairSums(sums, np.bincount(owners, minlength=recordings).astype(np.int64))
+
+
+def nre(excerpts: NDArray[Any], inverted: NDArray[Any]) -> float:
+    """Compute the normalised reconstruction error of one draw.
+
+    Parameters
+    ----------
+    excerpts : numpy.ndarray
+        Shape [excerpts, time, mel]; at least two that differ.
+    inverted : numpy.ndarray
+        Their inversions, of the same shape.
+
+    Returns
+    -------
+    float
+        0 for perfect inversions.
+
+    Raises
+    ------
+    UsageError
+        The shapes differ, or there are no two different excerpts to normalise by.
+    """
+    errors = errors_of(excerpts, inverted)
+    between = pair_sums(excerpts, np.zeros(len(errors), np.int64), 1).normaliser()
+    if not between > 0:
+        raise UsageError(f"{len(errors)} excerpts, no two of which differ, give no NRE")
+    return float(errors.mean() / between)

@@ -1,0 +1,130 @@
+"""An excerpt of a recording, or a longer span cut into excerpts that overlap by half.
+
+Inversions of the excerpts of a span are put together again: where two overlap, each counts more the nearer
+the place is to its middle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.audio import Waveform
+from actprobe.errors import AudioError, UsageError
+from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
+
+__all__ = ["Span", "cut_span"]
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """A stretch of a recording as excerpts.
+
+    Parameters
+    ----------
+    start_seconds : float
+        Where it begins in the recording.
+    samples : numpy.ndarray
+        float32, shape [samples], at the front end's rate.
+    examples : numpy.ndarray
+        float32, shape [excerpts, time, mel].
+    offsets : numpy.ndarray
+        int64, shape [excerpts]: the frame of the span at which each begins.
+    """
+
+    start_seconds: float
+    samples: Floats = field(repr=False)
+    examples: Floats = field(repr=False)
+    offsets: NDArray[np.int64]
+
+    def join(self, excerpts: NDArray[Any]) -> Floats:
+        """Put what was made of the excerpts together.
+
+        Parameters
+        ----------
+        excerpts : numpy.ndarray
+            Shape [excerpts, time, mel].
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [frames of the span, mel].
+        """
+        excerpts = np.asarray(excerpts)
+        time, mel = excerpts.shape[1:]
+        weight = np.minimum(np.arange(1, time + 1), np.arange(time, 0, -1))[:, np.newaxis].astype(np.float64)
+        total = np.zeros((int(self.offsets[-1]) + time, mel))
+        weights = np.zeros((len(total), 1))
+        for offset, excerpt in zip(self.offsets, excerpts, strict=True):
+            total[offset : offset + time] += weight * excerpt
+            weights[offset : offset + time] += weight
+        return np.asarray(total / weights, np.float32)
+
+
+def cut_span(
+    frontend: FrontEnd, waveform: Waveform, at_seconds: float, seconds: float | None = None, name: str = ""
+) -> Span:
+    """Cut an excerpt, or a longer span, out of a recording.
+
+    Parameters
+    ----------
+    frontend : FrontEnd
+        What makes the excerpts.
+    waveform : Waveform
+        The recording.
+    at_seconds : float
+        Where the span begins; the nearest frame counts.
+    seconds : float, optional
+        Length of the span, as near as frames allow; by default one excerpt, and never less.
+    name : str, optional
+        Of the recording, for messages; by default where the waveform came from.
+
+    Returns
+    -------
+    Span
+        The excerpts.
+
+    Raises
+    ------
+    AudioError
+        The recording is silent, shorter than an excerpt, or ends before the span does.
+    UsageError
+        A time that is none, or a longer span of a front end whose excerpts have no frames in common.
+    """
+    name = name or (waveform.source.path if waveform.source else "waveform")
+    rate, hop, length = frontend.sample_rate, frontend.frame_hop, frontend.example_samples
+    if not np.isfinite(at_seconds) or at_seconds < 0:
+        raise UsageError(f"{at_seconds} s is no time in a recording")
+    if waveform.is_silent:
+        raise AudioError(name, "is silent: there is nothing to invert")
+    samples = waveform.resample(rate).samples
+    lasts = len(samples) / rate
+    if len(samples) < length:
+        raise AudioError(name, f"lasts {lasts:.3f} s, less than an excerpt of {length / rate:.3f} s")
+    frames = frontend.example_shape[0]
+    wanted = frames
+    if seconds is not None and round(seconds * rate / hop) > frames:
+        if not isinstance(frontend, SvdFrontEnd | VggishFrontEnd):
+            raise UsageError(f"{frontend.name}: longer spans need excerpts that are cut from common frames")
+        wanted = round(seconds * rate / hop)
+    needed = length + (wanted - frames) * hop
+    start = round(at_seconds * rate / hop) * hop
+    if start + needed > len(samples):
+        latest = (len(samples) - needed) / rate
+        there = f"the last span of {needed / rate:.3f} s begins at {latest:.3f} s"
+        if latest < 0:
+            there = f"less than {needed / rate:.3f} s"
+        raise AudioError(name, f"lasts {lasts:.3f} s: {at_seconds:g} s is too late, {there}")
+    cut = samples[start : start + needed]
+    if wanted == frames:
+        return Span(start / rate, cut, frontend.examples(cut)[:1], np.zeros(1, np.int64))
+    count = -(-(wanted - frames) // (frames // 2)) + 1
+    offsets = np.linspace(0, wanted - frames, count).round().astype(np.int64)
+    assert isinstance(frontend, SvdFrontEnd | VggishFrontEnd)
+    rows = frontend.frames(cut)
+    return Span(start / rate, cut, np.stack([rows[i : i + frames] for i in offsets]), offsets)

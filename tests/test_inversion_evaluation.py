@@ -1,0 +1,630 @@
+"""Inverters judged: draws of a corpus, one pass over them, tables, files; the binaries from end to end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from scipy.spatial.distance import pdist
+
+from actprobe import backend, wrap_model
+from actprobe.audio import Waveform, load_audio
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.errors import AudioError, CorpusError, UsageError
+from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.inversion.evaluation import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
+from actprobe.inversion.evaluation_job import EvaluationSettings, evaluate_inverters, threshold_of
+from actprobe.inversion.excerpts import Drawn, RecordingNote, draw_corpus, open_evaluation_corpus
+from actprobe.inversion.inverter import Origin, get_arrays, load_inverter, save_inverter
+from actprobe.inversion.inverting import invert_span, open_methods, save_sounds
+from actprobe.inversion.nre import nre
+from actprobe.inversion.scores import COLUMNS, Inversion, Scores, output_layer, score_inversions
+from actprobe.inversion.sources import find_sources, invertible_layers, open_sources
+from actprobe.inversion.spans import cut_span
+from actprobe.models import load_model
+from actprobe.report.inversion_figures import draw_inversion
+from actprobe.runs.progress import Progress
+
+RATE = 22050
+
+
+def song(seconds: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * RATE)) / RATE
+    tones = sum(np.sin(2 * np.pi * hertz * time) for hertz in rng.uniform(100, 2000, 3))
+    return (0.1 * tones * np.exp(-3 * (time % 0.3)) + 0.01 * rng.standard_normal(len(time))).astype(
+        np.float32
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Five labelled songs, one of them too short, one broken, one silent."""
+    where = tmp_path_factory.mktemp("songs")
+    for i, seconds in enumerate((2.5, 2.2, 1.9, 1.2)):
+        soundfile.write(where / f"song{i}.wav", song(seconds, i), RATE)
+        (where / f"song{i}.lab").write_text("0 1.0 sing\n1.0 9 nosing\n")
+    (where / "song4.wav").write_bytes(b"RIFF")
+    (where / "song4.lab").write_text("0 1 sing\n")
+    return where
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("svd", seed=1)
+
+
+@pytest.fixture(scope="module")
+def drawn(folder) -> Drawn:
+    recordings, labelled = open_evaluation_corpus("folder", folder)
+    return draw_corpus(SvdFrontEnd(), recordings, labelled=labelled, draws=3, per_recording=4, seed=2)
+
+
+def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
+    where.mkdir(parents=True, exist_ok=True)
+    for layer in layers:
+        inverter = load_inverter(model, layer, seed=seed)
+        arrays = get_arrays(inverter.keras_model, inverter.plan)
+        save_inverter(where / f"{model.name}-inverter-{layer}.npz", arrays, Origin(model.name, layer))
+    return where
+
+
+# Excerpts
+
+
+def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(drawn, folder) -> None:
+    assert [note.path for note in drawn.notes] == [f"song{i}.wav" for i in range(5)]
+    assert "less than an excerpt of 1.675 s" in drawn.notes[3].reason
+    assert drawn.notes[4].reason
+    assert all(not note.reason for note in drawn.notes[:3])
+    assert [len(each) for each in drawn.draws] == [12, 12, 12]
+    assert len(drawn.excerpts) == sum(note.examples for note in drawn.notes[:3])
+    for i in (0, len(drawn.excerpts) // 2, -1):
+        samples, _ = soundfile.read(folder / f"song{drawn.owners[i]}.wav", dtype="float32")
+        first = round(drawn.starts_seconds[i] * RATE)
+        assert first % 315 == 0
+        frames = SvdFrontEnd().frames(samples[first : first + SvdFrontEnd.example_samples])
+        assert np.allclose(drawn.excerpts[i], frames, atol=1e-5)
+
+
+def test_class_is_the_label_at_the_centre_of_the_excerpt(drawn) -> None:
+    centres = drawn.starts_seconds + (57 * 315 + 512) / RATE
+    assert np.array_equal(drawn.sung == 1, centres < 1.0)
+    assert {0, 1} == set(drawn.sung.tolist())
+
+
+def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(folder, drawn) -> None:
+    recordings, _ = open_evaluation_corpus("folder", folder)
+    broken = [LabelledRecording("gone", folder / "gone.wav", np.zeros((0, 2))), *recordings[1:]]
+    other = draw_corpus(SvdFrontEnd(), broken, draws=3, per_recording=4, seed=2)
+    mine, theirs = drawn.starts_seconds[drawn.owners == 2], other.starts_seconds[other.owners == 2]
+    assert np.array_equal(mine, theirs)
+    assert other.notes[0].reason
+
+
+def test_excerpts_on_disk_are_those_in_memory(folder, drawn, tmp_path) -> None:
+    recordings, _ = open_evaluation_corpus("folder", folder)
+    seen = []
+    kept = draw_corpus(
+        SvdFrontEnd(), recordings, draws=3, per_recording=4, seed=2, folder=tmp_path, ledger=seen.extend
+    )
+    assert isinstance(kept.excerpts, np.memmap)
+    assert np.array_equal(kept.excerpts, drawn.excerpts)
+    assert len(seen) == 5
+
+
+def test_short_recordings_can_be_lengthened(folder) -> None:
+    recordings, _ = open_evaluation_corpus("folder", folder)
+    padded = draw_corpus(SvdFrontEnd(), recordings, draws=1, short="pad")
+    assert padded.notes[3].examples == 1
+
+
+def test_corpus_without_labels_or_without_recordings(folder, tmp_path) -> None:
+    soundfile.write(tmp_path / "a.wav", song(2, 0), RATE)
+    recordings, labelled = open_evaluation_corpus("folder", tmp_path)
+    assert not labelled
+    found = draw_corpus(SvdFrontEnd(), recordings, labelled=labelled, draws=1)
+    assert set(found.sung.tolist()) == {-1}
+    voiceless, labelled = open_evaluation_corpus("voiceless", tmp_path)
+    assert labelled
+    assert set(draw_corpus(SvdFrontEnd(), voiceless, draws=1).sung.tolist()) == {0}
+    with pytest.raises(CorpusError, match=r"too few for an NRE; the first: song3.wav: lasts 1.200 s"):
+        draw_corpus(SvdFrontEnd(), open_evaluation_corpus("folder", folder)[0][3:])
+    with pytest.raises(CorpusError):
+        open_evaluation_corpus("folder", tmp_path / "nowhere")
+    with pytest.raises(CorpusError, match="holds no recording for valid"):
+        open_evaluation_corpus("voiceless", tmp_path, "valid")
+    with pytest.raises(UsageError, match="no corpus 'irmas'"):
+        open_evaluation_corpus("irmas", tmp_path)
+
+
+# The pass
+
+
+@pytest.fixture(scope="module")
+def scored(model, drawn):
+    """Two inverters of mp6, one of fc8, and the excerpts themselves as an inversion."""
+    inversions = [
+        Inversion("one", "mp6", load_inverter(model, "mp6", seed=0)),
+        Inversion("other", "mp6", load_inverter(model, "mp6", seed=9)),
+        Inversion("one", "fc8", load_inverter(model, "fc8", seed=0)),
+        Inversion("perfect", "", lambda excerpts: excerpts),
+    ]
+    return inversions, score_inversions(
+        model, drawn.excerpts, inversions, comparator="conv5", batch_size=8, seed=0
+    )
+
+
+def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, drawn, scored) -> None:
+    inversions, scores = scored
+    x = np.asarray(drawn.excerpts)
+    features = model.activations(x, ["mp6", "conv5", "fc9"])
+    inverted = inversions[1].invert(features["mp6"])
+    again = model.activations(inverted, ["mp6", "conv5", "fc9"])
+
+    def distances(one, other):
+        return np.linalg.norm((one - other).reshape(len(one), -1).astype(np.float64), axis=1)
+
+    found = scores[1]
+    assert found.error == pytest.approx(distances(x, inverted), rel=1e-4)
+    assert found.own == pytest.approx(distances(features["mp6"], again["mp6"]), rel=1e-3)
+    assert found.compared == pytest.approx(distances(features["conv5"], again["conv5"]), rel=1e-3)
+    assert found.said == pytest.approx(features["fc9"][:, 0], abs=1e-5)
+    assert found.says == pytest.approx(again["fc9"][:, 0], abs=1e-5)
+    assert np.isnan(found.correlation).all()
+    perfect = scores[3]
+    assert perfect.error.max() == 0
+    assert np.array_equal(perfect.said, perfect.says)
+    between = pdist(features["conv5"].reshape(len(x), -1).astype(np.float64)).mean()
+    assert perfect.compared_pairs.mean() == pytest.approx(between, rel=0.15)  # estimated within batches
+
+
+def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, drawn, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("actprobe.inversion.scores.EXCERPTS_IN_SHARD", 10)
+    asked = []
+
+    def invert(features):
+        asked.append(len(features))
+        if len(asked) == 3 and len(drawn.excerpts) > 20:
+            raise KeyboardInterrupt
+        return np.zeros((len(features), 115, 80), np.float32)
+
+    def run(identity="a"):
+        inversion = Inversion("zero", "fc8", invert, identity)
+        return score_inversions(model, drawn.excerpts, [inversion], batch_size=10, folder=tmp_path)[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+    asked[:] = [0] * 10
+    resumed = run()
+    assert sum(asked) == len(drawn.excerpts) - 20
+    shard = sorted(tmp_path.glob("*.npy"))[0]
+    shard.write_bytes(shard.read_bytes()[:100])
+    asked[:] = [0] * 10
+    mended = run()
+    assert sum(asked) == 10
+    assert np.array_equal(mended.error, resumed.error)
+    assert not np.isnan(mended.error).any()
+    asked[:] = [0] * 10
+    run("another inverter")
+    assert sum(asked) == len(drawn.excerpts)
+
+
+def test_inversions_of_another_shape_or_not_finite_are_refused(model, drawn) -> None:
+    for bad, said in ((np.nan, "not finite"), (0.0, "differ in shape")):
+        shape = (115, 80) if np.isnan(bad) else (114, 80)
+        inversion = Inversion("bad", "fc8", lambda f, s=shape, b=bad: np.full((len(f), *s), b, np.float32))
+        with pytest.raises(UsageError, match=said):
+            score_inversions(model, drawn.excerpts[:3], [inversion])
+    with pytest.raises(UsageError, match="no inversion"):
+        score_inversions(model, drawn.excerpts, [])
+
+
+def test_networks_with_many_outputs_are_judged_by_their_correlation() -> None:
+    layers = backend.keras.layers
+    backend.keras.utils.set_random_seed(0)
+    given = layers.Input((10, 6, 1))
+    told = layers.Dense(7, "softmax", name="tags")(layers.Flatten()(layers.Conv2D(2, 3, name="maps")(given)))
+    wrapped = wrap_model(backend.keras.Model(given, told), name="tags")
+    assert output_layer(wrapped) == "tags"
+    x = np.random.default_rng(0).standard_normal((5, 10, 6)).astype(np.float32)
+    inversions = [
+        Inversion("same", "", lambda excerpts: excerpts),
+        Inversion("noise", "", lambda excerpts: excerpts[::-1].copy()),
+    ]
+    same, noise = score_inversions(wrapped, x, inversions)
+    assert same.correlation == pytest.approx(np.ones(5), abs=1e-5)
+    before, after = (wrapped.activations(each, ["tags"])["tags"] for each in (x, x[::-1].copy()))
+    order = np.random.default_rng([0, 5]).permutation(5)
+    before, after = before[order], wrapped.activations(x[order][::-1].copy(), ["tags"])["tags"]
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(before, after, strict=True)]
+    assert noise.correlation[order] == pytest.approx(np.array(expected), abs=1e-5)
+    assert np.isnan(same.said).all()
+
+
+# Tables
+
+
+@pytest.fixture(scope="module")
+def tables(drawn, scored):
+    return evaluate("svd", "songs", drawn, scored[1], threshold=0.5, resamples=300)
+
+
+def value(detail: pd.DataFrame, **which) -> pd.Series:
+    which = {"against": "", "class": "all"} | which
+    rows = detail[np.logical_and.reduce([detail[name] == wanted for name, wanted in which.items()])]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_nre_csv_is_the_published_figure(tables, drawn, scored) -> None:
+    table, detail = tables
+    assert tuple(table.columns) == NRE_COLUMNS
+    assert tuple(detail.columns) == DETAIL_COLUMNS
+    assert table[["method", "layer"]].to_numpy().tolist() == [
+        ["one", "mp6"],
+        ["other", "mp6"],
+        ["one", "fc8"],
+    ]
+    inversion = scored[0][1]
+    by_draw = []
+    for rows in drawn.draws:
+        x = np.asarray(drawn.excerpts[rows])
+        model_features = load_model("svd", seed=1).activations(x, ["mp6"])["mp6"]
+        by_draw.append(nre(x, inversion.invert(model_features)))
+    row = table[(table.method == "other") & (table.layer == "mp6")].iloc[0]
+    assert row.nre == pytest.approx(np.mean(by_draw), rel=1e-5)
+    assert row.nre_std == pytest.approx(np.std(by_draw, ddof=1), rel=1e-3)
+    assert (row.draws, row.excerpts) == (3, 12)
+    assert value(detail, method="other", layer="mp6", measure="nre")["value"] == pytest.approx(row.nre)
+
+
+def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, drawn) -> None:
+    detail = tables[1]
+    whole = value(detail, method="one", layer="fc8", measure="nre")
+    parts = {
+        name: value(detail, method="one", layer="fc8", measure="nre", **{"class": name})
+        for name in ("vocal", "nonvocal")
+    }
+    assert min(part["value"] for part in parts.values()) <= whole["value"]
+    assert whole["value"] <= max(part["value"] for part in parts.values())
+    assert sum(part["excerpts"] for part in parts.values()) == whole["excerpts"] == len(drawn.excerpts)
+
+
+def test_a_perfect_inversion_is_perfect_in_every_measure(tables) -> None:
+    detail = tables[1]
+    perfect = detail[detail.method == "perfect"].set_index(["class", "measure"])["value"]
+    assert perfect["all", "nre"] == 0
+    assert perfect["all", "comparator_nre"] == 0
+    assert perfect["all", "agreement"] == 1
+    assert perfect["all", "probability_difference"] == 0
+    assert ("all", "feature_nre") not in perfect.index  # it has no layer
+
+
+def test_intervals_hold_the_value_and_differences_are_paired(tables) -> None:
+    detail = tables[1]
+    finite = detail.dropna(subset=["low", "high"])
+    finite = finite[finite["class"] == "all"]
+    assert len(finite) > 20
+    assert (finite.low <= finite.high).all()
+    mp6 = {
+        method: value(detail, method=method, layer="mp6", measure="nre")["value"]
+        for method in ("one", "other")
+    }
+    difference = value(detail, method="other", layer="mp6", measure="nre", against="one")
+    assert difference["value"] == pytest.approx(mp6["other"] - mp6["one"], abs=1e-9)
+    separate = [value(detail, method=m, layer="mp6", measure="nre") for m in ("one", "other")]
+    width = difference["high"] - difference["low"]
+    assert width < sum(each["high"] - each["low"] for each in separate)
+
+
+def made_up(said, says, owners, sung=None) -> tuple[Drawn, list]:
+    """An evaluation of which only the outputs matter."""
+    count = len(said)
+    excerpts = np.random.default_rng(0).standard_normal((count, 2, 2)).astype(np.float32)
+    notes = tuple(RecordingNote(f"r{i}", examples=1) for i in range(max(owners) + 1))
+    sung = np.full(count, -1, np.int8) if sung is None else np.array(sung, np.int8)
+    columns = dict.fromkeys(COLUMNS, np.full(count, np.nan)) | {
+        "error": np.ones(count), "said": np.array(said, float), "says": np.array(says, float)
+    }  # fmt: skip
+    drawn = Drawn(excerpts, np.array(owners), np.zeros(count), sung, (np.arange(count),), notes)
+    return drawn, [Scores("m", "fc8", **columns)]
+
+
+def test_agreement_is_judged_at_the_threshold_and_fairly_for_rare_classes() -> None:
+    """9 sung, 1 not: an inversion that is always called sung agrees by 90 %, and says nothing."""
+    drawn, scores = made_up([0.9] * 9 + [0.1], [0.8] * 10, [0, 1, 2, 3, 4] * 2)
+    detail = evaluate("svd", "c", drawn, scores, threshold=0.6)[1].set_index("measure")["value"]
+    assert detail["agreement"] == pytest.approx(0.9)
+    assert detail["balanced_agreement"] == pytest.approx(0.5)
+    assert detail["kappa"] == pytest.approx(0, abs=1e-9)
+    assert detail["probability_difference"] == pytest.approx(0.16)
+    assert (detail["called_sung"], detail["called_sung_inverted"]) == (pytest.approx(0.9), pytest.approx(1))
+    strict = evaluate("svd", "c", drawn, scores, threshold=0.85)[1].set_index("measure")["value"]
+    assert strict["agreement"] == pytest.approx(0.1)
+
+
+def test_a_method_tried_on_some_excerpts_is_compared_on_those(drawn, model) -> None:
+    rows = np.zeros(len(drawn.excerpts), bool)
+    rows[drawn.draws[0][::2]] = True
+    everywhere = Inversion("input", "fc8", load_inverter(model, "fc8", seed=0))
+    few = Inversion("gradient", "fc8", load_inverter(model, "fc8", seed=1), rows=rows)
+    scores = score_inversions(model, drawn.excerpts, [everywhere, few])
+    assert np.array_equal(np.isfinite(scores[1].error), rows)
+    table, detail = evaluate("svd", "c", drawn, scores, resamples=50)
+    gradient = table[table.method == "gradient"].iloc[0]
+    first = drawn.draws[0]
+    picked = first[rows[first]]
+    between = float(drawn.pairs[0].normaliser())
+    assert (gradient.draws, gradient.excerpts) == (1, len(picked))  # other draws meet it by chance only
+    assert gradient.nre == pytest.approx(scores[1].error[picked].mean() / between, rel=1e-9)
+    difference = value(detail, method="gradient", layer="fc8", measure="nre", against="input")
+    assert difference["excerpts"] == rows.sum()
+    expected = (scores[1].error[picked] - scores[0].error[picked]).mean() / between
+    assert difference["value"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_excerpts_that_are_all_the_same_have_no_nre() -> None:
+    drawn, scores = made_up([0.9] * 4, [0.8] * 4, [0, 1, 2, 3])
+    same = Drawn(np.ones((4, 2, 2), np.float32), drawn.owners, drawn.starts_seconds, drawn.sung, drawn.draws,
+                 drawn.notes)  # fmt: skip
+    with pytest.raises(UsageError, match="no two of the excerpts of a draw differ"):
+        evaluate("svd", "c", same, scores)
+
+
+def test_threshold_is_that_of_the_detectors_card(model) -> None:
+    assert threshold_of(model) == 0.5
+    assert threshold_of(load_model("svd", "svd-open")) == pytest.approx(0.48)
+
+
+# Where inverters are
+
+
+def test_inverters_are_found_by_folder_file_and_method(model, tmp_path) -> None:
+    write_inverters(model, tmp_path / "runs/one", ["fc8"])
+    write_inverters(model, tmp_path / "runs/two/cache", ["conv5"])
+    write_inverters(model, tmp_path / "runs/two", ["mp6"])
+    (tmp_path / "runs/two/metrics.json").write_text('{"objective": {"name": "balanced"}}')
+    found = find_sources(model, str(tmp_path / "runs"))
+    assert [(source.method, source.layer) for source in found] == [("inverter", "fc8"), ("balanced", "mp6")]
+    named = find_sources(model, f"joint:{tmp_path / 'runs'}")
+    assert [(source.method, source.layer) for source in named] == [("joint", "mp6"), ("joint", "fc8")]
+    plain = tmp_path / "weights.npz"
+    plain.write_bytes((tmp_path / "runs/one/svd-inverter-fc8.npz").read_bytes())
+    assert find_sources(model, f"input:fc8={plain}")[0].method == "input"
+    with pytest.raises(UsageError, match="does not tell which layer"):
+        find_sources(model, str(plain))
+    with pytest.raises(UsageError, match="fc8 is there more than once"):
+        find_sources(model, f"{tmp_path / 'runs'},inverter:fc8={plain}")
+    with pytest.raises(UsageError, match="neither a folder nor a file"):
+        find_sources(model, "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no npz named after a layer"):
+        find_sources(model, str(tmp_path / "empty"))
+    with pytest.raises(UsageError, match="catalog has no inverters for these weights"):
+        find_sources(model, None)
+    with pytest.raises(UsageError, match="no inverter for conv5; there is one for mp6, fc8"):
+        open_sources(model, named, ["fc8", "conv5"])
+    assert [inverter.layer for _, inverter in open_sources(model, named, ["fc8"])] == ["fc8"]
+
+
+def test_all_layers_are_those_that_a_look_pays_for(model) -> None:
+    assert invertible_layers(model) == ["conv1", "conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc8"]
+
+
+# Spans
+
+
+def test_a_span_begins_at_the_nearest_frame_and_joins_without_a_seam(folder) -> None:
+    waveform = load_audio(folder / "song0.wav")
+    span = cut_span(SvdFrontEnd(), waveform, 0.5)
+    assert round(span.start_seconds * RATE / 315) == round(0.5 * RATE / 315)
+    assert np.array_equal(span.join(span.examples), span.examples[0])
+    frames = SvdFrontEnd().frames(waveform.samples)
+    first = round(span.start_seconds * RATE / 315)
+    assert np.allclose(span.examples[0], frames[first : first + 115], atol=1e-5)
+    longer = cut_span(SvdFrontEnd(), waveform, 0.1, seconds=2.1)
+    assert len(longer.examples) == 2
+    joined = longer.join(longer.examples)
+    first = round(longer.start_seconds * RATE / 315)
+    assert np.allclose(joined, frames[first : first + len(joined)], atol=1e-5)
+    assert len(joined) == 147
+    other = cut_span(VggishFrontEnd(), waveform, 0.0, seconds=2.0)
+    assert np.isfinite(other.join(other.examples)).all()
+    halves = longer.join(np.stack([np.zeros((115, 80)), np.ones((115, 80))]))
+    assert (np.diff(halves[:, 0]) >= 0).all()
+    assert (halves[0, 0], halves[-1, 0]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "seconds", "error", "said"),
+    [
+        (
+            "song0.wav",
+            0.9,
+            None,
+            AudioError,
+            "lasts 2.500 s: 0.9 s is too late, the last span of 1.675 s begins",
+        ),
+        ("song3.wav", 0.0, None, AudioError, "lasts 1.200 s, less than an excerpt of 1.675 s"),
+        ("song0.wav", 0.0, 9.0, AudioError, "too late, less than"),
+        ("song0.wav", -1.0, None, UsageError, "no time in a recording"),
+        ("song0.wav", float("nan"), None, UsageError, "no time in a recording"),
+    ],
+)
+def test_spans_that_are_not_there(folder, name, at, seconds, error, said) -> None:
+    with pytest.raises(error, match=said):
+        cut_span(SvdFrontEnd(), load_audio(folder / name), at, seconds)
+
+
+def test_long_spans_need_front_ends_with_common_frames() -> None:
+    waveform = Waveform(np.tile(song(2, 0), 20), RATE)
+    with pytest.raises(UsageError, match="longer spans need"):
+        cut_span(MelgramFrontEnd(), waveform, 0.0, seconds=35.0)
+    with pytest.raises(AudioError, match="is silent"):
+        cut_span(SvdFrontEnd(), Waveform(np.zeros(99999, np.float32), RATE), 0.0, name="quiet")
+
+
+# Binaries
+
+
+@pytest.fixture(scope="module")
+def inverters(model, tmp_path_factory) -> Path:
+    return write_inverters(
+        load_model("svd", "svd-open"), tmp_path_factory.mktemp("inverters"), ["conv5", "fc8"]
+    )
+
+
+def test_evaluation_from_recordings_to_files(binary, folder, inverters, tmp_path) -> None:
+    ended = binary(
+        "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open",
+        f"--inverters=joint:{inverters},input:{inverters}", "--corpus=folder", f"--corpus_dir={folder}",
+        "--draws=2", "--excerpts_per_recording=3", "--methods=joint,input,gradient", "--gradient_steps=3",
+        "--layers=fc8", f"--output_dir={tmp_path}",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    table = pd.read_csv(tmp_path / "nre.csv")
+    assert tuple(table.columns) == NRE_COLUMNS
+    assert table[["layer", "method", "draws"]].to_numpy().tolist() == [
+        ["fc8", "joint", 2], ["fc8", "input", 2], ["fc8", "gradient", 1]
+    ]  # fmt: skip
+    detail = pd.read_csv(tmp_path / "nre_detail.csv", keep_default_na=False)
+    same = value(detail, method="joint", layer="fc8", measure="nre", against="input")
+    assert float(same["value"]) == 0  # the same files under two names
+    assert {"zero", "elu floor"} <= set(detail[detail.layer == ""].method)
+    ledger = pd.read_csv(tmp_path / "recordings.csv", keep_default_na=False)
+    assert ledger.status.tolist() == ["ok", "ok", "ok", "failed", "failed"]
+    assert "left out: song3.wav: lasts 1.200 s" in ended.stdout
+    assert (tmp_path / "figures/nre.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["settings"]["threshold"] == pytest.approx(0.48)
+    assert record["settings"]["comparator"] == "conv5"
+    assert record["seconds_per_excerpt"]["gradient fc8"] > 0
+
+
+def test_the_same_evaluation_gives_the_same_files_from_its_shards(model, folder, tmp_path) -> None:
+    recordings, labelled = open_evaluation_corpus("folder", folder)
+    opened = open_sources(model, find_sources(model, str(write_inverters(model, tmp_path, ["fc8"]))), None)
+    settings = EvaluationSettings(draws=2, per_recording=3)
+
+    def run(where: str):
+        return evaluate_inverters(
+            model,
+            "songs",
+            recordings,
+            opened,
+            settings,
+            tmp_path / where,
+            labelled=labelled,
+            progress=Progress,
+        )
+
+    assert run("a").provenance["seconds_per_excerpt"]["inverter fc8"] > 0
+    first = [(tmp_path / "a" / name).read_bytes() for name in ("nre.csv", "nre_detail.csv", "recordings.csv")]
+    assert run("a").provenance["seconds_per_excerpt"] == {}
+    assert first == [
+        (tmp_path / "a" / name).read_bytes() for name in ("nre.csv", "nre_detail.csv", "recordings.csv")
+    ]
+    fresh = run("b")
+    pd.testing.assert_frame_equal(fresh.nre, pd.read_csv(tmp_path / "a/nre.csv"), rtol=1e-5)
+    with pytest.raises(UsageError, match="no inversion to evaluate"):
+        evaluate_inverters(model, "songs", recordings, [], settings, tmp_path / "c", progress=Progress)
+    with pytest.raises(UsageError, match="no layer 'fc10'"):
+        evaluate_inverters(
+            model, "songs", recordings, opened, EvaluationSettings(comparator="fc10"), tmp_path / "d",
+            progress=Progress,
+        )  # fmt: skip
+    with pytest.raises(CorpusError, match="too few"):
+        evaluate_inverters(
+            model, "songs", recordings[3:], opened, settings, tmp_path / "e", progress=Progress
+        )
+    assert "less than an excerpt" in (tmp_path / "e/recordings.csv").read_text()
+
+
+def test_one_excerpt_from_recording_to_picture_and_sound(binary, folder, inverters, tmp_path) -> None:
+    ended = binary(
+        "actprobe-invert", "--model=svd", "--checkpoint=svd-open", "--layer=all", f"--inverters={inverters}",
+        f"--input={folder / 'song0.wav'}", "--at=0.3", f"--output_dir={tmp_path}",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "figures/inversion.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(tmp_path / "inversion.npz") as arrays:
+        assert set(arrays) == {"input", "conv5", "fc8", "times", "bands_hz"}
+        assert arrays["fc8"].shape == (115, 80)
+        assert arrays["times"][0] == pytest.approx((21 * 315 + 512) / RATE)
+        assert arrays["bands_hz"].shape == (80,)
+    names = {"original", "input", "conv5", "fc8", "input-own-phase", "conv5-own-phase", "fc8-own-phase"}
+    assert {path.stem for path in (tmp_path / "sounds").iterdir()} == names
+    for name in names:
+        samples, rate = soundfile.read(tmp_path / f"sounds/{name}.wav")
+        assert (rate, len(samples)) == (RATE, SvdFrontEnd.example_samples)
+        assert np.abs(samples).max() < 0.999
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["sounds"]["input.wav"]["error_db"] < 3
+    assert set(record["layers"]) == {"input", "conv5", "fc8"}
+
+
+def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path) -> None:
+    network = load_model("mm_cnn", seed=0)
+    span = cut_span(network.frontend, Waveform(song(3, 3), RATE), 0.0)
+    methods = open_methods(network, "gradient", None, ["merge_1", "1_80_pool"], steps=2)
+    assert list(methods) == ["merge_1", "1_80_pool"]
+    found = invert_span(network, span, {"1_80_pool": methods["1_80_pool"]})
+    assert found.sonograms["1_80_pool"].shape == network.frontend.example_shape
+    assert found.titles["1_80_pool"] == "1_80_pool"  # eleven outputs are no number to show
+    sounds = save_sounds(tmp_path, network.frontend, span, found)
+    assert sounds["input.wav"]["error_db"] < 3
+    assert (tmp_path / "1_80_pool-own-phase.wav").exists()
+    with pytest.raises(UsageError, match="no layer 'fc8'"):
+        open_methods(network, "gradient", None, ["fc8"])
+
+
+@pytest.mark.parametrize("scale", ["shared", "panel"])
+def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path, scale) -> None:
+    rng = np.random.default_rng(0)
+    for frames, count in ((115, 1), (115, 9), (700, 3)):
+        panels = {f"layer{i}": rng.normal(size=(frames, 80)) for i in range(count)}
+        path = tmp_path / f"{frames}-{count}.png"
+        draw_inversion(panels, SvdFrontEnd(), 30.0, path, scale=scale, title="song")
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--layer=fc10"], 2, "no layer 'fc10'"),
+        (["--at=99"], 1, "lasts 2.500 s: 99 s is too late"),
+        (["--input=nowhere.wav"], 1, "nowhere.wav"),
+    ],
+)
+def test_bad_input_of_invert_is_one_clear_line(
+    binary, folder, inverters, tmp_path, flags, code, said
+) -> None:
+    ended = binary(
+        "actprobe-invert", "--model=svd", "--checkpoint=svd-open", f"--inverters={inverters}",
+        f"--input={folder / 'song0.wav'}", f"--output_dir={tmp_path / 'out'}", *flags,
+    )  # fmt: skip
+    assert ended.returncode == code
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [(["--corpus_dir=nowhere"], 1, "nowhere"), (["--checkpoint=nowhere.npz"], 1, "nowhere.npz")],
+)
+def test_bad_input_of_evaluation_is_one_clear_line(
+    binary, folder, inverters, tmp_path, flags, code, said
+) -> None:
+    ended = binary(
+        "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open", f"--inverters={inverters}",
+        "--corpus=folder", f"--corpus_dir={folder}", f"--output_dir={tmp_path / 'out'}", *flags,
+    )  # fmt: skip
+    assert ended.returncode == code
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
