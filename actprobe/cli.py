@@ -34,9 +34,15 @@ FLAGS = flags.FLAGS
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def model_flags() -> None:
-    """Define the flags by which a binary opens a model."""
-    flags.DEFINE_string("model", None, "Network, such as cnn_at or svd.", required=True)
+def model_flags(*, required: bool = True) -> None:
+    """Define the flags by which a binary opens a model.
+
+    Parameters
+    ----------
+    required : bool, optional
+        Whether ``--model`` has to be given.
+    """
+    flags.DEFINE_string("model", None, "Network, such as cnn_at or svd.", required=required)
     flags.DEFINE_string("checkpoint", None, "Original weight file; without it seeded random weights.")
     flags.DEFINE_string("normalization", None, "What the front end standardises by, an npz.")
     flags.DEFINE_enum(

@@ -1,28 +1,28 @@
 """Runs: durable shards, resume, the ledger, and tables that are the same byte for byte."""
 
-import signal
-import subprocess
-import sys
-import time
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import ROOT
 
 from actprobe import features as hand_crafted
 from actprobe.audio import load_audio
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
-from actprobe.errors import CorpusError
+from actprobe.errors import CorpusError, UsageError
+from actprobe.models import Model, load_model, wrap_model
 from actprobe.runs import run_neurons
 from actprobe.runs.ledger import LedgerRow, ledger_frame
+from actprobe.runs.merged import open_merged
+from actprobe.runs.playlists import best_of_layers, parse_neurons, write_playlists
 from actprobe.runs.shards import Shard, ShardStore
 from actprobe.similarity import neuron_similarity
 
-TABLES = ("neurons.csv", "neurons.parquet", "recordings.csv")
+TABLES = ("neurons.csv", "neurons.parquet", "neurons_detail.csv", "layers.csv", "recordings.csv")
 FEATURES = ["onset_rate", "loudness"]
 
 
@@ -38,10 +38,9 @@ def phantom(tmp_path_factory) -> Path:
     return folder
 
 
-def run(model, folder: Path, output_dir: Path, layers=("pool4", "pool5")):
-    return run_neurons(
-        model, folder, open_corpus(folder), layers=layers, features=FEATURES, output_dir=output_dir
-    )
+def run(model, folder: Path, output_dir: Path, layers=("pool4", "pool5"), **options):
+    options = {"features": FEATURES, "random_seeds": 1, "permutations": 20, "executor": "local:1"} | options
+    return run_neurons(model, folder, open_corpus(folder), layers=layers, output_dir=output_dir, **options)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +104,7 @@ def test_second_run_computes_nothing_and_writes_the_same_bytes(
     def forbidden(*_):
         raise AssertionError("a finished recording went through the network again")
 
-    monkeypatch.setattr(random_cnn_at, "activations", forbidden)
+    monkeypatch.setattr(Model, "activations", forbidden)
     run(random_cnn_at, phantom, output_dir)
     assert {path: path.stat().st_mtime_ns for path in output_dir.glob("shards/*/*.npz")} == stamps
     assert {name: (output_dir / name).read_bytes() for name in TABLES} == before
@@ -122,34 +121,6 @@ def test_any_subset_of_finished_shards_leads_to_the_same_bytes(
     run(random_cnn_at, phantom, tmp_path)
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
-
-
-def test_killed_run_goes_on_and_ends_the_same(finished, phantom, tmp_path) -> None:
-    """SIGKILL at the first shard; the finished recordings keep their shards untouched."""
-    command = [
-        sys.executable, ROOT / "bin/actprobe-neurons", "--model=cnn_at", f"--input={phantom}",
-        "--layers=pool4,pool5", "--features=onset_rate,loudness", f"--output_dir={tmp_path}",
-        "--batch_size=2", "--jobs=1", "--figures=0",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not list(tmp_path.glob("shards/*/*.npz")) and process.poll() is None:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shards/*/*.npz")}
-    assert 1 <= len(stamps) < 12
-    assert not (tmp_path / "neurons.csv").exists()
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    for path, stamp in stamps.items():
-        assert path.stat().st_mtime_ns == stamp
-    assert len(list(tmp_path.glob("shards/*/*.npz"))) == 12
-    uninterrupted = tmp_path / "uninterrupted"
-    whole = subprocess.run([*command, f"--output_dir={uninterrupted}"], capture_output=True, check=False)
-    assert whole.returncode == 0
-    for name in TABLES:
-        assert (tmp_path / name).read_bytes() == (uninterrupted / name).read_bytes()
 
 
 def test_other_settings_never_meet_in_one_folder(finished, random_cnn_at, phantom) -> None:
@@ -209,3 +180,192 @@ def test_ledger_keeps_empty_numbers_empty() -> None:
         [LedgerRow("a.wav", "failed", reason="why"), LedgerRow("b.wav", "ok", seconds=2.0)], []
     )
     assert frame.to_csv(index=False).splitlines()[1:] == ["a.wav,failed,why,,,,", "b.wav,ok,,,2.0,,"]
+
+
+def test_controls_get_the_same_examples(finished, phantom) -> None:
+    """Control i is the network that load_model gives for its seed, and none has the model's own seed."""
+    found = finished[0]
+    assert found.provenance["random_seeds"] == [1]
+    name = found.merged.recordings.path[3]
+    control = load_model("cnn_at", seed=1)
+    examples = control.frontend(load_audio(phantom / name))
+    expected = control.activations(examples, ["pool5"])["pool5"].mean(axis=(0, 1, 2))
+    assert np.allclose(found.merged.random_activity[0]["pool5"][3], expected, rtol=1e-4, atol=1e-5)
+    rows = found.layers[(found.layers.layer == "pool5") & (found.layers.feature == "loudness")]
+    assert rows.weights.tolist() == ["model", "random 0"]
+    assert found.table.r_random.notna().any()
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory) -> Path:
+    """A loud and a soft part, and a second song of noise."""
+    folder = tmp_path_factory.mktemp("songs")
+    rng = np.random.default_rng(0)
+    times = np.arange(22050 * 6) / 22050
+    loud = np.where(times < 3, 0.02, 0.5) * np.sin(2 * np.pi * 300 * times)
+    soundfile.write(folder / "a.wav", loud + rng.standard_normal(len(times)) * 1e-3, 22050)
+    soundfile.write(folder / "b.wav", rng.standard_normal(22050 * 4) * 0.1, 22050)
+    return folder
+
+
+@pytest.mark.parametrize("hop", [10, 40])
+def test_excerpts_are_units_with_features_of_their_own_stretch(song, tmp_path, hop) -> None:
+    model = load_model("svd", seed=0, hop=hop)
+    found = run(model, song, tmp_path, ["fc8"], unit="excerpt", random_seeds=0, features=["loudness"])
+    assert found.provenance["evaluation"] == {10: "dense", 40: "batches"}[hop]
+    waveform = load_audio(song / "a.wav")
+    examples = model.frontend(waveform)
+    units = found.merged.units
+    mine = units[units.path == "a.wav"]
+    assert mine.example.tolist() == list(range(len(examples)))
+    assert np.diff(mine.start_seconds) == pytest.approx(hop * 315 / 22050)
+    rows = found.activity["fc8"][: len(examples)]
+    assert np.abs(rows - model.activations(examples, ["fc8"])["fc8"]).max() < 1e-5 * np.abs(rows).max()
+    start = int(mine.start_seconds.iloc[-1] * 44100 + 0.5)
+    stretch = waveform.resample(44100).samples[start : start + round(mine.seconds.iloc[-1] * 44100)]
+    from actprobe.audio import Waveform
+
+    expected = hand_crafted.compute_scalars(Waveform(stretch, 44100), ["loudness"])["loudness"]
+    assert mine.loudness.iloc[-1] == pytest.approx(expected, rel=1e-6)
+    assert mine.loudness.iloc[-1] > 10 * mine.loudness.iloc[0]
+    assert found.merged.groups.tolist() == [0] * len(mine) + [1] * (len(units) - len(mine))
+    assert found.table.n.unique().tolist() == [len(units)]
+    assert found.layers.recordings.unique().tolist() == [2]
+
+
+def test_extremes_say_which_example_drove_a_neuron(song, tmp_path) -> None:
+    model = load_model("svd", seed=0, hop=10)
+    merged = run(model, song, tmp_path, ["conv5", "fc8"], random_seeds=0).merged
+    examples = model.frontend(load_audio(song / "a.wav"))
+    for layer, values in model.activations(examples, ["conv5", "fc8"]).items():
+        values = values if values.ndim == 2 else values.mean(axis=(1, 2))
+        ends = merged.extremes(layer)
+        assert np.allclose(ends.highest[0], values.max(axis=0), rtol=1e-4, atol=1e-6)
+        assert np.allclose(ends.lowest[0], values.min(axis=0), rtol=1e-4, atol=1e-6)
+        reached = values[ends.highest_examples[0], np.arange(values.shape[1])]
+        assert np.allclose(reached, values.max(axis=0), rtol=1e-4, atol=1e-6)
+        assert np.allclose(ends.highest_seconds[0], ends.highest_examples[0] * 10 * 315 / 22050)
+        assert merged.start_seconds(1, 2) == pytest.approx(20 * 315 / 22050)
+
+
+def test_playlists_are_written_and_can_be_heard(song, tmp_path) -> None:
+    model = load_model("svd", seed=0, hop=10)
+    found = run(model, song, tmp_path, ["fc8"], random_seeds=0)
+    table = write_playlists(found.merged, open_corpus(song), tmp_path / "lists", [("fc8", 3)], 2)
+    ends = found.merged.extremes("fc8")
+    top = table[table.end == "top"]
+    assert top.value.tolist() == pytest.approx(sorted(ends.highest[:, 3], reverse=True))
+    for row in table.itertuples():
+        assert soundfile.info(tmp_path / "lists" / row.file).duration == pytest.approx(
+            row.end_seconds - row.start_seconds, abs=1e-3
+        )
+    assert parse_neurons(["fc8/63"], found.merged) == [("fc8", 63)]
+    for wrong in ("fc8/64", "fc9/0", "fc8", "fc8/x"):
+        with pytest.raises(UsageError, match="neuron"):
+            parse_neurons([wrong], found.merged)
+    assert len(write_playlists(found.merged, open_corpus(song), tmp_path / "none", [], 2)) == 0
+
+
+def test_best_neuron_of_each_layer_and_feature_is_played(finished) -> None:
+    table = finished[0].table.dropna(subset="r")
+    strongest = table.loc[table.r.abs().groupby([table.layer, table.feature]).idxmax()]
+    best = best_of_layers(finished[0].table)
+    assert set(best) == set(zip(strongest.layer, strongest.neuron, strict=True))
+    assert len(best) == len(set(best))
+
+
+def test_label_columns_are_features_and_change_nothing_that_was_computed(
+    phantom, random_cnn_at, tmp_path
+) -> None:
+    names = [recording.name for recording in open_corpus(phantom)][-6:]
+    manifest = phantom / "labels.csv"
+    manifest.write_text("path,energy\n" + "".join(f"{name},{i}\n" for i, name in enumerate(names)))
+    found = run(random_cnn_at, manifest, tmp_path, ["pool5"], features=["loudness", "energy"], given="energy")
+    assert found.features["energy"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.recordings.energy.tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.detail.r_partial[found.detail.feature == "loudness"].notna().any()
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shards/*/*.npz")}
+    manifest.write_text("path,energy\n" + "".join(f"{name},{i * i}\n" for i, name in enumerate(names)))
+    again = run(random_cnn_at, manifest, tmp_path, ["pool5"], features=["loudness", "energy"])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shards/*/*.npz")} == stamps
+    assert open_merged(tmp_path).features["energy"].tolist() == again.features["energy"].tolist()
+    assert again.features["energy"].tolist() == [0, 1, 4, 9, 16, 25]
+    manifest.unlink()
+
+
+def test_merge_reads_again_only_what_changed(random_cnn_at, phantom, tmp_path, monkeypatch) -> None:
+    from actprobe.runs import merged
+
+    monkeypatch.setattr(merged, "BLOCK", 4)
+    found = run(random_cnn_at, phantom, tmp_path, ["pool5"])
+    blocks = {path: path.stat().st_ino for path in tmp_path.glob("merged/blocks/*")}
+    assert len(blocks) == 3
+    activity = np.array(found.activity["pool5"])
+    sorted(tmp_path.glob("shards/*/*.npz"))[0].unlink()
+    again = run(random_cnn_at, phantom, tmp_path, ["pool5"])
+    left = {path: path.stat().st_ino for path in tmp_path.glob("merged/blocks/*")}
+    assert len(left) == 3
+    assert len(blocks.items() & left.items()) == 2
+    assert np.array_equal(again.activity["pool5"], activity)
+
+
+def test_model_of_ones_own_has_a_control_and_keeps_its_weights(song, tmp_path) -> None:
+    from actprobe import backend
+    from actprobe.frontends import SvdFrontEnd
+
+    keras = backend.keras
+    inputs = keras.Input((115, 80))
+    outputs = keras.layers.Dense(5, activation="relu", name="units")(keras.layers.Flatten()(inputs))
+    network = keras.Model(inputs, outputs)
+    weights = [weight.numpy() for weight in network.weights]
+    model = wrap_model(network, SvdFrontEnd(hop=40), "mine")
+    found = run(model, song, tmp_path, ["units"], random_seeds=2)
+    one, other = (activity["units"] for activity in found.merged.random_activity)
+    assert not np.allclose(one, other)
+    assert not np.allclose(one, found.activity["units"])
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(weights, network.weights, strict=True))
+    with pytest.raises(UsageError, match="model of your own"):
+        run(model, song, tmp_path / "dask", ["units"], executor="dask:1")
+
+
+def test_two_runs_are_compared_by_the_names_of_their_recordings(finished, phantom, binary, tmp_path) -> None:
+    """As the manual has it: a run compared with itself, where every neuron is its own partner."""
+    output_dir = finished[1]
+    ended = binary(
+        "actprobe-neurons", "--compare", str(output_dir), str(output_dir), f"--output_dir={tmp_path}"
+    )
+    assert ended.returncode == 0, ended.stderr
+    pairs = pd.read_csv(tmp_path / "alignment.csv").dropna(subset="r")
+    same = pairs[pairs.layer_a == pairs.layer_b]
+    assert len(same) > 100
+    assert np.allclose(same.r.abs(), 1, atol=1e-6)
+    assert (tmp_path / "figures/cka.png").exists()
+    for wrong in (["--compare", str(output_dir)], [f"--compare={output_dir},{output_dir},{output_dir}"]):
+        ended = binary("actprobe-neurons", *wrong, f"--output_dir={tmp_path}")
+        assert ended.returncode == 2
+        assert "two finished runs" in ended.stderr
+    ended = binary(
+        "actprobe-neurons", "--compare", str(output_dir), str(tmp_path), f"--output_dir={tmp_path}"
+    )
+    assert ended.returncode == 1
+    assert "does not hold a finished neuron run" in ended.stderr
+
+
+def test_recordings_of_one_song_do_not_count_as_independent(
+    finished, random_cnn_at, phantom, tmp_path
+) -> None:
+    output_dir = shutil.copytree(finished[1], tmp_path / "out")
+    plain = pd.read_csv(output_dir / "neurons_detail.csv")
+    recordings = [
+        replace(recording, labels={"song": f"song {i // 2}"})
+        for i, recording in enumerate(open_corpus(phantom))
+    ]
+    options = {"layers": ["pool4", "pool5"], "features": FEATURES, "random_seeds": 1, "permutations": 20}
+    options |= {"output_dir": output_dir, "executor": "local:1"}
+    grouped = run_neurons(random_cnn_at, phantom, recordings, group_by="song", **options)
+    assert (plain["n_effective"].dropna() == 12).all()
+    songs = {recording.labels["song"] for recording in recordings if "phantom" in recording.name}
+    assert (grouped.detail["recordings"] == len(songs)).all()
+    assert not np.allclose(grouped.detail["n_effective"].dropna(), 12)
+    with pytest.raises(UsageError, match="label 'album'; there is song"):
+        run_neurons(random_cnn_at, phantom, recordings, group_by="album", **options)

@@ -19,16 +19,16 @@ from typing import IO, Any
 
 import numpy as np
 import pandas as pd
-from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Layer, Model, svd
 from actprobe.provenance import atomic_path, canonical_json, digest, versions
+from actprobe.runs.executors import DEFAULT, run_job
 from actprobe.runs.ledger import LedgerRow, ledger_frame
-from actprobe.runs.prepare import Prepared, failed_row, prepare_ahead
-from actprobe.runs.progress import Progress
+from actprobe.runs.opening import ModelHandle
+from actprobe.runs.prepare import Prepared, failed_row, prepare_recording
 from actprobe.runs.shards import file_stem, fingerprint
 
 __all__ = ["ActivationRun", "run_activations"]
@@ -40,6 +40,7 @@ OWN_NAMES = ("times", "facts")
 SCRATCH_SUFFIX = ".layers"
 
 Activations = Mapping[str, NDArray[np.float32]]
+Evaluate = Callable[[NDArray[np.float32]], Iterator[Activations]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def run_activations(
     layers: Sequence[str],
     output_dir: Path,
     batch_size: int = 32,
-    jobs: int = 2,
+    executor: str = DEFAULT,
 ) -> ActivationRun:
     """Write the activations of some layers for every recording of a corpus.
 
@@ -97,8 +98,8 @@ def run_activations(
         Gets the npz files and recordings.csv.
     batch_size : int, optional
         Examples that go through the network together, at most; fewer where its layers are large.
-    jobs : int, optional
-        Threads that decode and compute examples.
+    executor : str, optional
+        Who does the work, see `actprobe.runs.executors`.
 
     Returns
     -------
@@ -115,13 +116,13 @@ def run_activations(
     selected = model.layers.select(layers)
     if {layer.name for layer in selected} & set(OWN_NAMES):
         raise UsageError(f"a layer named {' or '.join(OWN_NAMES)} cannot be written: rename it")
-    evaluate, manner = _evaluator(model, selected, batch_size)
+    job = _ActivationJob(ModelHandle(model), tuple(layer.name for layer in selected), batch_size)
     provenance = {
         "model": model.name,
         "weights": {**vars(model.weights)},
         "frontend": model.frontend.describe(),
         "layers": [layer.name for layer in selected],
-        "evaluation": manner,
+        "evaluation": job.manner(model),
         "versions": versions(),
         "format": FORMAT,
     }
@@ -131,25 +132,11 @@ def run_activations(
         leftover.unlink(missing_ok=True)
     for scratch in output_dir.glob(f".*{SCRATCH_SUFFIX}"):
         shutil.rmtree(scratch, ignore_errors=True)
-    store = _Store(output_dir, key, selected)
-    rows: dict[str, LedgerRow] = {}
-    for recording in recordings:
-        row = store.finished(recording)
-        if row is not None:
-            rows[recording.name] = row
-    if rows:
-        logging.info("%d of %d recordings were finished before", len(rows), len(recordings))
-    todo = [recording for recording in recordings if recording.name not in rows]
-    with Progress(len(todo), "recordings") as progress:
-        for recording, future in prepare_ahead(todo, model.frontend, (), jobs):
-            try:
-                rows[recording.name] = store.write(future.result(), evaluate)
-            except Exception as error:  # one bad recording must not stop the batch
-                rows[recording.name] = failed_row(recording, error)
-            progress.advance()
-    ordered = [rows[recording.name] for recording in recordings]
+    store = _Store(output_dir.absolute(), key)
+    ordered = run_job(job, recordings, store, executor)
     files = [
-        store.path(recording) if rows[recording.name].status == "ok" else None for recording in recordings
+        output_dir / store.path(recording).name if row.status == "ok" else None
+        for recording, row in zip(recordings, ordered, strict=True)
     ]
     ledger = ledger_frame(ordered, ())
     ledger["file"] = [path.name if path else "" for path in files]
@@ -165,33 +152,79 @@ def run_activations(
     return ActivationRun(ledger, usable, {**provenance, "run_key": key})
 
 
-def _evaluator(
-    model: Model, layers: Sequence[Layer], batch_size: int
-) -> tuple[Callable[[NDArray[np.float32]], Iterator[Activations]], str]:
-    """Choose how examples go through the network; return that, and its name for provenance."""
-    names = [layer.name for layer in layers]
-    if model.layers is svd.LAYERS and getattr(model.frontend, "hop", None) == 1:
+@dataclass
+class _ActivationJob:
+    """What is to be done with every recording; see `actprobe.runs.executors.Job`."""
+
+    handle: ModelHandle
+    layers: tuple[str, ...]
+    batch_size: int
+    _evaluate: Evaluate | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_evaluate": None}
+
+    def prepare(self, recording: Recording) -> Prepared:
+        return prepare_recording(recording, self.handle.frontend)
+
+    def consumer(self, store: _Store) -> _ActivationConsumer:
+        model = self.handle.model
+        if self._evaluate is None:
+            self._evaluate = self._evaluator(model)
+        return _ActivationConsumer(model, model.layers.select(self.layers), self._evaluate, store)
+
+    def manner(self, model: Model) -> str:
+        """Say how examples go through the network, for provenance."""
+        return "dense" if self._is_dense(model) else f"batches of {self._batch(model)}"
+
+    def _is_dense(self, model: Model) -> bool:
+        return model.layers is svd.LAYERS and getattr(model.frontend, "hop", None) == 1
+
+    def _batch(self, model: Model) -> int:
+        largest = max(4 * math.prod(layer.shape) for layer in model.layers)
+        return max(1, min(self.batch_size, BATCH_BYTES // largest))
+
+    def _evaluator(self, model: Model) -> Evaluate:
+        if not self._is_dense(model):
+            batch = self._batch(model)
+            return lambda examples: model.iter_activations(examples, self.layers, batch_size=batch)
         from actprobe.models.dense import DenseEvaluation
 
-        dense = DenseEvaluation(model, names)
+        dense = DenseEvaluation(model, self.layers)
 
         def densely(examples: NDArray[np.float32]) -> Iterator[Activations]:
             frames = np.concatenate([examples[:, 0], examples[-1, 1:]])
             return (activations for _, activations in dense.chunks(frames))
 
-        return densely, "dense"
-    largest = max(4 * math.prod(layer.shape) for layer in model.layers)
-    batch = max(1, min(batch_size, BATCH_BYTES // largest))
-    return lambda examples: model.iter_activations(examples, names, batch_size=batch), f"batches of {batch}"
+        return densely
+
+
+@dataclass
+class _ActivationConsumer:
+    model: Model
+    layers: Sequence[Layer]
+    evaluate: Evaluate
+    store: _Store
+
+    def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
+        """Write a recording's file; a fault, of the disk too, is that of this recording."""
+        try:
+            examples = self.model.frontend.examples(prepared.samples)
+            return [self.store.write(recording, prepared, examples, self.layers, self.evaluate)]
+        except Exception as error:  # one bad recording must not stop the batch
+            return [failed_row(recording, error)]
+
+    def flush(self) -> list[LedgerRow]:
+        """Nothing is left: every recording is written at once."""
+        return []
 
 
 class _Store:
     """The npz files of one run."""
 
-    def __init__(self, folder: Path, key: str, layers: Sequence[Layer]) -> None:
+    def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
         self.key = key
-        self.layers = layers
 
     def path(self, recording: Recording) -> Path:
         return self.folder / f"{file_stem(recording)}.npz"
@@ -208,16 +241,21 @@ class _Store:
         return None
 
     def write(
-        self, prepared: Prepared, evaluate: Callable[[NDArray[np.float32]], Iterator[Activations]]
+        self,
+        recording: Recording,
+        prepared: Prepared,
+        examples: NDArray[np.float32],
+        layers: Sequence[Layer],
+        evaluate: Evaluate,
     ) -> LedgerRow:
         """Compute and write a recording's file, whole or not at all."""
-        row, count = prepared.row, len(prepared.examples)
-        self._check_space(count)
-        source = fingerprint(prepared.recording)
+        row, count = prepared.row, len(examples)
+        self._check_space(count, layers)
+        source = fingerprint(recording)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".", suffix=SCRATCH_SUFFIX) as scratch:
-            parts = {layer.name: _Part(Path(scratch, str(i))) for i, layer in enumerate(self.layers)}
+            parts = {layer.name: _Part(Path(scratch, str(i))) for i, layer in enumerate(layers)}
             try:
-                for activations in evaluate(prepared.examples):
+                for activations in evaluate(examples):
                     for name, part in parts.items():
                         part.append(activations[name])
             finally:
@@ -230,9 +268,9 @@ class _Store:
                 "examples": row.examples,
             }
             facts = canonical_json({"run_key": self.key, "source": source, "ledger": ledger})
-            target = self.path(prepared.recording)
+            target = self.path(recording)
             with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-                for layer in self.layers:
+                for layer in layers:
                     parts[layer.name].into(archive, layer.name, (count, *layer.shape))
                     if layer.is_map:
                         _add(archive, f"{layer.name}/times", layer.times())
@@ -240,8 +278,8 @@ class _Store:
                 _add(archive, "facts", np.array(facts))
         return row
 
-    def _check_space(self, examples: int) -> None:
-        needed = 2 * examples * sum(4 * math.prod(layer.shape) for layer in self.layers)
+    def _check_space(self, examples: int, layers: Sequence[Layer]) -> None:
+        needed = 2 * examples * sum(4 * math.prod(layer.shape) for layer in layers)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise OSError(

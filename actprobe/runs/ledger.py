@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # feature processes make rows, but no tables
+    import pandas as pd
 
 __all__ = ["LedgerRow", "ledger_frame"]
 
@@ -59,6 +61,8 @@ def ledger_frame(rows: Sequence[LedgerRow], features: Sequence[str]) -> pd.DataF
     pandas.DataFrame
         Columns path, status, reason, warning, seconds, sample_rate, examples, then the features.
     """
+    import pandas as pd
+
     frame = pd.DataFrame(
         {
             "path": [row.path for row in rows],

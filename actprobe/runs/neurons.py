@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,23 @@ from numpy.typing import NDArray
 
 from actprobe import features as hand_crafted
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError
+from actprobe.errors import CorpusError, UsageError
+from actprobe.features import Feature
+from actprobe.features.labels import resolve
 from actprobe.models import Model
 from actprobe.provenance import atomic_path, digest, versions
+from actprobe.runs.executors import DEFAULT, run_job
 from actprobe.runs.ledger import ledger_frame
+from actprobe.runs.merged import Merged, merge
+from actprobe.runs.neuron_job import NeuronJob, evaluation_of
+from actprobe.runs.opening import ModelHandle
+from actprobe.runs.prepare import UNITS, StageSeconds
 from actprobe.runs.shards import ShardStore
-from actprobe.runs.walk import StageSeconds, walk
 from actprobe.similarity import neuron_table
 
-__all__ = ["NeuronRun", "run_neurons"]
+__all__ = ["NeuronRun", "run_neurons", "write_csv"]
 
-FORMAT = 1  # raise when shards of before must not be read any more
+FORMAT = 2  # raise when shards of before must not be read any more
 ENOUGH = 4  # recordings below which r has no interval
 
 
@@ -38,12 +47,14 @@ class NeuronRun:
     ----------
     table : pandas.DataFrame
         neurons.csv: one row a layer, feature and neuron.
+    detail : pandas.DataFrame
+        neurons_detail.csv: the same rows, with what else is known of them.
+    layers : pandas.DataFrame
+        layers.csv: one row a layer, feature and set of weights.
     recordings : pandas.DataFrame
         recordings.csv: the ledger, one row a recording.
-    activity : dict
-        Layer name -> float64 [usable recordings, neurons].
-    features : dict
-        Feature name -> float64 [usable recordings].
+    merged : Merged
+        What every neuron did, in files.
     provenance : dict
         What made the numbers, JSON-able, for run.json.
     stages : StageSeconds
@@ -51,11 +62,22 @@ class NeuronRun:
     """
 
     table: pd.DataFrame
+    detail: pd.DataFrame
+    layers: pd.DataFrame
     recordings: pd.DataFrame
-    activity: dict[str, NDArray[np.float64]]
-    features: dict[str, NDArray[np.float64]]
+    merged: Merged
     provenance: dict[str, Any]
     stages: StageSeconds = field(compare=False)
+
+    @property
+    def activity(self) -> dict[str, NDArray[Any]]:
+        """Layer name -> [units, neurons], memory maps."""
+        return self.merged.activity
+
+    @property
+    def features(self) -> dict[str, NDArray[np.float64]]:
+        """Feature name -> float64 [units]."""
+        return self.merged.features
 
 
 def run_neurons(
@@ -67,7 +89,12 @@ def run_neurons(
     features: Sequence[str],
     output_dir: Path,
     batch_size: int | None = None,
-    jobs: int = 2,
+    executor: str = DEFAULT,
+    unit: str = "recording",
+    permutations: int = 1000,
+    random_seeds: int = 3,
+    given: str | None = None,
+    group_by: str | None = None,
 ) -> NeuronRun:
     """Compare the neurons of some layers with some features over a corpus, and write the tables.
 
@@ -85,13 +112,26 @@ def run_neurons(
     layers : sequence of str
         Layer names.
     features : sequence of str
-        Scalar features.
+        Scalar features, and columns of the corpus' labels.
     output_dir : Path
-        Gets recordings.csv, neurons.csv, neurons.parquet and the folder shards.
+        Gets recordings.csv, neurons.csv, neurons.parquet, neurons_detail.csv, layers.csv and the folders
+        shards and merged.
     batch_size : int, optional
         Examples that go through the network together; by default ``model.batch_size``.
-    jobs : int, optional
-        Threads that decode and compute features.
+    executor : str, optional
+        Who does the work, see `actprobe.runs.executors`.
+    unit : str, optional
+        ``recording``: a neuron's mean over the recording against the recording's feature. ``excerpt``: its
+        value in every example against the feature of that stretch.
+    permutations : int, optional
+        Permutations of the recordings behind ``p_max``; 0 leaves it empty.
+    random_seeds : int, optional
+        Controls: the same network with as many sets of random weights; 0 leaves ``r_random`` empty.
+    given : str, optional
+        One of the features: partial correlations of the others given this one.
+    group_by : str, optional
+        A column of the corpus' labels, such as the song or the singer: recordings that share it are permuted
+        together and do not count as independent. One without an entry stands for itself.
 
     Returns
     -------
@@ -103,36 +143,62 @@ def run_neurons(
     CorpusError
         No recording could be used; recordings.csv is written all the same.
     UsageError
-        A layer or feature that does not exist.
+        A layer, feature, unit or executor that does not exist.
     """
     names = [layer.name for layer in model.layers.select(layers)]
-    batch_size = batch_size or model.batch_size
-    provenance = {
+    plan = resolve(features, recordings)
+    if given is not None and given not in plan.names:
+        raise UsageError(f"given={given} is not among the features: {', '.join(plan.names)}")
+    if unit not in UNITS:
+        raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
+    if group_by is not None and not any(group_by in recording.labels for recording in recordings):
+        columns = sorted({column for recording in recordings for column in recording.labels})
+        raise UsageError(f"no recording has a label {group_by!r}; there is {', '.join(columns) or 'none'}")
+    computed = tuple(hand_crafted.get_feature(name) for name in plan.scalars)
+    control_seeds = tuple(itertools.islice(_seeds_beside(model.weights.seed), random_seeds))
+    job = NeuronJob(
+        handle=ModelHandle(model),
+        layers=tuple(names),
+        features=computed,
+        unit=unit,
+        batch_size=batch_size or model.batch_size,
+        random_seeds=control_seeds,
+        evaluation=evaluation_of(model),
+    )
+    made_by = {
         "model": model.name,
         "weights": {**vars(model.weights)},
         "frontend": model.frontend.describe(),
         "layers": names,
-        "features": hand_crafted.describe(features),
+        "features": hand_crafted.describe(computed),
+        "feature_sources": _sources(computed),
         "versions": versions(),
-        "batch_size": batch_size,
+        "evaluation": job.evaluation,
+        "batch_size": job.batch_size,
+        "unit": unit,
+        "random_seeds": list(control_seeds),
         "format": FORMAT,
     }
-    key = digest({**provenance, "weights": [model.weights.sha256, model.weights.seed]})
+    key = digest({**made_by, "weights": [model.weights.sha256, model.weights.seed]})
+    provenance = {
+        **made_by,
+        "features": plan.describe(),
+        "corpus": str(Path(corpus).absolute()) if Path(corpus).exists() else str(corpus),
+        "permutations": permutations,
+        "given": given,
+        "group_by": group_by,
+        "run_key": key,
+    }
     output_dir.mkdir(parents=True, exist_ok=True)
     store = ShardStore(output_dir / "shards", key)
     stages = StageSeconds()
-    rows = walk(
-        model,
-        recordings,
-        layers=names,
-        features=features,
-        store=store,
-        batch_size=batch_size,
-        jobs=jobs,
-        stages=stages,
-    )
-    ledger = ledger_frame(rows, features)
-    _write_csv(output_dir / "recordings.csv", ledger)
+    rows = run_job(job, recordings, store, executor, stages=stages)
+    rows = [
+        replace(row, features=plan.of(i, row.features)) if row.status == "ok" else row
+        for i, row in enumerate(rows)
+    ]
+    ledger = ledger_frame(rows, plan.names)
+    write_csv(output_dir / "recordings.csv", ledger)
     usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
     if not usable:
         raise CorpusError(
@@ -141,30 +207,71 @@ def run_neurons(
         )
     if len(usable) < ENOUGH:
         logging.warning("%d usable recordings are too few for a correlation with an interval", len(usable))
-    values = {name: np.array([row.features[name] for row in rows if row.status == "ok"]) for name in features}
-    activity = _gather(store, usable, names)
-    table = neuron_table(model.name, activity, values)
-    _write_csv(output_dir / "neurons.csv", table)
-    _write_parquet(output_dir / "neurons.parquet", table, {"actprobe_run": key})
-    return NeuronRun(table, ledger, activity, values, {**provenance, "run_key": key}, stages)
+    index = {
+        "model": model.name,
+        "run_key": key,
+        "unit": unit,
+        "layers": names,
+        "random_seeds": list(control_seeds),
+        "example_seconds": model.frontend.example_samples / model.frontend.sample_rate,
+    }
+    known = ledger.loc[ledger["status"] == "ok", ["path", "seconds", "examples", *plan.names]]
+    merged = merge(store, usable, output_dir, index, known.reset_index(drop=True))
+    tables = neuron_table(
+        model.name,
+        merged.activity,
+        merged.features,
+        groups=_groups(merged, usable, group_by),
+        random_activity=merged.random_activity,
+        permutations=permutations,
+        given=given,
+    )
+    write_csv(output_dir / "neurons.csv", tables.neurons)
+    _write_parquet(output_dir / "neurons.parquet", tables.neurons, {"actprobe_run": key})
+    write_csv(output_dir / "neurons_detail.csv", tables.detail)
+    write_csv(output_dir / "layers.csv", tables.layers)
+    return NeuronRun(tables.neurons, tables.detail, tables.layers, ledger, merged, provenance, stages)
 
 
-def _gather(
-    store: ShardStore, recordings: Sequence[Recording], layers: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
-    activity: dict[str, NDArray[np.float64]] = {}
-    for i, recording in enumerate(recordings):
-        shard = store.load(recording)
-        if shard is None:
-            raise CorpusError(recording.path, "changed while the run was going on; run again")
-        for layer in layers:
-            if layer not in activity:
-                activity[layer] = np.empty((len(recordings), len(shard.arrays[layer])))
-            activity[layer][i] = shard.arrays[layer]
-    return activity
+def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -> NDArray[np.int64] | None:
+    """Number the units that belong together; None where every unit stands for itself."""
+    if group_by is None:
+        return merged.groups if merged.unit == "excerpt" else None
+    names = [recording.labels.get(group_by) or f"\0{recording.name}" for recording in usable]
+    numbers = np.unique(names, return_inverse=True)[1]
+    return np.asarray(numbers[merged.groups], np.int64)
 
 
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+def _seeds_beside(seed: int | None) -> Iterator[int]:
+    """Count the seeds of controls: none is that of the network itself."""
+    return (number for number in itertools.count(1) if number != seed)
+
+
+def _sources(features: Sequence[Feature]) -> dict[str, str]:
+    """Hash the source of features that are not actprobe's own: when it changes, so may their numbers."""
+    found = {}
+    for feature in features:
+        if feature.function.__module__.partition(".")[0] == "actprobe":
+            continue
+        try:
+            file = Path(inspect.getsourcefile(feature.function) or "")
+            source = file.read_bytes() if file.is_file() else inspect.getsource(feature.function).encode()
+        except (OSError, TypeError):  # typed into an interpreter
+            source = b""
+        found[feature.name] = hashlib.sha256(source).hexdigest()
+    return found
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be.
+    frame : pandas.DataFrame
+        The table; numbers are written so that they read back the same.
+    """
     with atomic_path(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
 

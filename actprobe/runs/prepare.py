@@ -1,25 +1,25 @@
-"""Recordings -> examples and features, a few recordings ahead of the network, in threads."""
+"""Recordings -> samples for the front end, and features: all that needs no TensorFlow."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 
 import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
-from actprobe.audio import load_audio
+from actprobe.audio import Waveform, load_audio
 from actprobe.corpora import Recording
-from actprobe.errors import ActprobeError, AudioError
-from actprobe.features import compute_scalars
+from actprobe.errors import ActprobeError, AudioError, FeatureError
+from actprobe.features import Feature, compute_scalars
 from actprobe.frontends import FrontEnd
 from actprobe.runs.ledger import LedgerRow
 
-__all__ = ["Prepared", "StageSeconds", "failed_row", "prepare_ahead"]
+__all__ = ["UNITS", "Prepared", "StageSeconds", "failed_row", "prepare_recording"]
+
+UNITS = ("recording", "excerpt")
 
 PARTLY_FILLED = 0.5
 
@@ -30,12 +30,12 @@ class StageSeconds:
 
     Parameters
     ----------
-    decode, features, frontend : float
-        Summed over threads.
-    network, shards : float
-        In the main thread.
+    decode, features : float
+        Summed over the feature processes.
+    frontend, network, shards : float
+        In the process of the network, or summed over those of a cluster.
     waiting : float
-        What the main thread waited for the threads.
+        What the process of the network waited for the feature processes.
     """
 
     decode: float = 0.0
@@ -59,45 +59,78 @@ class StageSeconds:
 
 @dataclass
 class Prepared:
-    """A recording that is ready for the network.
+    """A recording that is ready for the front end and the network.
+
+    Parameters
+    ----------
+    row : LedgerRow
+        What the ledger says of it.
+    samples : numpy.ndarray
+        float32, shape [samples], at the front end's rate.
+    starts : numpy.ndarray
+        Seconds from the start of the recording to that of each example.
+    by_example : dict
+        Feature name -> float64 [examples]; empty when the features are those of the whole recording.
+    seconds : StageSeconds
+        Where the time went.
+    """
+
+    row: LedgerRow
+    samples: NDArray[np.float32]
+    starts: NDArray[np.float64]
+    by_example: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+
+def prepare_recording(
+    recording: Recording, frontend: FrontEnd, features: Sequence[Feature] = (), unit: str = "recording"
+) -> Prepared:
+    """Decode a recording, describe it and bring it to the front end's rate.
 
     Parameters
     ----------
     recording : Recording
         The recording.
-    row : LedgerRow
-        What the ledger says of it.
-    examples : numpy.ndarray
-        float32, shape [examples, time, mel].
-    starts : numpy.ndarray
-        Seconds from the start of the recording to that of each example.
-    seconds : StageSeconds
-        Where the time went.
+    frontend : FrontEnd
+        Says at which rate and where examples begin; no TensorFlow is needed for that.
+    features : sequence of Feature
+        Scalar features.
+    unit : str, optional
+        ``recording``: features of the whole. ``excerpt``: features of the stretch of each example; the
+        ledger then has their means.
+
+    Returns
+    -------
+    Prepared
+        Samples and features.
+
+    Raises
+    ------
+    AudioError
+        It cannot be decoded, or is silent.
+    FeatureError
+        A feature cannot be computed.
     """
-
-    recording: Recording
-    row: LedgerRow
-    examples: NDArray[np.float32]
-    starts: NDArray[np.float64]
-    seconds: StageSeconds
-
-
-def _prepare(recording: Recording, frontend: FrontEnd, features: Sequence[str]) -> Prepared:
     spent = StageSeconds()
     began = perf_counter()
     waveform = load_audio(recording.path)
-    decoded = perf_counter()
-    spent.decode = decoded - began
+    spent.decode = perf_counter() - began
     if waveform.is_silent:
         raise AudioError(recording.path, f"is silent ({waveform.seconds:.2f} s under -100 dBFS)")
-    values = compute_scalars(waveform, features)
-    described = perf_counter()
-    spent.features = described - decoded
-    at_rate = waveform.resample(frontend.sample_rate)
-    examples = frontend(at_rate)
-    spent.frontend = perf_counter() - described
+    began = perf_counter()
+    samples = waveform.resample(frontend.sample_rate).samples
+    starts = frontend.example_starts(len(samples)) / frontend.sample_rate
+    spent.decode += perf_counter() - began
+    began = perf_counter()
+    by_example = {}
+    if unit == "excerpt":
+        by_example = _by_example(waveform, features, starts, frontend.example_samples / frontend.sample_rate)
+        values = {name: float(np.mean(course)) for name, course in by_example.items()}
+    else:
+        values = compute_scalars(waveform, features)
+    spent.features = perf_counter() - began
     warnings = list(waveform.source.warnings) if waveform.source else []
-    filled = len(at_rate.samples) / frontend.example_samples
+    filled = len(samples) / frontend.example_samples
     if filled < PARTLY_FILLED:
         example = frontend.example_samples / frontend.sample_rate
         rest = {"zeros": "zeros", "repeat": "its repetition"}[frontend.padding]
@@ -108,11 +141,33 @@ def _prepare(recording: Recording, frontend: FrontEnd, features: Sequence[str]) 
         warning="; ".join(warnings),
         seconds=waveform.seconds,
         sample_rate=waveform.source.sample_rate if waveform.source else waveform.sample_rate,
-        examples=len(examples),
+        examples=len(starts),
         features=values,
     )
-    starts = frontend.example_starts(len(at_rate.samples)) / frontend.sample_rate
-    return Prepared(recording, row, examples, starts, spent)
+    return Prepared(row, samples, starts, by_example, spent)
+
+
+def _by_example(
+    waveform: Waveform, features: Sequence[Feature], starts: NDArray[np.float64], seconds: float
+) -> dict[str, NDArray[np.float64]]:
+    """Compute features of the stretch that each example spans, resampling the recording once a rate."""
+    courses: dict[str, NDArray[np.float64]] = {}
+    at_rate: dict[int, Waveform] = {}
+    for feature in features:
+        rate = feature.sample_rate or waveform.sample_rate
+        at_rate[rate] = whole = at_rate.get(rate) or waveform.resample(rate)
+        values = []
+        for start in starts:
+            first = round(start * rate)
+            stretch = Waveform(whole.samples[first : first + round(seconds * rate)], rate)
+            try:
+                values.append(compute_scalars(stretch, [feature])[feature.name])
+            except FeatureError as error:
+                raise FeatureError(
+                    feature.name, f"in the excerpt at {start:.2f} s: {error.reason}"
+                ) from error
+        courses[feature.name] = np.array(values)
+    return courses
 
 
 def failed_row(recording: Recording, error: Exception) -> LedgerRow:
@@ -139,39 +194,3 @@ def failed_row(recording: Recording, error: Exception) -> LedgerRow:
             reason = f"unexpected {type(error).__name__}: {error}"
             logging.debug("%s", recording.name, exc_info=error)
     return LedgerRow(recording.name, "failed", reason=" ".join(reason.split()))
-
-
-def prepare_ahead(
-    recordings: Sequence[Recording], frontend: FrontEnd, features: Sequence[str], jobs: int
-) -> Iterator[tuple[Recording, Future[Prepared]]]:
-    """Prepare recordings in threads, a few ahead, in order.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        The corpus.
-    frontend : FrontEnd
-        Waveform -> examples.
-    features : sequence of str
-        Scalar features to compute.
-    jobs : int
-        Threads.
-
-    Yields
-    ------
-    Recording
-        A recording.
-    Future
-        Its `Prepared`, or the error that it met.
-    """
-    with ThreadPoolExecutor(jobs, thread_name_prefix="prepare") as pool:
-        waiting: deque[tuple[Recording, Future[Prepared]]] = deque()
-        try:
-            for recording in recordings:
-                waiting.append((recording, pool.submit(_prepare, recording, frontend, features)))
-                if len(waiting) > 2 * jobs:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

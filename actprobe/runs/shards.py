@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
 from actprobe.provenance import atomic_path, canonical_json
+from actprobe.runs.ledger import LedgerRow
 
 __all__ = ["Shard", "ShardStore", "file_stem", "fingerprint"]
 
@@ -51,7 +52,7 @@ class ShardStore:
     """
 
     def __init__(self, directory: Path, key: str) -> None:
-        self.directory = directory / key
+        self.directory = directory.absolute() / key
         self.directory.mkdir(parents=True, exist_ok=True)
         for leftover in self.directory.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
@@ -93,6 +94,22 @@ class ShardStore:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         return Shard(facts, arrays) if source == fingerprint(recording) else None
+
+    def finished(self, recording: Recording) -> LedgerRow | None:
+        """Say what the ledger has of a recording whose shard is there and still right.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        LedgerRow or None
+            None when it has to be computed.
+        """
+        shard = self.load(recording)
+        return None if shard is None else LedgerRow(path=recording.name, status="ok", **shard.facts)
 
     def save(self, recording: Recording, shard: Shard) -> None:
         """Write a shard, whole or not at all, and make it last (fsync).

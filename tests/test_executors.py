@@ -1,0 +1,514 @@
+"""Executors: what crashes or is killed costs nothing that was finished, and numbers are the same bytes."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import ROOT
+
+from actprobe.corpora import Recording, open_corpus
+from actprobe.corpora.phantom import write_phantom
+from actprobe.errors import ActprobeError, UsageError
+from actprobe.models import load_model
+from actprobe.runs import run_activations, run_neurons
+from actprobe.runs.executors import Executor, parse_executor, run_job
+from actprobe.runs.feature_pool import FeaturePool
+from actprobe.runs.ledger import LedgerRow
+from actprobe.runs.shards import Shard, ShardStore
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no other process can import this module
+
+TABLES = ("neurons.csv", "neurons.parquet", "neurons_detail.csv", "layers.csv", "recordings.csv")
+
+
+@dataclass
+class Toy:
+    """A job that does what the first word of a recording says."""
+
+    folder: Path
+
+    def prepare(self, recording: Recording):
+        word = recording.path.read_text().split()[0]
+        if word == "abort":
+            os.abort()
+        if word == "segfault":
+            import ctypes
+
+            ctypes.string_at(0)
+        if word == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "killed_once" and not (self.folder / "was").exists():
+            (self.folder / "was").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "raise":
+            raise ValueError("two\nlines")
+        if word == "exit":
+            os._exit(3)
+        if word == "hang":
+            threading.Event().wait()
+        if word == "big":
+            return np.arange(30_000_000, dtype=np.int32)
+        if word == "modules":
+            return [
+                name for name in sys.modules if name.partition(".")[0] in ("tensorflow", "tf_keras", "keras")
+            ]
+        if word == "threads":
+            return os.environ["OMP_NUM_THREADS"]
+        if word == "noisy":
+            print("this goes nowhere near the answer")
+            subprocess.run(["echo", "neither does this"], check=True)
+        return os.getpid()
+
+    def consumer(self, store):
+        return ToyConsumer(store)
+
+
+class ToyConsumer:
+    def __init__(self, store):
+        self.store = store
+        self.waiting = []
+
+    def add(self, recording, prepared):
+        self.waiting.append((recording, prepared))
+        return self.flush() if len(self.waiting) == 3 else []
+
+    def flush(self):
+        rows = []
+        for recording, prepared in self.waiting:
+            value = prepared.sum(dtype=float) if isinstance(prepared, np.ndarray) else 0.0
+            self.store.save(recording, Shard({"features": {"value": value}}))
+            rows.append(LedgerRow(recording.name, "ok", features={"value": value}))
+        self.waiting = []
+        return rows
+
+
+def corpus(folder: Path, *words: str) -> list[Recording]:
+    folder.mkdir(parents=True, exist_ok=True)
+    recordings = []
+    for i, word in enumerate(words):
+        path = folder / f"{i:03d}"
+        path.write_text(word)
+        recordings.append(Recording(path.name, path))
+    return recordings
+
+
+def prepared(folder: Path, *words: str, workers: int = 1, **options) -> list:
+    with FeaturePool(Toy(folder), workers, **options) as pool:
+        return [answer for _, answer in pool.prepare(corpus(folder / "in", *words))]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("local:3", Executor("local", 3)),
+        ("dask:2", Executor("dask", 2)),
+        ("dask://node7:8786", Executor("dask", 0, "tcp://node7:8786")),
+    ],
+)
+def test_executors_are_read(text, expected) -> None:
+    assert parse_executor(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "local", "local:0", "local:x", "dask://", "dask://host", "slurm:3"])
+def test_other_executors_are_refused(text) -> None:
+    with pytest.raises(UsageError, match=r"local:N, dask:N and dask://HOST:PORT"):
+        parse_executor(text)
+
+
+def test_feature_processes_never_load_tensorflow(tmp_path) -> None:
+    modules, threads = prepared(tmp_path, "modules", "threads")
+    assert modules == []
+    assert threads == "1"
+
+
+def test_real_recordings_are_prepared_without_tensorflow(tmp_path) -> None:
+    """The neuron run's own job, with all that decoding, features and front ends import."""
+    from actprobe.features import get_feature
+    from actprobe.runs.prepare import prepare_recording
+
+    frontend = load_model("svd", seed=0).frontend
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(44100) * 0.1, 22050)
+
+    class Watched(Toy):
+        def prepare(self, recording):
+            found = prepare_recording(
+                recording, frontend, [get_feature("onset_rate"), get_feature("loudness")]
+            )
+            return found.row.examples, "tensorflow" in sys.modules
+
+    with FeaturePool(Watched(tmp_path), 1) as pool:
+        [(_, answer)] = pool.prepare([Recording("a.wav", tmp_path / "a.wav")])
+    assert answer == (23, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("abort", r"crashed \(SIGABRT\)"),
+        ("segfault", r"crashed \(SIGSEGV\)"),
+        ("killed", r"killed \(SIGKILL\) 2 times"),
+        ("exit", "ended with status 3"),
+        ("raise", "unexpected ValueError: two lines"),
+    ],
+)
+def test_crash_costs_that_recording_only(tmp_path, word, reason, capfd) -> None:
+    before, bad, after, last = prepared(tmp_path, "ok", word, "ok", "noisy")
+    assert isinstance(bad, LedgerRow)
+    assert bad.status == "failed"
+    import re
+
+    assert re.search(reason, bad.reason)
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert after == last
+
+
+def test_recording_whose_process_was_killed_is_tried_again(tmp_path) -> None:
+    first, second, third = prepared(tmp_path, "ok", "killed_once", "ok")
+    assert first != second == third
+    assert (tmp_path / "was").exists()
+
+
+def test_hanging_recording_is_given_up(tmp_path) -> None:
+    hung, after = prepared(tmp_path, "hang", "ok", time_limit_seconds=0.5)
+    assert hung.status == "failed"
+    assert "took longer than" in hung.reason
+    assert isinstance(after, int)
+
+
+def test_large_arrays_come_whole_from_several_processes(tmp_path) -> None:
+    for array in prepared(tmp_path, *["big"] * 4, workers=2):
+        assert array[-1] == 29_999_999
+        assert array.flags.writeable
+
+
+def test_only_a_few_recordings_are_prepared_ahead(tmp_path) -> None:
+    recordings = corpus(tmp_path / "in", *["ok"] * 50)
+    with FeaturePool(Toy(tmp_path), 2) as pool:
+        asked = []
+
+        def watched():
+            for recording in recordings:
+                asked.append(recording)
+                yield recording
+
+        answers = pool.prepare(watched())
+        next(answers)
+        assert len(asked) <= 5
+
+
+def test_processes_end_with_the_pool(tmp_path) -> None:
+    with FeaturePool(Toy(tmp_path), 3) as pool:
+        ids = pool.process_ids
+        list(pool.prepare(corpus(tmp_path / "in", "ok", "ok", "ok")))
+    assert len(ids) == 3
+    assert not [pid for pid in ids if Path(f"/proc/{pid}").exists()]
+
+
+def test_job_that_cannot_be_opened_is_one_clear_error(tmp_path) -> None:
+    class Closed(Toy):
+        def __setstate__(self, state):
+            raise ImportError("no module named colours")
+
+    with (
+        FeaturePool(Closed(tmp_path), 1) as pool,
+        pytest.raises(ActprobeError, match="no module named colours"),
+    ):
+        list(pool.prepare(corpus(tmp_path / "in", "ok")))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_feature_processes_lose_nothing(tmp_path, seed) -> None:
+    """SIGKILL at random moments, five times in a run of sixty recordings."""
+    recordings = corpus(tmp_path / "in", *["big"] * 6, *["ok"] * 54)
+    store = ShardStore(tmp_path / "out", "key")
+    chance, done = random.Random(seed), threading.Event()
+    real = FeaturePool.prepare
+
+    def disturbed(self, wanted):
+        at = set(chance.sample(range(len(wanted)), 5))
+        for i, answer in enumerate(real(self, wanted)):
+            if i in at:
+                os.kill(chance.choice(self.process_ids), signal.SIGKILL)
+            yield answer
+        done.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeaturePool, "prepare", disturbed)
+        rows = run_job(Toy(tmp_path), recordings, store, "local:2")
+    assert done.is_set()
+    assert [row.status for row in rows] == ["ok"] * 60
+    assert [row.path for row in rows] == [recording.name for recording in recordings]
+
+
+def test_rows_come_in_the_order_of_the_corpus_and_failed_ones_are_tried_again(tmp_path) -> None:
+    recordings = corpus(tmp_path / "in", "ok", "abort", "ok", "raise", "ok")
+    store = ShardStore(tmp_path / "out", "key")
+    rows = run_job(Toy(tmp_path), recordings, store, "local:2")
+    assert [row.status for row in rows] == ["ok", "failed", "ok", "failed", "ok"]
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/key").iterdir()}
+    assert len(stamps) == 3
+    recordings[1].path.write_text("ok ")
+    rows = run_job(Toy(tmp_path), recordings, store, "local:2")
+    assert [row.status for row in rows] == ["ok", "ok", "ok", "failed", "ok"]
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+class Deadly(ToyConsumer):
+    def add(self, recording, prepared):
+        if recording.path.read_text() == "network":
+            os.abort()
+        return super().add(recording, prepared)
+
+
+class DeadlyToy(Toy):
+    def consumer(self, store):
+        return Deadly(store)
+
+
+def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(tmp_path, monkeypatch) -> None:
+    """The first worker's nanny gives up, too, as it does on a machine too busy: a new cluster takes over."""
+    import distributed
+
+    from actprobe.runs import cluster
+
+    restart, given_up = distributed.Nanny._on_worker_exit, []
+
+    async def give_up_once(nanny, code):
+        if given_up:
+            return await restart(nanny, code)
+        given_up.append(nanny)
+        return await nanny.close()
+
+    monkeypatch.setattr(distributed.Nanny, "_on_worker_exit", give_up_once)
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 5)
+    recordings = corpus(tmp_path / "in", "ok", "network", "ok", "ok", "abort", "ok")
+    rows = run_job(DeadlyToy(tmp_path), recordings, ShardStore(tmp_path / "out", "key"), "dask:1")
+    assert given_up
+    assert [row.status for row in rows] == ["ok", "failed", "ok", "ok", "failed", "ok"]
+    assert rows[1].reason == cluster.DEADLY
+    assert "SIGABRT" in rows[4].reason
+
+
+# --- the neuron run -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(folder, recordings=18, seconds=3)
+    (folder / "a_text.wav").write_text("this is not audio")
+    return folder
+
+
+FLAGS = ["--model=svd", "--hop=40", "--layers=fc8", "--random_seeds=0", "--permutations=20", "--figures=0"]
+
+
+def neurons(folder: Path, output_dir: Path, **options):
+    model = load_model("svd", seed=0, hop=40)
+    return run_neurons(
+        model, folder, open_corpus(folder), layers=["fc8"], features=["onset_rate", "loudness"],
+        output_dir=output_dir, **{"random_seeds": 0, "permutations": 20} | options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(phantom, tmp_path_factory) -> Path:
+    output_dir = tmp_path_factory.mktemp("undisturbed")
+    neurons(phantom, output_dir)
+    return output_dir
+
+
+def same_tables(one: Path, other: Path) -> None:
+    for name in TABLES:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def shards(folder: Path) -> dict[Path, tuple[int, int]]:
+    found = {}
+    for path in folder.glob("shards/*/*.npz"):
+        status = path.stat()
+        found[path] = (status.st_mtime_ns, status.st_ino)
+    return found
+
+
+def when_shards(folder: Path, count: int, *processes: subprocess.Popen) -> None:
+    while len(shards(folder)) < count and all(process.poll() is None for process in processes):
+        time.sleep(0.002)
+
+
+def test_killed_run_goes_on_and_ends_the_same(phantom, undisturbed, tmp_path) -> None:
+    """SIGKILL of the run at random points, twice over; what was finished keeps its files."""
+    command = [
+        sys.executable, ROOT / "bin/actprobe-neurons", *FLAGS, f"--input={phantom}",
+        f"--output_dir={tmp_path}", "--executor=local:1", "--batch_size=8",
+    ]  # fmt: skip
+    finished: dict[Path, tuple[int, int]] = {}
+    for count in sorted(random.Random(0).sample(range(1, 15), 2)):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        when_shards(tmp_path, count, process)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        now = shards(tmp_path)
+        assert count <= len(now) < 18
+        assert finished.items() <= now.items()
+        assert not (tmp_path / "neurons.csv").exists()
+        finished = now
+    neurons(phantom, tmp_path, batch_size=8)
+    assert finished.items() <= shards(tmp_path).items()
+    neurons(phantom, tmp_path / "again", batch_size=8)
+    same_tables(tmp_path, tmp_path / "again")
+
+
+def test_cluster_gives_the_same_bytes_and_opens_what_it_is_told(phantom, undisturbed, tmp_path) -> None:
+    found = neurons(phantom, tmp_path, executor="dask:2")
+    same_tables(tmp_path, undisturbed)
+    assert found.recordings.status.tolist() == ["failed"] + ["ok"] * 18
+    assert found.stages.features > 0
+    changed = load_model("svd", seed=0, hop=40)
+    changed.keras_model.get_layer("fc8").bias.assign_add(np.ones(64, np.float32))
+    with pytest.raises(UsageError, match="does not have the weights it was opened with"):
+        run_neurons(
+            changed, phantom, open_corpus(phantom), layers=["fc8"], features=["loudness"],
+            output_dir=tmp_path / "changed", executor="dask:1", random_seeds=0,
+        )  # fmt: skip
+
+
+def test_activations_are_the_same_bytes_on_a_cluster(phantom, tmp_path) -> None:
+    model = load_model("svd", seed=0, hop=40)
+    files = {}
+    for executor in ("local:2", "dask:1"):
+        found = run_activations(
+            model, phantom, open_corpus(phantom)[:4], layers=["fc8"],
+            output_dir=tmp_path / executor[:4], executor=executor,
+        )  # fmt: skip
+        files[executor] = [path.read_bytes() for path in found.files]
+    assert len(files["local:2"]) == 3
+    assert files["local:2"] == files["dask:1"]
+
+
+class Cluster:
+    """A scheduler and two workers, as `dask scheduler` and `dask worker` start them."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self.scheduler = self._start("scheduler", f"--port={self.port}", "--host=127.0.0.1", "--no-dashboard")
+        address = f"tcp://127.0.0.1:{self.port}"
+        self.worker = self._start("worker", address, "--nworkers=2", "--nthreads=1", "--death-timeout=5")
+
+    def _start(self, kind: str, *flags: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + f"dask_{kind}", *flags], cwd=self.folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def worker_ids(self) -> list[int]:
+        """Ask the scheduler for the processes that work."""
+        from distributed import Client
+
+        with Client(f"tcp://127.0.0.1:{self.port}", timeout=20, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=30)
+            return list(client.run(os.getpid).values())
+
+    def end(self) -> None:
+        for process in (self.scheduler, self.worker):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_killed_worker_and_killed_scheduler_lose_nothing(phantom, undisturbed, tmp_path) -> None:
+    out = tmp_path / "out"
+
+    def start(cluster: Cluster) -> subprocess.Popen:
+        return subprocess.Popen(
+            [
+                sys.executable, ROOT / "bin/actprobe-neurons", *FLAGS, f"--input={phantom}",
+                f"--output_dir={out}", f"--executor=dask://127.0.0.1:{cluster.port}",
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    chance = random.Random(1)
+    cluster = Cluster(tmp_path)
+    try:
+        victims = cluster.worker_ids()
+        process = start(cluster)
+        when_shards(out, chance.randint(1, 4), process)
+        os.kill(chance.choice(victims), signal.SIGKILL)
+        when_shards(out, chance.randint(6, 12), process)
+        cluster.scheduler.kill()
+        said = process.communicate()[1]
+    finally:
+        cluster.end()
+    finished = shards(out)
+    assert process.returncode == 1, said
+    assert "scheduler was lost" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert 1 <= len(finished) <= 18
+    cluster = Cluster(tmp_path)
+    try:
+        process = start(cluster)
+        said = process.communicate()[1]
+        assert process.returncode == 0, said
+    finally:
+        cluster.end()
+    assert finished.items() <= shards(out).items()
+    same_tables(out, undisturbed)
+
+
+def test_every_awkward_recording_is_analysed_or_listed_with_its_reason(assets, tmp_path) -> None:
+    """Every odd and broken file among good ones, each in a process that may crash."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    awkward = sorted((assets / "audio/awkward").iterdir())
+    good = sorted((assets / "audio/annotated").glob("*.flac"))[:6]
+    for path in (*awkward, *good):
+        (folder / path.name).symlink_to(path)
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("path\n" + "".join(f"in/{path.name}\n" for path in (*awkward, *good)))
+    found = neurons(manifest, tmp_path / "out", random_seeds=0)
+    ledger = found.recordings.set_index("path")
+    assert len(ledger) == len(awkward) + 6
+    assert (ledger.status[[f"in/{path.name}" for path in good]] == "ok").all()
+    failed = ledger[ledger.status == "failed"]
+    assert 10 < len(failed) < len(awkward)
+    assert (failed.reason.str.len() > 5).all()
+    assert (ledger.reason[ledger.status == "ok"] == "").all()
+    assert pd.read_csv(tmp_path / "out/neurons.csv").n.max() == (ledger.status == "ok").sum()
+
+
+def test_feature_of_ones_own_that_crashes_costs_one_recording(phantom, binary, tmp_path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import os\nimport numpy as np\nfrom actprobe.features import feature\n\n"
+        "def helper(samples):\n    return float(np.mean(np.abs(samples)))\n\n"
+        "@feature('mean_level', unit='')\ndef mean_level(waveform):\n"
+        "    '''Mean of the absolute samples.'''\n"
+        "    if waveform.source.path.endswith(('3.wav', '3.flac')):\n        os.abort()\n"
+        "    return helper(waveform.samples)\n"
+    )
+    flags = [*FLAGS, "--features=mean_level", f"--features_from={own}", f"--input={phantom}"]
+    ended = binary("actprobe-neurons", *flags, f"--output_dir={tmp_path / 'out'}", "--random_seeds=0")
+    assert ended.returncode == 0, ended.stderr
+    ledger = pd.read_csv(tmp_path / "out/recordings.csv", keep_default_na=False).set_index("path")
+    crashed = ledger[ledger.reason.str.contains("SIGABRT")]
+    assert 1 <= len(crashed) <= 2
+    assert (ledger.status == "ok").sum() == 18 - len(crashed)
+    assert (ledger.mean_level[ledger.status == "ok"].astype(float) > 0).all()
