@@ -38,7 +38,7 @@ NEWEST = [
 # bin/check --newest tries the newest set on any Python.
 TENSORFLOW_SET = NEWEST if os.environ.get("ACTPROBE_TENSORFLOW") == "newest" else PROVEN
 
-TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8", "selenium>=4.20"]
+TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8", "pyyaml>=6", "selenium>=4.20"]
 DOCS = ["ipykernel>=6.29", "mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.25", "nbclient>=0.10"]
 
 setup(
@@ -88,7 +88,9 @@ setup(
         "soundfile>=0.12",
         "soxr>=0.3.7",
         "starlette>=0.40",
+        "threadpoolctl>=3",
         "tqdm>=4.60",
+        "urllib3>=2",
         "uvicorn>=0.30",
     ],
     extras_require={

@@ -14,6 +14,7 @@ __all__ = [
     "CorpusError",
     "FeatureError",
     "FrontEndError",
+    "ServingError",
     "UsageError",
     "WeightsError",
 ]
@@ -107,3 +108,23 @@ class FeatureError(ActprobeError):
 
 class FrontEndError(ActprobeError):
     """A waveform that a front end cannot turn into examples."""
+
+
+class ServingError(ActprobeError):
+    """A request that a server refused or could not answer, or a server that could not be reached.
+
+    Parameters
+    ----------
+    code : str
+        Name of the gRPC status, such as ``INVALID_ARGUMENT`` or ``UNAVAILABLE``.
+    reason : str
+        What is wrong.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"

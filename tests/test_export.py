@@ -653,14 +653,17 @@ def test_settings_that_were_changed_stay(tmp_path):
     assert (tmp_path / "batching_parameters.txt").read_text() == "max_batch_size { value: 8 }\n"
 
 
-def test_batching_parameters_are_consistent(tmp_path):
+def test_batching_waits_for_nothing_and_invents_nothing(tmp_path):
     write_settings(tmp_path, "svd", 1)
     text = (tmp_path / "batching_parameters.txt").read_text()
-    most = int(re.search(r"max_batch_size { value: (\d+) }", text)[1])
-    allowed = [int(number) for number in re.findall(r"allowed_batch_sizes: (\d+)", text)]
-    assert allowed == sorted(set(allowed))
-    assert allowed[-1] == most
-    assert "pad_variable_length_inputs: false" in text
+    settings = dict(
+        re.findall(r"(\w+) {? ?(?:value: )?:? ?(\w+)", text.replace("{ value:", "").replace(":", ""))
+    )
+    assert settings["batch_timeout_micros"] == "0"
+    assert int(settings["max_batch_size"]) > 1
+    assert int(settings["max_enqueued_batches"]) > 0
+    assert settings["pad_variable_length_inputs"] == "false"
+    assert "allowed_batch_sizes" not in settings
 
 
 # The card

@@ -42,20 +42,15 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MOST = 2**63 - 1  # TensorFlow Serving keeps versions in 64 bits
 
-# An example goes through a network in milliseconds: a batch that waits longer than one costs more than it
-# gains. Sizes are few, so that memory is laid out for few shapes. Inputs must not be padded to one length:
-# waveforms filled up with their first sample would give examples that nobody asked for.
+# An example goes through a network in milliseconds: a batch takes what is waiting and does not wait itself.
+# No sizes are prescribed: filling a batch up to one of them costs a processor up to twice the work. Inputs must
+# not be padded to one length: waveforms filled up with their first sample would give examples that nobody asked
+# for.
 BATCHING = """\
 max_batch_size { value: 32 }
-batch_timeout_micros { value: 1000 }
+batch_timeout_micros { value: 0 }
 max_enqueued_batches { value: 64 }
 num_batch_threads { value: 4 }
-allowed_batch_sizes: 1
-allowed_batch_sizes: 2
-allowed_batch_sizes: 4
-allowed_batch_sizes: 8
-allowed_batch_sizes: 16
-allowed_batch_sizes: 32
 pad_variable_length_inputs: false
 """
 

@@ -1,0 +1,317 @@
+"""The server as a process: it is put together, told to stop, and stops without losing what it has taken."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from actprobe import backend
+from actprobe.errors import UsageError
+from actprobe.serving.server.access_log import AccessLog
+from actprobe.serving.server.batching import BatchingParameters, read_batching_parameters
+from actprobe.serving.server.config import ModelConfig, configs_of, models_in, read_models
+from actprobe.serving.server.grpc_service import GrpcServer
+from actprobe.serving.server.metrics import Metrics
+from actprobe.serving.server.options import ServerOptions
+from actprobe.serving.server.predict import Predictor
+from actprobe.serving.server.protocol import read_message
+from actprobe.serving.server.repository import Repository
+from actprobe.serving.server.rest import Rest
+from actprobe.serving.server.runner import Runner
+from actprobe.serving.server.security import Certificate, read_certificate, read_tokens
+from actprobe.serving.server.servable import Parallelism, Servable
+
+__all__ = ["Server", "serve"]
+
+_METRICS_PATH = "/monitoring/prometheus/metrics"
+_BACKLOG = 2048
+
+Report = Callable[[str], None]
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+class Server:
+    """An embedded server for a subset of TensorFlow Serving's API.
+
+    Parameters
+    ----------
+    options : ServerOptions
+        What to serve and how.
+    report : callable, optional
+        Takes a line about each thing that happens; by default it goes to standard error.
+
+    Raises
+    ------
+    UsageError
+        The options contradict each other or name what is not there.
+    """
+
+    def __init__(self, options: ServerOptions, report: Report = _say) -> None:
+        if not (options.model_base or options.model_config_file):
+            raise UsageError("nothing to serve: give --model_base or --model_config_file")
+        if options.port < 0 and options.rest_api_port < 0:
+            raise UsageError("--port and --rest_api_port both leave their side out")
+        if options.port == options.rest_api_port and options.port > 0:
+            raise UsageError("--rest_api_port cannot be the same as --port")
+        self.options, self._report = options, report
+        self._batching: BatchingParameters | None = None
+        if options.batching_parameters_file and not options.enable_batching:
+            raise UsageError("--batching_parameters_file needs --enable_batching")
+        if options.enable_batching:
+            file = options.batching_parameters_file
+            self._batching = read_batching_parameters(file) if file else BatchingParameters()
+        self._tokens = read_tokens(options.bearer_token_file)
+        self._certificate = read_certificate(options.ssl_config_file)
+        self._metrics_path = _metrics_path(options.monitoring_config_file)
+        self._file_seen: tuple[object, ...] = ()
+        self._parallelism = Parallelism(
+            options.tensorflow_intra_op_parallelism, options.tensorflow_inter_op_parallelism
+        )
+        self.repository = Repository(self._load, report)
+        self.metrics = Metrics(self.repository.served)
+        self.access_log = AccessLog(options.access_log)
+        self._runner = Runner(options.rest_api_num_threads)
+        self._predictor = Predictor(self.repository, self.metrics, self.access_log, self._runner)
+        self._grpc: GrpcServer | None = None
+        self._rest: Any = None
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
+        self.port = self.rest_api_port = 0
+
+    def _load(self, folder: Path, name: str, number: int) -> Servable:
+        servable = Servable(folder, name, number, self._batching, self._parallelism)
+        if self.options.enable_model_warmup:
+            try:
+                servable.warm_up()
+            except Exception:
+                servable.close()
+                raise
+        return servable
+
+    def _models(self) -> dict[str, ModelConfig]:
+        options = self.options
+        base = Path(options.model_base).resolve() if options.model_base else None
+        if options.model_config_file:
+            return read_models(Path(options.model_config_file), base)
+        assert base is not None
+        return models_in(base, options.model_name or None)
+
+    def start(self) -> None:
+        """Load the models, then listen.
+
+        Raises
+        ------
+        UsageError
+            There are no models, or an address cannot be had.
+        """
+        options = self.options
+        backend.tf.get_logger().setLevel("ERROR")
+        models = self._models()
+        if not models:
+            raise UsageError(f"{options.model_base or options.model_config_file}: holds no model to serve")
+        lenient = options.allow_version_labels_for_unavailable_models
+        self._file_seen = self._look()
+        self.repository.configure(models, strict_labels=not lenient)
+        self._thread.start()
+        self._on_loop(self._listen())
+        wait = options.file_system_poll_wait_seconds
+        self.repository.start(wait, also=self._look_at_settings)
+
+    def _reload(self, message: Any) -> None:
+        """Take the settings that a call brings."""
+        configs = configs_of(message, Path.cwd())
+        if not configs:
+            raise UsageError("the model_config_list is empty")
+        lenient = self.options.allow_version_labels_for_unavailable_models
+        self.repository.configure(configs, strict_labels=not lenient)
+
+    def _look(self) -> tuple[object, ...]:
+        """What the settings look like; of a base folder, the names of the models."""
+        options = self.options
+        try:
+            if options.model_config_file:
+                stat = Path(options.model_config_file).stat()
+                return stat.st_mtime_ns, stat.st_size, stat.st_ino
+            return tuple(sorted(self._models().items(), key=lambda item: item[0]))
+        except (OSError, UsageError):
+            return ()
+
+    def _look_at_settings(self) -> None:
+        """Take settings that have changed since the last look; called before the folders are polled."""
+        if self.options.model_config_file:
+            wait = self.options.model_config_file_poll_wait_seconds
+            if wait <= 0 or time.monotonic() < getattr(self, "_next_look", 0.0):
+                return
+            self._next_look = time.monotonic() + wait
+        seen = self._look()
+        if not seen or seen == self._file_seen:
+            return
+        self._file_seen = seen
+        lenient = self.options.allow_version_labels_for_unavailable_models
+        models = self._models()
+        self.repository.configure(models, strict_labels=not lenient)
+        self._report(f"settings were read again: {', '.join(models)}")
+
+    def _on_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _listen(self) -> None:
+        import uvicorn
+
+        options = self.options
+        if options.rest_api_port >= 0:
+            listening = _listen(options.host, options.rest_api_port)
+            self.rest_api_port = listening.getsockname()[1]
+            rest = Rest(self._predictor, options, self._tokens, self._metrics_path)
+            self._rest = uvicorn.Server(_uvicorn_config(rest.application, self._certificate, options))
+            self._rest_done = asyncio.ensure_future(self._rest.serve(sockets=[listening]))
+            while not (self._rest.started or self._rest_done.done()):
+                await asyncio.sleep(0.005)
+        if options.port >= 0:
+            self._grpc = GrpcServer(self._predictor, self._reload, options, self._tokens, self._certificate)
+            self.port = self._grpc.port
+            self._grpc.set_serving(True)
+
+    async def _stop_listening(self) -> None:
+        ends = []
+        if self._rest is not None:
+            self._rest.should_exit = True
+            ends.append(self._rest_done)
+        if self._grpc is not None:
+            stopped = self._grpc.stop(self.options.shutdown_grace_seconds)
+            ends.append(asyncio.ensure_future(asyncio.to_thread(stopped.wait)))
+        if ends:
+            await asyncio.wait(ends, timeout=self.options.shutdown_grace_seconds + 1)
+
+    def stop(self) -> None:
+        """Take no more requests, answer those that were taken, and close the models."""
+        if self._thread.is_alive():
+            self._on_loop(self._stop_listening())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._runner.close()
+        self.repository.close(self.options.shutdown_grace_seconds)
+        self.access_log.close()
+
+    def addresses(self) -> list[str]:
+        """Say where the server listens.
+
+        Returns
+        -------
+        list of str
+            A line for gRPC and one for REST.
+        """
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        secure = "s" if self._certificate is not None else ""
+        lines = []
+        if self._grpc is not None:
+            lines.append(f"gRPC at {host}:{self.port}" + (" (TLS)" if secure else ""))
+        if self._rest is not None:
+            lines.append(f"REST at http{secure}://{host}:{self.rest_api_port}")
+        return lines
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's event loop where it is installed."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _uvicorn_config(application: Any, certificate: Certificate | None, options: ServerOptions) -> Any:
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        ws="none",
+        backlog=_BACKLOG,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=int(options.shutdown_grace_seconds) or None,
+    )
+    config.load()
+    if certificate is not None:
+        config.ssl = certificate.context()
+    return config
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"{host}:{port}: REST cannot listen there ({error.strerror or error})") from None
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def _metrics_path(file: str) -> str:
+    if not file:
+        return _METRICS_PATH
+    config = read_message(file, "MonitoringConfig").prometheus_config
+    path = str(config.path or _METRICS_PATH) if config.enable else ""
+    if path and (not path.startswith("/") or path.startswith("/v1/") or "{" in path):
+        raise UsageError(f"{file}: {path!r} cannot be the path of metrics")
+    return path
+
+
+def serve(options: ServerOptions, report: Report = _say) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    options : ServerOptions
+        What to serve and how.
+    report : callable, optional
+        Takes a line about each thing that happens.
+
+    Returns
+    -------
+    int
+        0: every request that was taken has been answered.
+    """
+    told = threading.Event()
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        if told.is_set():  # a second time: at once
+            os._exit(128 + number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    server = Server(options, report)
+    server.start()
+    for line in server.addresses():
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+    while not told.wait(0.5):
+        pass
+    report("stopping: no more requests are taken")
+    server.stop()
+    report("stopped")
+    return 0

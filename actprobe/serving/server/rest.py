@@ -1,0 +1,228 @@
+"""The REST side: paths, statuses and bodies as TensorFlow Serving's documentation states them.
+
+A request whose caller has gone or whose time is up is taken back, unless TensorFlow has begun with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from actprobe.errors import ServingError
+from actprobe.serving.server import protocol
+from actprobe.serving.server.json_codec import dump_columns, dump_rows, load_json, read_inputs
+from actprobe.serving.server.metrics import CONTENT_TYPE
+from actprobe.serving.server.options import ServerOptions
+from actprobe.serving.server.predict import Predictor, Request
+from actprobe.serving.server.security import Tokens
+from actprobe.serving.server.status import as_json, metadata_json, status_message
+
+__all__ = ["HTTP_STATUS", "Rest"]
+
+HTTP_STATUS = {
+    "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400, "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 501, "INTERNAL": 500,
+    "UNAVAILABLE": 503, "DATA_LOSS": 500, "UNAUTHENTICATED": 401,
+}  # fmt: skip
+
+_PATH = re.compile(
+    r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+    r"(?P<rest>/metadata|:predict|:classify|:regress)?"
+)
+_JSON = b"application/json"
+_LARGE_BYTES = 2**17
+
+
+class Rest:
+    """An ASGI application that answers.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        What answers.
+    options : ServerOptions
+        Limits and threads.
+    tokens : Tokens
+        Who may pass.
+    metrics_path : str
+        Where metrics are; empty for nowhere.
+    """
+
+    def __init__(
+        self, predictor: Predictor, options: ServerOptions, tokens: Tokens, metrics_path: str
+    ) -> None:
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        self._predictor, self._options, self._tokens = predictor, options, tokens
+        self._pending = 0
+        routes = [Route("/{path:path}", self)]
+        if metrics_path:
+            routes.insert(0, Route(metrics_path, self._metrics, methods=["GET"]))
+        self.application = Starlette(routes=routes)
+
+    async def _metrics(self, request: Any) -> Any:
+        from starlette.responses import Response
+
+        if not self._tokens.admit(request.headers.get("authorization")):
+            return Response(_error("a bearer token is needed"), 401, media_type="application/json")
+        page = await asyncio.to_thread(self._predictor.metrics.page)
+        return Response(page, media_type=CONTENT_TYPE)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request.
+
+        Parameters
+        ----------
+        scope, receive, send : object
+            As ASGI has it.
+        """
+        if self._pending >= self._options.max_pending_requests:
+            await _reply(send, 429, _error("too many requests are under way"))
+            return
+        self._pending += 1
+        try:
+            status, body = await self._answer(scope, receive)
+        except ServingError as error:
+            status, body = HTTP_STATUS[error.code], _error(error.reason)
+        finally:
+            self._pending -= 1
+        await _reply(send, status, body)
+
+    async def _answer(self, scope: Any, receive: Any) -> tuple[int, bytes]:
+        headers = dict(scope["headers"])
+        if not self._tokens.admit(headers.get(b"authorization")):
+            raise ServingError("UNAUTHENTICATED", "a bearer token is needed")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise ServingError("UNIMPLEMENTED", "compressed requests are not there")
+        method, path = scope["method"], scope["path"]
+        found = _PATH.fullmatch(path)
+        if not path.startswith("/v1/"):
+            raise ServingError("NOT_FOUND", f"there is nothing at {path[:128]}")
+        if found is None or (method == "POST") is not (found["rest"] or "").startswith(":"):
+            raise ServingError("INVALID_ARGUMENT", f"Malformed request: {method} {path[:256]}")
+        if found["name"] is None or method not in ("GET", "POST"):
+            what = "Missing model name in request." if method == "GET" else f"Malformed request: {method}"
+            raise ServingError("INVALID_ARGUMENT", what)
+        seconds = self._options.rest_api_timeout_in_ms / 1000
+        deadline = time.monotonic() + seconds
+        try:
+            body = await asyncio.wait_for(self._read(headers, receive), seconds)
+        except asyncio.TimeoutError:
+            raise ServingError("DEADLINE_EXCEEDED", "the request did not arrive in time") from None
+        if len(body) > self._options.rest_max_body_bytes:
+            return 413, _error(f"the request is larger than {self._options.rest_max_body_bytes} bytes")
+        request = Request("REST", _peer(scope), found["name"], len(body), deadline)
+        return 200, await self._work(request, found, body, receive)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
+        """The body; of one that is too large, no more than shows it."""
+        most = self._options.rest_max_body_bytes
+        announced = headers.get(b"content-length", b"0")
+        if announced.isdigit() and len(announced) < 20 and int(announced) > most:
+            return bytes(most + 1)
+        parts, size, more = [], 0, True
+        while more and size <= most:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ServingError("CANCELLED", "the caller is gone")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    async def _work(self, request: Request, found: re.Match[str], body: bytes, receive: Any) -> bytes:
+        """Answer as long as somebody waits."""
+        work = asyncio.ensure_future(self._dispatch(request, found, body))
+        gone = asyncio.ensure_future(_gone(receive))
+        assert request.deadline is not None
+        timeout = max(0.0, request.deadline - time.monotonic())
+        try:
+            both: set[asyncio.Future[Any]] = {work, gone}
+            done, _ = await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if work in done:
+                return work.result()
+            if not done:
+                raise ServingError("DEADLINE_EXCEEDED", "the model did not answer in time")
+            raise ServingError("CANCELLED", "the caller is gone")
+        finally:
+            gone.cancel()
+            work.cancel()
+
+    async def _dispatch(self, request: Request, found: re.Match[str], body: bytes) -> bytes:
+        spec = protocol.model_pb2.ModelSpec(name=found["name"])
+        if found["label"] is not None:
+            spec.version_label = found["label"]
+        if found["version"] is not None:
+            try:
+                spec.version.value = int(found["version"])
+            except ValueError:
+                reason = f"Failed to convert version: {found['version'][:64]} to numeric."
+                raise ServingError("INVALID_ARGUMENT", reason) from None
+        match found["rest"]:
+            case None:
+                return _json(as_json(status_message(self._predictor.repository.status(spec))))
+            case "/metadata":
+                with self._predictor.repository.lease(spec) as servable:
+                    return _json(metadata_json(servable))
+            case ":predict":
+                with self._predictor.accounted(request):
+                    return await self._predict(request, spec, body)
+        raise ServingError("UNIMPLEMENTED", f"{found['rest'][1:]} is not there: this server answers predict")
+
+    async def _predict(self, request: Request, spec: Any, body: bytes) -> bytes:
+        document = await _aside(len(body), load_json, body)
+        name = document.get("signature_name", "")
+        if not isinstance(name, str):
+            raise ServingError("INVALID_ARGUMENT", "'signature_name' key must be a string value.")
+        spec.signature_name = name.encode("utf-8", "replace").decode("utf-8")
+        with self._predictor.open(request, spec) as (servable, signature):
+            inputs, rows = await _aside(len(body), read_inputs, document, signature)
+            del document
+            with self._predictor.timed(request, servable, inputs):
+                outputs = await self._predictor.runner.run_async(servable, signature, inputs)
+        size = sum(array.nbytes for array in outputs.values())
+        answer: bytes = await _aside(size, dump_rows if rows else dump_columns, outputs)
+        request.bytes_out = len(answer)
+        return answer
+
+
+async def _aside(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do work on what is large in a thread, so that others need not wait."""
+    if size > _LARGE_BYTES:
+        return await asyncio.to_thread(work, *arguments)
+    return work(*arguments)
+
+
+async def _gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _peer(scope: Any) -> str:
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else ""
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+def _error(reason: str) -> bytes:
+    return orjson.dumps({"error": reason.encode("utf-8", "replace").decode("utf-8")})
+
+
+async def _reply(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-type", _JSON), (b"content-length", str(len(body)).encode())]
+    if status in (413, 401):  # what is left of the request is not read
+        headers.append((b"connection", b"close"))
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,301 @@
+"""One version of a model: a SavedModel in a session of its own, checked, warmed up, and closed as a whole.
+
+It is loaded as TensorFlow Serving loads it, graph and variables in a session: closing the session gives back
+memory, batcher and threads, which functions loaded in eager mode keep. A SavedModel is a program that runs
+with the server's rights; only folders of trusted models are to be served.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actprobe import backend
+from actprobe.errors import ServingError
+from actprobe.serving.server.batching import BatchingParameters, add_batcher, can_be_batched
+from actprobe.serving.server.signatures import DEFAULT_SIGNATURE, Arrays, Signature, first_axis, signatures_of
+from actprobe.serving.warmup import MOST_RECORDS, WARMUP_FILE, read_warmup
+
+__all__ = ["Parallelism", "Servable"]
+
+_LONGEST_REASON = 1024  # a status travels in the headers, which are small
+_CALLERS_THREAD = -1
+_ANY_NUMBER = 2**31
+_FULL_QUEUE = "batch scheduling queue"
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """Threads of TensorFlow.
+
+    Parameters
+    ----------
+    intra_op : int
+        Threads within an operation; 0 takes the cores that the process may use.
+    inter_op : int
+        Operations of one request at a time; 0 runs them one after another in the thread of the request or
+        of the batch, which halves what a small request costs.
+    """
+
+    intra_op: int = 0
+    inter_op: int = 0
+
+    def config(self) -> Any:
+        """Write them as TensorFlow takes them.
+
+        Returns
+        -------
+        tf.compat.v1.ConfigProto
+            Options of a session.
+        """
+        cores = len(os.sched_getaffinity(0))
+        return backend.tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=self.intra_op or cores,
+            inter_op_parallelism_threads=self.inter_op or _CALLERS_THREAD,
+            gpu_options={"allow_growth": True},
+        )
+
+
+class Servable:
+    """A SavedModel that answers.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the version.
+    name : str
+        Name of the model.
+    version : int
+        The version.
+    batching : BatchingParameters, optional
+        How to batch; without it every request runs by itself.
+    parallelism : Parallelism, optional
+        Threads of TensorFlow.
+
+    Raises
+    ------
+    ServingError
+        It cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        version: int,
+        batching: BatchingParameters | None = None,
+        parallelism: Parallelism | None = None,
+    ) -> None:
+        tf = backend.tf
+        self.path, self.name, self.version = path, name, version
+        self._batching = batching
+        self._graph = tf.Graph()
+        self._session: Any = None
+        self._tensors: dict[tuple[str, bool], tuple[list[str], dict[str, str]]] = {}
+        self._calls: dict[tuple[str, bool, tuple[str, ...]], Callable[..., Any]] = {}
+        try:
+            with self._graph.as_default():
+                self._session = tf.compat.v1.Session(
+                    graph=self._graph, config=(parallelism or Parallelism()).config()
+                )
+                self.meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+            self.signatures = signatures_of(self.meta_graph)
+            if not self.signatures:
+                raise ServingError("FAILED_PRECONDITION", "has no signature to serve")
+            with self._graph.as_default():
+                for signature in self.signatures.values():
+                    self._wire(signature)
+        except ServingError:
+            self.close()
+            raise
+        except Exception as error:  # whatever a broken SavedModel makes TensorFlow raise
+            self.close()
+            raise ServingError("FAILED_PRECONDITION", f"cannot be loaded ({_first_line(error)})") from error
+
+    def _wire(self, signature: Signature) -> None:
+        """Find the tensors to feed and to fetch, the batcher's where there is one."""
+        fed = [slot.tensor for slot in signature.inputs.values()]
+        fetched = [slot.tensor for slot in signature.outputs.values()]
+        self._tensors[signature.name, False] = fed, dict(zip(signature.outputs, fetched, strict=True))
+        if self._batching and can_be_batched(signature.inputs, signature.outputs):
+            fed, fetched = add_batcher(self._graph, signature.name, fed, fetched, self._batching)
+            self._tensors[signature.name, True] = fed, dict(zip(signature.outputs, fetched, strict=True))
+
+    def _call(self, key: str, batched: bool, names: tuple[str, ...]) -> Callable[..., Any]:
+        call = self._calls.get((key, batched, names))
+        if call is None:
+            fed, fetched = self._tensors[key, batched]
+            call = self._session.make_callable([fetched[name] for name in names], feed_list=fed)
+            # A caller may ask for any subset of outputs; only whole answers and single outputs are kept.
+            if len(names) in (1, len(fetched)):
+                self._calls[key, batched, names] = call
+        return call
+
+    def signature(self, name: str) -> Signature:
+        """Look up a signature.
+
+        Parameters
+        ----------
+        name : str
+            Its key; empty for ``serving_default``.
+
+        Returns
+        -------
+        Signature
+            What it takes and gives.
+
+        Raises
+        ------
+        ServingError
+            INVALID_ARGUMENT: there is none of that name.
+        """
+        found = self.signatures.get(name or DEFAULT_SIGNATURE)
+        if found is None:
+            known = ", ".join(sorted(self.signatures))
+            reason = (
+                f'Serving signature name: "{(name or DEFAULT_SIGNATURE)[:64]}" not found. There is {known}'
+            )
+            raise ServingError("INVALID_ARGUMENT", reason)
+        return found
+
+    def run(self, signature: Signature, inputs: Arrays, outputs: Sequence[str] = ()) -> Arrays:
+        """Answer a request.
+
+        Parameters
+        ----------
+        signature : Signature
+            One of this version's.
+        inputs : dict
+            Name -> array.
+        outputs : sequence of str, optional
+            Outputs to give; by default all.
+
+        Returns
+        -------
+        dict
+            Name -> array.
+
+        Raises
+        ------
+        ServingError
+            The inputs do not fit, the queue is full, or the model refuses them.
+        """
+        names = tuple(signature.select(outputs))
+        call = self._call(signature.name, self.batches(signature, inputs), names)
+        try:
+            found = call(*(inputs[name] for name in signature.inputs))
+        except backend.tf.errors.OpError as error:
+            raise _as_serving_error(error) from None
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ServingError("INTERNAL", _first_line(error)) from error
+        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+    @property
+    def largest_batch(self) -> int:
+        """Most examples that go through the model together; 0 without batching."""
+        return self._batching.max_batch_size if self._batching else 0
+
+    @property
+    def longest_queue(self) -> int:
+        """Most examples that may wait for a batch."""
+        return self._batching.max_batch_size * self._batching.max_enqueued_batches if self._batching else 0
+
+    @property
+    def most_tasks(self) -> int:
+        """Tasks that the batcher can make use of: one to compute in each thread and one to take next."""
+        if self._batching is None or self._batching.batch_timeout_micros:
+            return _ANY_NUMBER
+        return self._batching.num_batch_threads + 1
+
+    def batches(self, signature: Signature, inputs: Arrays) -> bool:
+        """Check a request and say whether it goes to the batcher.
+
+        Parameters
+        ----------
+        signature : Signature
+            One of this version's.
+        inputs : dict
+            Name -> array.
+
+        Returns
+        -------
+        bool
+            Whether it can be put together with others.
+
+        Raises
+        ------
+        ServingError
+            INVALID_ARGUMENT: the inputs do not fit the signature or the batcher.
+        """
+        signature.check(inputs)
+        if self._batching is None or (signature.name, True) not in self._tensors:
+            return False
+        if len({array.shape[0] for array in inputs.values()}) > 1:
+            reason = "Batching Run() input tensors must have equal 0th-dimension size"
+            raise ServingError("INVALID_ARGUMENT", reason)
+        size, most = first_axis(inputs), self.longest_queue
+        if size > most:
+            raise ServingError("INVALID_ARGUMENT", f"{size} examples in a request; at most {most} are taken")
+        return size > 0  # of no examples TensorFlow's batcher makes outputs of another rank
+
+    def warm_up(self) -> int:
+        """Replay the requests of ``assets.extra/tf_serving_warmup_requests``.
+
+        Returns
+        -------
+        int
+            How many there were.
+
+        Raises
+        ------
+        ServingError
+            There are too many, or one fails: this version is not fit to serve.
+        """
+        file, count = self.path / WARMUP_FILE, 0
+        if not file.is_file():
+            return 0
+        try:
+            for key, inputs in read_warmup(file):
+                count += 1
+                if count > MOST_RECORDS:
+                    raise ServingError("INVALID_ARGUMENT", f"more than {MOST_RECORDS} warm-up requests")
+                self.run(self.signature(key), inputs)
+        except ServingError as error:
+            raise ServingError(error.code, f"warm-up request {count}: {error.reason}") from error
+        except Exception as error:  # a damaged file of records
+            raise ServingError("DATA_LOSS", f"warm-up requests: {_first_line(error)}") from error
+        return count
+
+    def close(self) -> None:
+        """Give back memory and threads."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._calls = {}
+        self._graph = None
+
+
+def _first_line(error: BaseException) -> str:
+    """The sentence of a message that TensorFlow wraps in stack traces."""
+    text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
+    if text.startswith("Graph execution error"):
+        lines = text.split("\nOriginal stack trace")[0].strip().splitlines()
+        marked = [i for i, line in enumerate(lines) if line.startswith("Node: ")]
+        text = "\n".join(lines[marked[-1] + 1 :] if marked else lines[1:]).strip() or text
+        text = text.removeprefix("{{function_node ").strip() or text
+    return text.splitlines()[0][:_LONGEST_REASON]
+
+
+def _as_serving_error(error: Any) -> ServingError:
+    from grpc import StatusCode
+
+    reason = _first_line(error)
+    if _FULL_QUEUE in reason:
+        return ServingError("RESOURCE_EXHAUSTED", reason)
+    names = {code.value[0]: code.name for code in StatusCode}
+    return ServingError(names.get(error.error_code, "UNKNOWN"), reason)

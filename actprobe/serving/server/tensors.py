@@ -1,0 +1,150 @@
+"""TensorProto to NumPy and back, without TensorFlow and without copies where the protocol allows.
+
+What a message claims is checked before anything is allocated: a few bytes may announce any shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.errors import ServingError
+
+__all__ = ["DTYPES", "MOST_ELEMENTS", "dtype_name", "fill_tensor_proto", "from_tensor_proto"]
+
+# TensorFlow's number of a type -> its name, NumPy's type, the field that lists its values one by one.
+_TYPES: dict[int, tuple[str, str, str]] = {
+    1: ("DT_FLOAT", "float32", "float_val"),
+    2: ("DT_DOUBLE", "float64", "double_val"),
+    3: ("DT_INT32", "int32", "int_val"),
+    4: ("DT_UINT8", "uint8", "int_val"),
+    5: ("DT_INT16", "int16", "int_val"),
+    6: ("DT_INT8", "int8", "int_val"),
+    7: ("DT_STRING", "object", "string_val"),
+    9: ("DT_INT64", "int64", "int64_val"),
+    10: ("DT_BOOL", "bool", "bool_val"),
+    17: ("DT_UINT16", "uint16", "int_val"),
+    19: ("DT_HALF", "float16", "half_val"),
+    22: ("DT_UINT32", "uint32", "uint32_val"),
+    23: ("DT_UINT64", "uint64", "uint64_val"),
+}
+DTYPES: Mapping[int, Any] = {number: np.dtype(name) for number, (_, name, _) in _TYPES.items()}
+_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
+_MOST_AXES = 16
+MOST_ELEMENTS = 2**28  # of one tensor; a short message may ask for more by repeating one value
+
+
+def dtype_name(number: int) -> str:
+    """Name a type of TensorFlow's.
+
+    Parameters
+    ----------
+    number : int
+        As in a TensorProto.
+
+    Returns
+    -------
+    str
+        Such as ``DT_FLOAT``.
+    """
+    return _TYPES[number][0] if number in _TYPES else f"type number {number}"
+
+
+def from_tensor_proto(tensor: Any, name: str) -> NDArray[Any]:
+    """Read a tensor.
+
+    Parameters
+    ----------
+    tensor : tensorflow.TensorProto
+        The message.
+    name : str
+        What to call it in errors.
+
+    Returns
+    -------
+    numpy.ndarray
+        Strings as an array of ``bytes``. Numbers sent as ``tensor_content`` are not copied.
+
+    Raises
+    ------
+    ServingError
+        INVALID_ARGUMENT: the message contradicts itself; UNIMPLEMENTED: a type that is not served.
+    """
+    if tensor.dtype not in _TYPES:
+        raise ServingError("UNIMPLEMENTED", f"input {name}: {dtype_name(tensor.dtype)} is not served")
+    shape = tuple([axis.size for axis in tensor.tensor_shape.dim])
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0 or len(shape) > _MOST_AXES:
+        raise ServingError("INVALID_ARGUMENT", f"input {name}: {_shown(shape)} is no shape of a tensor")
+    size, dtype = math.prod(shape), DTYPES[tensor.dtype]
+    if math.prod(max(1, axis) for axis in shape) > MOST_ELEMENTS:  # NumPy bounds what is empty, too
+        raise ServingError("INVALID_ARGUMENT", f"input {name}: {_shown(shape)} has too many elements")
+    content = tensor.tensor_content
+    if content:
+        if dtype == np.dtype(object) or len(content) != size * dtype.itemsize:
+            reason = f"{len(content)} bytes of tensor_content do not fit shape {_shown(shape)} and {dtype}"
+            raise ServingError("INVALID_ARGUMENT", f"input {name}: {reason}")
+        if dtype == np.dtype(bool):
+            return np.asarray(np.frombuffer(content, np.uint8).reshape(shape) != 0)
+        return np.frombuffer(content, dtype).reshape(shape)
+    return _listed(tensor, name, shape, size)
+
+
+def _listed(tensor: Any, name: str, shape: tuple[int, ...], size: int) -> NDArray[Any]:
+    dtype, field = DTYPES[tensor.dtype], _TYPES[tensor.dtype][2]
+    values = getattr(tensor, field)
+    if len(values) > size or (size and not values):
+        reason = f"{len(values)} values in {field} do not fill shape {_shown(shape)}"
+        raise ServingError("INVALID_ARGUMENT", f"input {name}: {reason}")
+    if dtype == np.dtype(object):
+        array = np.empty(len(values), object)
+        array[:] = list(values)
+    elif field == "half_val":
+        array = np.asarray(np.array(values, np.int64), np.uint16).view(np.float16)
+    else:
+        array = np.array(values, np.int64 if field == "int_val" else dtype)
+        if array.size and field == "int_val" and dtype != np.dtype(np.int32):
+            bounds = np.iinfo(dtype)
+            if array.min() < bounds.min or array.max() > bounds.max:
+                raise ServingError("INVALID_ARGUMENT", f"input {name}: a value does not fit {dtype}")
+        array = array.astype(dtype, copy=False)
+    if len(array) < size:  # the last one stands for all that follow
+        array = np.concatenate([array, np.repeat(array[-1:], size - len(array))])
+    return array.reshape(shape)
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape[:_MOST_AXES]))}{',...' if len(shape) > _MOST_AXES else ''}]"
+
+
+def fill_tensor_proto(tensor: Any, array: NDArray[Any]) -> None:
+    """Write an array into a message.
+
+    Parameters
+    ----------
+    tensor : tensorflow.TensorProto
+        An empty message.
+    array : numpy.ndarray
+        Numbers go in as ``tensor_content``; an array of ``bytes`` as strings.
+
+    Raises
+    ------
+    ServingError
+        UNIMPLEMENTED: a type that is not served.
+    """
+    number = _NUMBERS.get(array.dtype)
+    if number is None:
+        raise ServingError("UNIMPLEMENTED", f"arrays of {array.dtype} are not served")
+    tensor.dtype = number
+    add = tensor.tensor_shape.dim.add
+    for size in array.shape:
+        add().size = size
+    if not array.shape:
+        tensor.tensor_shape.SetInParent()
+    if array.dtype == np.dtype(object):
+        tensor.string_val.extend(array.ravel().tolist())
+    else:
+        tensor.tensor_content = array.tobytes()

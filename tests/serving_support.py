@@ -1,0 +1,209 @@
+"""What the tests of the server share: small SavedModels, servers in this process and in others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import urllib3
+
+from actprobe import backend
+from actprobe.serving.server import Server, ServerOptions
+
+ROOT = Path(__file__).resolve().parents[1]
+WORKS = 64  # side of the matrices that the signature "work" multiplies
+
+
+def save_model(folder: Path, bias: float = 0.0, warmup=()) -> Path:
+    """A model whose default signature gives 2 x + bias, and one signature for each thing to be tried."""
+    tf = backend.tf
+    module = tf.Module()
+    module.bias = tf.Variable(bias, dtype=tf.float32)
+
+    def signature(*specs):
+        return lambda run: tf.function(run, input_signature=specs, autograph=False)
+
+    def spec(shape, dtype, name):
+        return tf.TensorSpec(shape, dtype, name)
+
+    @signature(spec([None, 3], tf.float32, "x"))
+    def plain(x):
+        return {"y": 2.0 * x + module.bias}
+
+    @signature(spec([None, 2], tf.float32, "a"), spec([None], tf.int32, "n"))
+    def several(a, n):
+        return {"total": tf.reduce_sum(a, 1) + module.bias, "twice": 2 * n}
+
+    @signature(spec([None], tf.string, "s"))
+    def text(s):
+        return {"echo": s, "echo_bytes": s}
+
+    @signature(
+        spec([None], tf.bool, "b"),
+        spec([None], tf.int64, "i"),
+        spec([None], tf.float64, "d"),
+        spec([None], tf.uint8, "u"),
+        spec([None], tf.float16, "h"),
+    )
+    def types(b, i, d, u, h):
+        return {"b": ~b, "i": i + 1, "d": d * 2, "u": u, "h": h}
+
+    @signature(spec([None, None], tf.float32, "waveform"))
+    def any_length(waveform):
+        enough = tf.debugging.assert_greater_equal(
+            tf.shape(waveform)[1], 4, message="the waveform is shorter than 4 samples"
+        )
+        with tf.control_dependencies([enough]):
+            return {"mean": tf.reduce_mean(waveform, 1)}
+
+    @signature(spec([], tf.float32, "x"))
+    def scalar(x):
+        return {"y": x / 2.0}
+
+    @signature(spec([None], tf.int32, "steps"))
+    def work(steps):
+        start = tf.eye(WORKS) * 0.5
+        count = tf.reduce_max(steps)
+        end = tf.while_loop(lambda i, m: i < count, lambda i, m: (i + 1, m @ m + start), (0, start))[1]
+        return {"done": tf.cast(steps, tf.float32) + 0.0 * end[0, 0]}
+
+    module.all = [plain, several, text, types, any_length, scalar, work]
+    tf.saved_model.save(
+        module,
+        str(folder),
+        signatures={
+            "serving_default": plain,
+            "several": several,
+            "text": text,
+            "types": types,
+            "any_length": any_length,
+            "scalar": scalar,
+            "work": work,
+        },
+    )
+    if warmup:
+        write_warmup(folder, warmup)
+    return folder
+
+
+def write_warmup(folder: Path, requests) -> None:
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    (folder / "assets.extra").mkdir(exist_ok=True)
+    tf = backend.tf
+    with tf.io.TFRecordWriter(str(folder / "assets.extra/tf_serving_warmup_requests")) as writer:
+        for inputs in requests:
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = "toy"
+            for name, values in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+            writer.write(log.SerializeToString())
+
+
+def options(base: Path, **changes) -> ServerOptions:
+    chosen = ServerOptions(model_base=str(base), port=0, rest_api_port=0, file_system_poll_wait_seconds=0)
+    return replace(chosen, **changes)
+
+
+@contextmanager
+def running(given: ServerOptions):
+    """A server in this process; polls only when it is told to, `server.repository.poll()`."""
+    said: list[str] = []
+    server = Server(given, said.append)
+    server.said = said
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Http:
+    """Plain HTTP: status, headers, and the body as JSON."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.pool = urllib3.PoolManager(retries=False, maxsize=64)
+
+    def __call__(self, method: str, path: str, body=None, headers=None):
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        answer = self.pool.request(
+            method, self.address + path, body=content, headers=headers or {}, timeout=30
+        )
+        try:
+            found = json.loads(answer.data)
+        except ValueError:
+            found = answer.data
+        return answer.status, found
+
+    def predict(self, body, where: str = "toy"):
+        return self("POST", f"/v1/models/{where}:predict", body)
+
+
+def predict_request(inputs, model="toy", signature="", version=None, label=None, outputs=()):
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    if version is not None:
+        request.model_spec.version.value = version
+    if label is not None:
+        request.model_spec.version_label = label
+    for name, values in inputs.items():
+        tensor = values if hasattr(values, "tensor_shape") else backend.tf.make_tensor_proto(values)
+        request.inputs[name].CopyFrom(tensor)
+    request.output_filter.extend(outputs)
+    return request
+
+
+class Process:
+    """actprobe-serve as a user starts it."""
+
+    def __init__(self, *flags: str, **environment: str) -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, ROOT / "bin/actprobe-serve", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        self.grpc = self.rest = ""
+        while line := self.child.stdout.readline():
+            kind, _, address = line.strip().partition(" at ")
+            setattr(self, kind.lower(), address.split(" ")[0])
+            if kind == "gRPC":
+                self.grpc = address.split(" ")[0]
+            if self.grpc and self.rest:
+                return
+        raise AssertionError(self.child.communicate()[1])
+
+    def terminate(self) -> tuple[int, str]:
+        self.child.send_signal(signal.SIGTERM)
+        said = self.child.communicate(timeout=60)[1]
+        return self.child.returncode, said
+
+    def kill(self) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.communicate()
+
+
+def soon(true, seconds: float = 30.0):
+    """Wait for what another process or thread brings about; a limit, not a measurement."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come about")
+
+
+EXAMPLE = np.array([[1.0, 2.0, 3.0]], np.float32)
