@@ -43,9 +43,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MOST = 2**63 - 1  # TensorFlow Serving keeps versions in 64 bits
 
 # An example goes through a network in milliseconds: a batch takes what is waiting and does not wait itself.
-# No sizes are prescribed: filling a batch up to one of them costs a processor up to twice the work. Inputs must
-# not be padded to one length: waveforms filled up with their first sample would give examples that nobody asked
-# for.
+# No sizes are prescribed: filling a batch up to one of them costs a processor up to twice the work. Inputs
+# must not be padded to one length: waveforms filled up with their first sample would give examples that
+# nobody asked for.
 BATCHING = """\
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 0 }
