@@ -1,0 +1,376 @@
+"""What the report is made of: packed arrays, excerpts to hear, sentences, parts, and what it refuses."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from actprobe.errors import CorpusError, UsageError
+from actprobe.report.assets import Assets, packed, packed_unit_range
+from actprobe.report.clips import Clips
+from actprobe.report.findings import findings
+from actprobe.report.inversion_part import errors_of, excerpt_of, inversion_part
+from actprobe.report.layers_part import layers_part
+from actprobe.report.neurons_part import DOTS, neurons_part
+from actprobe.report.page import write_report
+from actprobe.report.reading import RunFolder, open_run
+from actprobe.runs.merged import open_merged
+
+RATE = 22050
+
+
+def provided(path: Path) -> dict:
+    """Read what a data file hands to the page."""
+    text = path.read_text("utf-8")
+    start = text.index(",") + 1
+    return json.loads(text[start : text.rindex(")")])
+
+
+def unpack(value: dict) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(value["base64"]), value["dtype"]).reshape(value["shape"])
+
+
+def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> RunFolder:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "run.json").write_text(json.dumps({"model": "svd", **record}))
+    for name, table in tables.items():
+        if name in ("neurons", "maps"):
+            table.to_parquet(directory / f"{name}.parquet")
+        else:
+            table.to_csv(directory / f"{name}.csv", index=False)
+    return open_run(directory)
+
+
+def neuron_table(r=(0.9, -0.2, np.nan), feature="loudness") -> pd.DataFrame:
+    r = np.array(r)
+    known = np.isfinite(r)
+    return pd.DataFrame(
+        {
+            "model": "svd", "layer": "fc8", "neuron": np.arange(len(r)), "feature": feature, "n": 6, "r": r,
+            "r_low": r - 0.1, "r_high": r + 0.05, "p": np.where(known, 0.01, np.nan),
+            "q": np.where(np.abs(r) > 0.5, 0.01, np.where(known, 0.9, np.nan)), "p_max": 0.03, "l2": 1.0,
+            "r_random": 0.1,
+        }
+    )  # fmt: skip
+
+
+def level_table(permuted=0.6, random=(0.4, -0.5)) -> pd.DataFrame:
+    rows = [
+        {
+            "layer": "fc8",
+            "feature": "loudness",
+            "weights": "model",
+            "neurons": 3,
+            "level": permuted,
+            "best_r": 0.9,
+        }
+    ]
+    rows += [
+        {
+            "layer": "fc8",
+            "feature": "loudness",
+            "weights": f"random {i}",
+            "neurons": 3,
+            "level": np.nan,
+            "best_r": r,
+        }
+        for i, r in enumerate(random)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def neuron_run(tmp_path) -> RunFolder:
+    """A neuron run of six recordings and 70 neurons, with sound, written as a run leaves it."""
+    return write_neuron_run(tmp_path / "run", recordings=6, neurons=70)
+
+
+def write_neuron_run(
+    directory: Path, recordings: int, neurons: int, unit: str = "recording", examples: int = 4
+):
+    rng = np.random.default_rng(0)
+    corpus = directory / "corpus"
+    corpus.mkdir(parents=True)
+    names = [f"r{i}.wav" for i in range(recordings)]
+    for i, name in enumerate(names):
+        soundfile.write(
+            corpus / name, 0.1 * np.sin(2 * np.pi * 300 * (i + 1) * np.arange(3 * RATE) / RATE), RATE
+        )
+    folder = directory / "merged/0"
+    folder.mkdir(parents=True)
+    table = pd.DataFrame({"path": names, "seconds": 3.0, "examples": examples})
+    table.to_parquet(folder / "recordings.parquet")
+    of = np.arange(recordings) if unit == "recording" else np.repeat(np.arange(recordings), examples)
+    starts = np.zeros(len(of)) if unit == "recording" else np.tile(np.arange(examples) * 0.4, recordings)
+    units = pd.DataFrame({"path": [names[i] for i in of], "recording": of, "start_seconds": starts})
+    units["loudness"] = rng.normal(size=len(of))
+    units.to_parquet(folder / "units.parquet")
+    values = rng.normal(size=(recordings, examples, neurons)).astype(np.float32)
+    mean = values.mean(axis=1, dtype=np.float64) if unit == "recording" else values.reshape(-1, neurons)
+    places = {"max": values.argmax(axis=1), "min": values.argmin(axis=1)}
+    arrays = {"mean": mean}
+    for name, at in places.items():
+        arrays[name] = np.take_along_axis(values, at[:, None], axis=1)[:, 0]
+        arrays[f"{name}_at"], arrays[f"{name}_seconds"] = at.astype(np.int32), at * 0.4
+    for name, array in arrays.items():
+        np.save(folder / f"0-{name}.npy", array)
+    np.save(folder / "starts.npy", np.tile(np.arange(examples) * 0.4, recordings))
+    index = {
+        "folder": "0", "model": "svd", "unit": unit, "layers": ["fc8"], "features": ["loudness"],
+        "random_seeds": [], "example_seconds": 1.0,
+    }  # fmt: skip
+    (directory / "merged/index.json").write_text(json.dumps(index))
+    r = np.linspace(0.95, -0.3, neurons)
+    record = {
+        "corpus": str(corpus), "unit": unit, "layers": ["fc8"],
+        "features": {"loudness": {"unit": "", "description": "x"}},
+    }  # fmt: skip
+    ledger = pd.DataFrame({"path": names, "status": "ok", "reason": "", "warning": "", "seconds": 3.0})
+    return write_run(directory, record, neurons=neuron_table(r), layers=level_table(), recordings=ledger)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint16", "uint8"])
+def test_packed_arrays_come_back(dtype) -> None:
+    values = np.arange(12).reshape(3, 4)
+    assert np.array_equal(unpack(packed(values, dtype)), values)
+
+
+def test_rows_are_packed_to_a_65535th_of_their_own_range() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 400)) * 10.0 ** np.arange(-2, 3)[:, None]
+    values[3] = 7.5  # constant
+    found = packed_unit_range(values)
+    low, high = (np.array(found[name])[:, None] for name in ("low", "high"))
+    assert np.all(np.abs(low + (high - low) * unpack(found) / 65535 - values) <= (high - low) / 65535)
+
+
+def test_what_json_cannot_say_becomes_null(tmp_path) -> None:
+    assets = Assets(tmp_path / "assets")
+    path = assets.data(
+        "../a key </script>", {"x": [np.nan, np.float32(1), np.int64(2), np.bool_(True), float("inf")]}
+    )
+    assert provided(tmp_path / path) == {"x": [None, 1.0, 2, True, None]}
+    assert (tmp_path / path).parent == tmp_path / "assets/data"
+
+
+def test_an_excerpt_holds_the_sound_of_its_place(tmp_path) -> None:
+    time = np.arange(4 * RATE) / RATE
+    soundfile.write(tmp_path / "x.wav", 0.3 * np.sin(2 * np.pi * np.where(time < 2, 500, 2000) * time), RATE)
+    clips = Clips(Assets(tmp_path / "assets"), 1 << 20)
+    made = clips.cut(
+        [(tmp_path / "x.wav", 0.5, 1.5), (tmp_path / "x.wav", 2.5, 3.5), (tmp_path / "gone.wav", 0, 1)]
+    )
+    assert len(made) == 2
+    heard = []
+    for path in made.values():
+        samples, rate = soundfile.read(tmp_path / path)
+        assert 0.9 < len(samples) / rate < 1.2
+        heard.append(np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples))
+    assert heard == pytest.approx([500, 2000], abs=5)
+
+
+def test_sound_keeps_within_its_budget(tmp_path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 30 * RATE), RATE)
+    wanted = [(tmp_path / "x.wav", float(i), float(i) + 1) for i in range(30)]
+    clips = Clips(Assets(tmp_path / "assets"), 50_000)
+    made = clips.cut(wanted)
+    assert list(made) == wanted[: len(made)]
+    sizes = [(tmp_path / path).stat().st_size for path in made.values()]
+    assert 40_000 < sum(sizes) <= 50_000 * 1.1
+    assert Clips(Assets(tmp_path / "silent"), 0).cut(wanted) == {}
+    assert Clips(Assets(tmp_path / "silent"), 0).whole(tmp_path / "x.wav") is None
+
+
+def test_the_neurons_part_says_what_the_run_found(neuron_run, tmp_path) -> None:
+    report = tmp_path / "report"
+    assets = Assets(report / "assets")
+    data = provided(report / neurons_part(neuron_run, assets, Clips(assets, 1 << 22)))
+    table = neuron_run.table("neurons.parquet")
+    assert np.allclose(unpack(data["table"]["r"]), table["r"])
+    assert len(data["chunks"]["fc8"]["paths"]) == 2  # 70 neurons, 64 at a time
+    merged = open_merged(neuron_run.directory)
+    chunk = provided(report / data["chunks"]["fc8"]["paths"][1])
+    low, high = chunk["activity"]["low"][3], chunk["activity"]["high"][3]
+    course = low + (high - low) * unpack(chunk["activity"])[3] / 65535
+    assert np.allclose(course, merged.activity["fc8"][:, 67], atol=(high - low) / 65535)
+    most = unpack(chunk["playlist"]["recordings"])[3, 0]
+    highest = merged.extremes("fc8").highest[:, 67]
+    assert most.tolist() == np.argsort(-highest, kind="stable")[:5].tolist()
+    start = unpack(chunk["playlist"]["starts"])[3, 0, 0]
+    assert start == pytest.approx(merged.extremes("fc8").highest_seconds[most[0], 67])
+    first = provided(report / data["chunks"]["fc8"]["paths"][0])  # the strongest can be heard
+    for recording, seconds in zip(
+        unpack(first["playlist"]["recordings"])[0].ravel(),
+        unpack(first["playlist"]["starts"])[0].ravel(),
+        strict=True,
+    ):
+        assert (report / data["clips"][f"{recording}|{round(float(seconds) * 1000)}"]).is_file()
+
+
+def test_many_excerpts_are_thinned_evenly_for_plots(tmp_path) -> None:
+    run = write_neuron_run(tmp_path / "run", recordings=5, neurons=3, unit="excerpt", examples=1000)
+    assets = Assets(tmp_path / "report/assets")
+    data = provided(tmp_path / "report" / neurons_part(run, assets, Clips(assets, 0)))
+    assert data["all_units"] == 5000
+    recording = unpack(data["unit_recording"])
+    assert len(recording) == DOTS
+    assert np.all(np.bincount(recording) == DOTS // 5)
+    chunk = provided(tmp_path / "report" / data["chunks"]["fc8"]["paths"][0])
+    assert chunk["activity"]["shape"] == [3, DOTS]
+
+
+def test_findings_of_neurons_name_numbers_interval_and_chance(tmp_path) -> None:
+    run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table())
+    first, second, third = findings(run)
+    assert "1 of 2 follow loudness" in first
+    assert "Over 6 recordings" in first
+    assert "neuron 0 of fc8 with loudness: r = 0.90, 95 % interval 0.80 to 0.95" in second
+    assert "stays under |r| = 0.60 in 19 of 20 permutations" in third
+    assert "random weights reaches |r| = 0.40 to 0.50" in third
+
+
+def test_findings_say_when_random_weights_do_as_well(tmp_path) -> None:
+    run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table(random=(0.3, -0.93)))
+    assert findings(run)[-1].startswith("Random weights do as well")
+    bare = write_run(tmp_path / "b", {}, neurons=neuron_table())
+    assert "chance has not been measured" in findings(bare)[-1]
+    nothing = write_run(tmp_path / "c", {}, neurons=neuron_table((np.nan, np.nan)))
+    assert findings(nothing) == [
+        "No neuron could be compared with a feature: too few recordings, or all alike."
+    ]
+
+
+def evaluation_tables() -> dict[str, pd.DataFrame]:
+    nre = pd.DataFrame(
+        {
+            "model": "svd", "layer": ["conv1", "fc8"] * 2, "corpus": "mir1k test", "excerpts": 10,
+            "method": ["input", "input", "joint", "joint"], "nre": [0.2, 0.8, 0.3, 0.6], "nre_std": 0.01,
+            "draws": 10,
+        }
+    )  # fmt: skip
+    detail = nre[["layer", "method"]].assign(
+        against=None, value=nre["nre"], low=nre["nre"] - 0.05, high=nre["nre"] + 0.05
+    )
+    detail.loc[len(detail)] = [None, "mean excerpt", None, 0.7, 0.65, 0.75]
+    detail.loc[len(detail)] = ["fc8", "joint", "input", -0.2, -0.3, -0.1]
+    return {"nre": nre, "nre_detail": detail.assign(measure="nre", **{"class": "all"})}
+
+
+def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path) -> None:
+    run = write_run(tmp_path, {}, **evaluation_tables())
+    assert run.kind == "evaluation"
+    said = findings(run)
+    assert "With input, conv1 comes back nearest (NRE 0.200, deviation 0.010 over 10 draws)" in said[0]
+    assert "fc8 least (0.600)" in said[1]
+    assert "an NRE of 0.700: 3 of 4 inversions are nearer" in said[2]
+    errors = errors_of(run)
+    assert errors["baselines"] == [{"method": "mean excerpt", "value": 0.7}]
+    assert errors["differences"][0]["value"] == -0.2
+    layers = {layer["name"]: layer for layer in layers_part([run])[0]["layers"]}
+    assert [fact["low"] for fact in layers["fc8"]["found"]] == pytest.approx([0.75, 0.55])
+    assert layers["conv1"]["shape"] == "113 frames by 78 bands, 64 channels"
+
+
+def write_inversion(directory: Path, method: str = "inverter", inverters: str = "joint:x.npz") -> RunFolder:
+    directory.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    sonograms = {name: rng.normal(size=(115, 80)).astype(np.float32) for name in ("input", "fc8")}
+    np.savez(
+        directory / "inversion.npz",
+        **sonograms,
+        times=2 + np.arange(115) / 70,
+        bands_hz=np.geomspace(50, 7700, 80),
+    )
+    (directory / "sounds").mkdir()
+    for name in ("original", "input", "fc8", "fc8-own-phase"):
+        soundfile.write(directory / f"sounds/{name}.wav", 0.1 * rng.normal(size=RATE), RATE)
+    flags = {"input": "music/a song.mp3", "method": method, "inverters": inverters}
+    layers = {"input": {"output": 0.9}, "fc8": {"output": 0.4, "error": 0.7}}
+    return write_run(
+        directory, {"flags": flags, "layers": layers, "start_seconds": 2.0, "span_seconds": 1.68}
+    )
+
+
+def test_methods_of_one_excerpt_stand_side_by_side(tmp_path) -> None:
+    runs = [
+        write_inversion(tmp_path / "a"),
+        write_inversion(tmp_path / "b", inverters="input:y.npz,input:fc8=z.npz"),
+    ]
+    assets = Assets(tmp_path / "report/assets")
+    part = inversion_part([], [excerpt_of(run) for run in runs], assets, Clips(assets, 1 << 22))
+    data = provided(tmp_path / "report" / part["data"])
+    assert [each["title"] for each in data["excerpts"]] == ["a song.mp3 at 2.00 s"]
+    assert data["excerpts"][0]["voice"] is True
+    excerpt = provided(tmp_path / "report" / data["excerpts"][0]["path"])
+    assert [(panel["layer"], panel["method"]) for panel in excerpt["panels"]] == [
+        ("input", None), ("fc8", "joint"), ("fc8", "input"),
+    ]  # fmt: skip
+    assert set(excerpt["panels"][0]["sounds"]) == {"found", "recording"}
+    sound = tmp_path / "report" / excerpt["panels"][1]["sounds"]["own"]
+    kept, _ = soundfile.read(sound, dtype="int16")
+    original, _ = soundfile.read(tmp_path / "a/sounds/fc8-own-phase.wav", dtype="int16")
+    assert np.array_equal(kept, original)
+    places = [place for place, _ in excerpt["ticks"]]
+    assert places == sorted(places)
+    assert 0 < places[0] < places[-1] < 1
+    assert "The network says 0.90 of the excerpt, and of its inversions: fc8 0.40." in findings(runs[0])
+
+
+def test_failed_recordings_and_controls_are_on_the_page(neuron_run, tmp_path) -> None:
+    ledger = neuron_run.ledger()
+    ledger.loc[len(ledger)] = ["<b>bad</b>.wav", "failed", "is <empty>", "", ""]
+    ledger.to_csv(neuron_run.directory / "recordings.csv", index=False)
+    record = json.loads((neuron_run.directory / "run.json").read_text())
+    record["weights"] = {"kind": "seeded random", "seed": 3}
+    (neuron_run.directory / "run.json").write_text(json.dumps(record))
+    page = write_report([neuron_run.directory], tmp_path / "out").read_text("utf-8")
+    assert "&lt;b&gt;bad&lt;/b&gt;.wav" in page
+    assert "is &lt;empty&gt;" in page
+    assert "6 recordings entered, 1 failed" in page
+    assert "Control." in page
+    assert "default-src 'none'" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_report_is_replaced_whole_or_not_at_all(neuron_run, tmp_path) -> None:
+    index = write_report([neuron_run.directory], tmp_path)
+    (index.parent / "assets/data/stale.js").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/run.json").write_text("{}")
+    (tmp_path / "broken/neurons.parquet").write_bytes(b"no")
+    with pytest.raises(CorpusError, match="is not a readable table"):
+        write_report([neuron_run.directory, tmp_path / "broken"], tmp_path)
+    assert (index.parent / "assets/data/stale.js").exists()
+    write_report([neuron_run.directory], tmp_path)
+    assert not (index.parent / "assets/data/stale.js").exists()
+    assert not list(tmp_path.glob(".report-*"))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "holds no finished run"),
+        ({"run.json": "{"}, "its run.json is damaged"),
+        ({"run.json": "{}"}, "holds none of"),
+        ({"run.json": "[]", "nre.csv": "a"}, "holds none of"),
+        ({"run.json": "{}", "nre.csv": "a,b\n1,2\n"}, "does not hold what a run of its kind leaves"),
+        ({"run.json": "{}", "inversion.npz": "x"}, "is not a readable inversion"),
+    ],
+)
+def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, files, said) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(CorpusError, match=said):
+        write_report([tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out/report").exists()
+
+
+def test_a_report_of_nothing_is_refused(tmp_path) -> None:
+    with pytest.raises(UsageError):
+        write_report([], tmp_path)
+    with pytest.raises(CorpusError, match="does not exist"):
+        write_report([tmp_path / "nowhere"], tmp_path)
