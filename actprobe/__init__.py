@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actprobe.audio import Waveform, load_audio
     from actprobe.errors import ActprobeError, AudioError, WeightsError
+    from actprobe.inversion import Inverter, load_inverter
     from actprobe.models import Model, load_model, wrap_model
 
 __version__ = "0.1.0"
@@ -15,10 +16,12 @@ __version__ = "0.1.0"
 __all__ = [
     "ActprobeError",
     "AudioError",
+    "Inverter",
     "Model",
     "Waveform",
     "WeightsError",
     "load_audio",
+    "load_inverter",
     "load_model",
     "wrap_model",
 ]
@@ -26,10 +29,12 @@ __all__ = [
 _HOMES = {
     "ActprobeError": "actprobe.errors",
     "AudioError": "actprobe.errors",
+    "Inverter": "actprobe.inversion",
     "Model": "actprobe.models",
     "Waveform": "actprobe.audio",
     "WeightsError": "actprobe.errors",
     "load_audio": "actprobe.audio",
+    "load_inverter": "actprobe.inversion",
     "load_model": "actprobe.models",
     "wrap_model": "actprobe.models",
 }

@@ -63,6 +63,8 @@ def _load_tf() -> Any:
             tensorflow.config.experimental.set_memory_growth(gpu, True)
         # Parity with the original networks is to five digits; TensorFloat-32 keeps three.
         tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+        # It takes many small functions for one that is traced anew, and warns of it.
+        tensorflow.get_logger().setLevel("ERROR")
     return tensorflow
 
 

@@ -112,6 +112,10 @@ _PONS_ORIGIN = (
 _OPEN_LICENCE = "research use, as MIR-1K, on which it was trained; see svd-open/README.md"
 _OPEN_ORIGIN = "trained by actprobe-train-detector on MIR-1K and labelled songs; see svd-open/README.md"
 
+_OPEN_INVERTERS_ORIGIN = (
+    "trained by actprobe-train-inverter on MIR-1K and labelled songs; see svd-open-inverters/README.md"
+)
+
 _MISHRA_MODELS = _GITHUB + "saum25/ISMIR-2018/2d711110b06d86660e78c088228620a4b7946e91/models/"
 _MISHRA_LICENCE = "none stated: not to be passed on"
 _MISHRA_ORIGIN = (
@@ -139,6 +143,26 @@ def _inverter(
         role="inverter",
         layer=layer,
         normalization="svd_jamendo_meanstd",
+    )
+
+
+def _open_inverter(layer: str, size_bytes: int, sha256: str, md5: str, git_blob_sha1: str) -> CatalogEntry:
+    return CatalogEntry(
+        name=f"svd-open-inverter-{layer}",
+        model="svd",
+        filename=f"svd-open-inverters/{layer}.npz",
+        url=None,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        md5=md5,
+        git_blob_sha1=git_blob_sha1,
+        licence=_OPEN_LICENCE,
+        origin=_OPEN_INVERTERS_ORIGIN,
+        purpose=f"turns features of {layer} of the detector svd-open back into log-mel excerpts",
+        role="inverter",
+        layer=layer,
+        normalization="svd-open-meanstd",
+        packaged=True,
     )
 
 
@@ -275,6 +299,62 @@ _ENTRIES = (
         purpose="mean and deviation of the log-mel bands that svd-open was trained with",
         role="normalization",
         packaged=True,
+    ),
+    _open_inverter(
+        "conv1",
+        154530,
+        "d31afa59918e0e8ee33fd6ff998c5823b1237246baae4d34b07fa4662a624ad5",
+        "66f36521a989da3d7543d81b93729408",
+        "0253e6911afcd677831ec4bc4d69d404fbea91b6",
+    ),
+    _open_inverter(
+        "conv2",
+        119486,
+        "9a995f81c5dfc8bcb3de92d58dfacf2b5b2408ae67c2a221e358eee0052e6081",
+        "863558e16dd13631fa19827a74b3d348",
+        "f0b4c1c0f6121ada138346f9e021e91264d38450",
+    ),
+    _open_inverter(
+        "mp3",
+        192218,
+        "bc9765ff8c96c0470233dd022e29aad48de99de90ce7c9aab429d2f982789748",
+        "96dd777f2187fc82ed89e96767d3212f",
+        "2115cbe61eb04585613f85d944b658a8ab4873af",
+    ),
+    _open_inverter(
+        "conv4",
+        2312460,
+        "12376b9668e078a46c6bbe63ba10a858029a85eaff7c8a40c0f34d1f2589aeb0",
+        "ae4721c54ae2c9b843c3c6e81783fcb7",
+        "245c0f0f2d2038b3f5d1d7653aa72d7181083c49",
+    ),
+    _open_inverter(
+        "conv5",
+        586508,
+        "7cfe6bfb35eb6388f12bb4ae9a1084b6f72a8a12684cfa6d8c172190ac7df1c6",
+        "b5ddad5084488caee46b846bc49e5c46",
+        "cddb04aff7f52e7d7e141d34716ffb3a40d8f7ed",
+    ),
+    _open_inverter(
+        "mp6",
+        329356,
+        "e272057ee7599b50c97b3b9b50ddaa85ca5121669777bd78ad2d458c4bcce120",
+        "c320d9a55178d08d474f4a3573a3ae61",
+        "f4d688e60cb7ef0031fe223ce2ddd1384621bae7",
+    ),
+    _open_inverter(
+        "fc7",
+        716836,
+        "09875151b2d85d12e9ed6b188fbbdfebaf500856a9d47c7e97d746b766ceda7c",
+        "772334b7286bfd722f2cd2534efde588",
+        "698d5a44c1657beabc14bf9733a5e36935f94479",
+    ),
+    _open_inverter(
+        "fc8",
+        538866,
+        "5551348df93b83dd094e314d1f3e4abea3ffbf990aa509b482c5c84155772ac1",
+        "1d31c0e7d3ae5a8413d729e3c9b38b17",
+        "f9f91e132142e1afbe461ccd1e1e2178404f7e62",
     ),
     CatalogEntry(
         name="svd_jamendo_meanstd",

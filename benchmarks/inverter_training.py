@@ -1,0 +1,240 @@
+"""The training step of an inverter against the same step without cached features, and in PyTorch.
+
+    benchmarks/inverter_training.py --input=FOLDER --threads=2
+
+The step of the FC7 inverter with the joint loss (excerpt and conv5 of the detector), batch 32, on the same
+examples everywhere: forward and backward through the inverter and the comparator, Adam. Ways, measured in
+turns in one run:
+
+- actprobe: features of the recorded excerpts (FC7, conv5) from the store; --precision for how it computes;
+- without cached features: both computed in the step, as the program of Mishra et al. does;
+- PyTorch: the same networks, features from the store, channels_last, and autocast to bfloat16 when actprobe
+  computes in it.
+
+The share of time that the training waits for its input is measured on the real pipeline: examples from
+memory-mapped files, drawn in random order. With --input=FOLDER they come from recordings, otherwise from
+noise.
+PyTorch comes with `pip install actprobe[bench]`; without it its rows are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from actprobe import backend
+from actprobe.inversion.comparator import feature_function
+from actprobe.inversion.inverter import initial_arrays, set_arrays
+from actprobe.inversion.keras_layers import build_inverter
+from actprobe.inversion.losses import Objective
+from actprobe.inversion.networks import PUBLISHED
+from actprobe.inversion.pipeline import Batches
+from actprobe.inversion.store import FrameStore, cached_features
+from actprobe.inversion.training import training_model
+from actprobe.models import load_model
+
+BATCH = 32
+
+
+def recordings(folder: str | None, seconds: float = 60.0):
+    """Real recordings, or noise that fades in and out."""
+    from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
+
+    if folder:
+        return open_voiceless_folder(folder)
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(int(22_050 * seconds)).astype(np.float32)
+    samples *= 0.1 * np.abs(np.sin(np.arange(len(samples)) / 9000)).astype(np.float32)
+    return [
+        LabelledRecording(
+            "noise", Path("noise"), np.zeros((0, 2)), load=lambda self, rate: {"mixture": samples}
+        )
+    ]
+
+
+def tensorflow_step(model, layer: str, precision: str, cached: bool):
+    """A function that takes a batch through one step."""
+    tf, plan = backend.tf, PUBLISHED[layer]
+    inverter = build_inverter(plan, precision=precision)
+    set_arrays(inverter, initial_arrays(plan, 0), plan)
+    compared_of = feature_function(model, "conv5", precision)
+    training = training_model(
+        inverter, Objective("joint"), feature_function(model, layer, precision), compared_of
+    )
+    training.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
+    step = tf.function(training.train_step)
+
+    def run(batch):
+        chosen = batch if cached else {"excerpt": batch["excerpt"]}
+        return float(step(chosen)["loss"])
+
+    return run
+
+
+def torch_step(model, threads: int, autocast: bool):
+    """The same step of the FC7 inverter in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.set_num_threads(threads)
+    plan = PUBLISHED["fc7"]
+
+    class Step(nn.Module):
+        def __init__(self, step, before):
+            super().__init__()
+            self.kind = step.kind
+            bias = not step.normalized
+            if step.kind == "dense":
+                self.linear = nn.Linear(before[0], step.channels, bias=bias)
+            elif step.kind == "conv":
+                self.linear = nn.Conv2d(before[-1], step.channels, 3, padding=1, bias=bias)
+            else:
+                self.linear = nn.ConvTranspose2d(before[-1], step.channels, 4, 2, 1, bias=bias)
+            norm = nn.BatchNorm1d if step.kind == "dense" else nn.BatchNorm2d
+            self.norm = norm(step.channels, 1e-4, 0.1) if step.normalized else nn.Identity()
+
+        def forward(self, tensor):
+            return functional.elu(self.norm(self.linear(tensor)))
+
+    steps = [Step(step, before) for _, step, before, _ in plan.walk()]
+    with torch.no_grad():
+        rest = iter(initial_arrays(plan, 0))
+        for each in steps:
+            kernel = torch.from_numpy(next(rest).copy())
+            each.linear.weight.copy_(kernel.T if each.kind == "dense" else kernel.flip(2, 3))
+            for _ in range(1 if each.linear.bias is not None else 4):
+                next(rest)
+    dense = sum(each.kind == "dense" for each in steps)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.steps = nn.ModuleList(steps)
+
+        def forward(self, features):
+            for each in self.steps[:dense]:
+                features = each(features)
+            tensor = features.reshape(-1, 16, 4, 4).contiguous(memory_format=torch.channels_last)
+            for each in self.steps[dense:]:
+                tensor = each(tensor)
+            return tensor[:, :, :115, :80]
+
+    convolutions = []
+    for name in ("conv1", "conv2", "conv4", "conv5"):
+        kernel, bias = model.keras_model.get_layer(name).get_weights()
+        layer = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
+            layer.bias.copy_(torch.from_numpy(bias))
+        convolutions.append(layer.requires_grad_(False).to(memory_format=torch.channels_last))
+
+    def compared_of(tensor):
+        first, second, fourth, fifth = convolutions
+        tensor = functional.leaky_relu(first(tensor), 0.01)
+        tensor = functional.leaky_relu(functional.max_pool2d(second(tensor), 3), 0.01)
+        return functional.leaky_relu(fifth(functional.leaky_relu(fourth(tensor), 0.01)), 0.01)
+
+    network = Network().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-8)
+    counted = [each.linear.weight for each in steps]
+    counted += [each.norm.weight for each in steps if not isinstance(each.norm, nn.Identity)]
+
+    def as_torch(array, maps=False):
+        array = np.asarray(backend.tf.cast(array, backend.tf.float32))
+        tensor = torch.from_numpy(array.copy())
+        return tensor.permute(0, 3, 1, 2) if maps else tensor
+
+    def run(batch):
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            inverted = network(batch["features"])
+            found = compared_of(inverted.contiguous(memory_format=torch.channels_last))
+        loss = functional.mse_loss(inverted.float(), batch["excerpt"][:, None])
+        loss = loss + functional.mse_loss(found.float(), batch["compared"])
+        loss = loss + 1e-4 * sum((weight**2).sum() for weight in counted)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    def prepared(batch):
+        return {
+            "excerpt": as_torch(batch["excerpt"]),
+            "features": as_torch(batch["features"]),
+            "compared": as_torch(batch["compared"], maps=True).contiguous(memory_format=torch.channels_last),
+        }
+
+    return run, prepared
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--input", help="folder of recordings")
+    parser.add_argument("--checkpoint", default="svd-open")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="mixed_bfloat16", choices=["float32", "mixed_bfloat16"])
+    parser.add_argument("--steps", type=int, default=20, help="steps of each way")
+    options = parser.parse_args()
+
+    config = backend.tf.config.threading
+    config.set_intra_op_parallelism_threads(options.threads)
+    config.set_inter_op_parallelism_threads(options.threads)
+    model = load_model("svd", options.checkpoint)
+    dtype = "bfloat16" if options.precision == "mixed_bfloat16" else "float32"
+    with tempfile.TemporaryDirectory() as folder:
+        store = FrameStore(Path(folder), recordings(options.input), model.frontend)
+        excerpts = store.excerpts(10)
+        cached = cached_features(store, excerpts, model, ["fc7", "conv5"], dtype)
+        parts = {"excerpt": store.rows(excerpts), "features": cached["fc7"], "compared": cached["conv5"]}
+        batches = Batches(parts, BATCH)
+        batch = next(iter(batches.endless()))
+        ways = {
+            "actprobe": (tensorflow_step(model, "fc7", options.precision, True), batch),
+            "without cached features": (tensorflow_step(model, "fc7", options.precision, False), batch),
+        }
+        try:
+            run, prepared = torch_step(model, options.threads, dtype == "bfloat16")
+            ways["PyTorch"] = (run, prepared(batch))
+        except ImportError:
+            print("PyTorch is not installed: its row is left out")
+        first = {name: run(batch) for name, (run, batch) in ways.items()}
+        for run, batch in ways.values():
+            run(batch)
+        seconds = {name: [] for name in ways}
+        for _ in range(options.steps):
+            for name, (run, batch) in ways.items():
+                began = time.perf_counter()
+                run(batch)
+                seconds[name].append(time.perf_counter() - began)
+        waited, whole = input_wait(batches, ways["actprobe"][0], options.steps)
+    rate = {name: BATCH / statistics.median(each) for name, each in seconds.items()}
+    print(f"FC7 inverter, joint, batch {BATCH}, {options.threads} threads, {options.precision}")
+    for name in ways:
+        ratio = rate["actprobe"] / rate[name]
+        speed = f"{rate[name]:7.1f} examples/s   actprobe is {ratio:.2f} times"
+        print(f"{name:26s} {speed}   first loss {first[name]:.4f}")
+    share, milliseconds = 100 * waited / whole, whole / options.steps * 1e3
+    print(f"waiting for input: {share:.1f} % of {milliseconds:.0f} ms a step")
+
+
+def input_wait(batches: Batches, run, steps: int) -> tuple[float, float]:
+    """Seconds that a training waits for its batches, and all its seconds."""
+    iterator = iter(batches.endless())
+    for _ in range(3):
+        run(next(iterator))
+    waited, began = 0.0, time.perf_counter()
+    for _ in range(steps):
+        asked = time.perf_counter()
+        batch = next(iterator)
+        waited += time.perf_counter() - asked
+        run(batch)
+    return waited, time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""The losses of inverters: the original program's numbers, and what reaches which weight."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from actprobe.errors import UsageError
+from actprobe.inversion.inverter import get_arrays, initial_arrays, set_arrays
+from actprobe.inversion.losses import LOSSES, Objective, squared_weights
+from actprobe.inversion.networks import PUBLISHED
+from actprobe.inversion.schedule import published_rate, truncated
+
+MP6 = PUBLISHED["mp6"]
+
+
+@pytest.fixture(scope="module")
+def detector(assets):
+    from actprobe.models import load_model
+
+    return load_model("svd", assets / "golden/svd_random.npz")
+
+
+@pytest.fixture(scope="module")
+def golden(assets):
+    with np.load(assets / "golden/e_train_mp6.npz") as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def a_training(detector, golden, loss, **options):
+    """The mp6 inverter of the golden data, its training model and the batch."""
+    from actprobe import backend
+    from actprobe.inversion.comparator import feature_function
+    from actprobe.inversion.keras_layers import build_inverter
+    from actprobe.inversion.training import training_model
+
+    inverter = build_inverter(MP6)
+    set_arrays(inverter, [golden[f"init_param{i}"] for i in range(25)], MP6)
+    features_of = feature_function(detector, "mp6")
+    model = training_model(
+        inverter, Objective(loss, **options), features_of, feature_function(detector, "conv5")
+    )
+    model.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
+    excerpts = backend.tf.constant(golden["data"].astype(np.float32))
+    return model, {"excerpt": excerpts, "features": features_of(excerpts)}
+
+
+def gradients(model, batch, term="loss"):
+    from actprobe import backend
+
+    with backend.tf.GradientTape() as tape:
+        found, _ = model.terms(batch)
+    variables = model.inverter.trainable_variables
+    return found, tape.gradient(found[term], variables)
+
+
+def in_the_files_layout(model, values):
+    """Gradients of trainable variables in the order W, beta, gamma and the layout of Lasagne."""
+    by_layer, rest = {}, list(values)
+    for name, *_ in MP6.walk():
+        by_layer[name] = [rest.pop(0).numpy()]
+        by_layer[f"{name}_norm"] = [rest.pop(0).numpy(), rest.pop(0).numpy(), 0, 1]
+    from actprobe.inversion.port import unport
+
+    arrays = list(unport(by_layer, MP6).values())
+    return [array for i, array in enumerate(arrays) if i % 5 < 3]
+
+
+@pytest.mark.parametrize(("mode", "loss"), [("code", "released"), ("paper", "joint")])
+def test_the_first_step_is_that_of_the_original(detector, golden, mode, loss):
+    model, batch = a_training(detector, golden, loss)
+    found, slopes = gradients(model, batch)
+    for ours, theirs in (("input", "input"), ("feature", "feat"), ("l2", "l2")):
+        assert float(found[ours]) == pytest.approx(float(golden[f"loss_{theirs}_step0"]), rel=1e-5)
+    total = sum(float(golden[f"loss_{name}_step0"]) for name in ("input", "feat", "l2"))
+    assert float(found["loss"]) == pytest.approx(total, rel=1e-5)
+    ours = in_the_files_layout(model, slopes)
+    assert len(ours) == 15
+    for number, slope in enumerate(ours):
+        theirs = golden[f"grad_{mode}_{number}"]
+        assert np.abs(slope - theirs).max() < 1e-3 * np.abs(theirs).max(), number
+
+
+@pytest.mark.parametrize(("mode", "loss"), [("code", "released"), ("paper", "joint")])
+def test_three_steps_of_adam_are_those_of_the_original(detector, golden, mode, loss):
+    model, batch = a_training(detector, golden, loss)
+    for step in golden[f"{mode}_losses_total_input_feat_l2"]:
+        model.reset_metrics()
+        found = {name: float(value) for name, value in model.train_step(batch).items()}
+        assert [found[name] for name in ("loss", "input", "feature", "l2")] == pytest.approx(
+            step.tolist(), rel=1e-5 if mode == "code" else 1e-4
+        )
+    after = get_arrays(model.inverter, MP6)
+    for number in range(25):
+        theirs = golden[f"{mode}_after3_param{number}"]
+        # Adam takes the sign of gradients that are nearly nothing; the facts allow 2e-3 for the paper's.
+        assert np.abs(after[f"param{number}"] - theirs).max() < (1e-5 if mode == "code" else 2e-3), number
+
+
+def test_the_comparators_gradient_reaches_every_weight_of_joint_and_none_of_released(detector, golden):
+    for loss, reaches in (("joint", True), ("balanced", True), ("eq3", True), ("released", False)):
+        model, batch = a_training(detector, golden, loss)
+        found, slopes = gradients(model, batch, "feature")
+        assert float(found["feature"]) > 0
+        if reaches:
+            assert all(float(np.abs(slope.numpy()).max()) > 0 for slope in slopes)
+        else:
+            assert slopes == [None] * 15
+
+
+def test_without_its_gradient_the_feature_term_changes_only_the_number(detector, golden):
+    with_term, batch = a_training(detector, golden, "released")
+    without, _ = a_training(detector, golden, "input")
+    ours, slopes = gradients(with_term, batch)
+    plain, expected = gradients(without, batch)
+    assert float(ours["loss"]) == pytest.approx(float(plain["loss"]) + float(ours["feature"]), rel=1e-6)
+    for slope, other in zip(slopes, expected, strict=True):
+        assert np.array_equal(slope.numpy(), other.numpy())
+
+
+def test_the_equations_sums_are_the_means_times_the_values_of_an_example(detector, golden):
+    means, batch = a_training(detector, golden, "joint")
+    sums, _ = a_training(detector, golden, "eq3")
+    mean, _ = means.terms(batch)
+    summed, _ = sums.terms(batch)
+    assert float(summed["input"]) == pytest.approx(115 * 80 * float(mean["input"]), rel=1e-5)
+    assert float(summed["feature"]) == pytest.approx(33 * 21 * 64 * float(mean["feature"]), rel=1e-5)
+    assert float(summed["l2"]) == pytest.approx(float(mean["l2"]), rel=1e-6)
+
+
+def test_balanced_divides_each_term_by_its_variance(detector, golden):
+    variances = {"input_variance": 4.0, "feature_variance": 0.25}
+    model, batch = a_training(detector, golden, "balanced", **variances)
+    found, _ = model.terms(batch)
+    expected = float(found["input"]) / 4 + float(found["feature"]) / 0.25 + float(found["l2"])
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
+    assert Objective("balanced").l2_weight == 1e-6
+    assert Objective("joint").l2_weight == 1e-4
+    assert replace(Objective("balanced"), l2=1e-3).l2_weight == 1e-3
+
+
+def test_weights_of_the_terms_count(detector, golden):
+    model, batch = a_training(detector, golden, "joint", input_weight=2.0, feature_weight=0.5)
+    found, _ = model.terms(batch)
+    expected = 2 * float(found["input"]) + 0.5 * float(found["feature"]) + float(found["l2"])
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_squared_weights_are_those_of_kernels_and_gammas():
+    from actprobe.inversion.keras_layers import build_inverter
+
+    plan = PUBLISHED["fc8"]
+    inverter = build_inverter(plan)
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(array.shape).astype(np.float32) for array in initial_arrays(plan, 0)]
+    set_arrays(inverter, arrays, plan)
+    # W, beta, gamma, mean, inverse deviation for ten steps; W and bias of the last
+    counted = [array for i, array in enumerate(arrays) if (i % 5 in (0, 2) and i < 50) or i == 50]
+    expected = sum(float((array.astype(np.float64) ** 2).sum()) for array in counted)
+    assert float(squared_weights(inverter.trainable_variables)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match="there is joint, input, eq3, released, balanced"):
+        Objective("mse")
+    assert len(LOSSES) == 5
+
+
+def test_the_adversarial_term_moves_both_networks(detector, golden):
+    from actprobe import backend
+    from actprobe.inversion.comparator import feature_function
+    from actprobe.inversion.keras_layers import build_inverter
+    from actprobe.inversion.training import training_model
+
+    inverter = build_inverter(MP6)
+    model = training_model(
+        inverter, Objective("input"), feature_function(detector, "mp6"), None, adversarial_weight=0.1
+    )
+    model.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
+    before = [each.numpy().copy() for each in model.discriminator.trainable_variables]
+    batch = {"excerpt": backend.tf.constant(golden["data"].astype(np.float32))}
+    found = {name: float(value) for name, value in model.train_step(batch).items()}
+    plain = found["input"] + found["l2"]
+    assert found["loss"] == pytest.approx(plain + 0.1 * found["adversarial"], rel=1e-5)
+    assert all(
+        not np.array_equal(old, new.numpy())
+        for old, new in zip(before, model.discriminator.trainable_variables, strict=True)
+    )
+
+
+# Schedule
+
+
+def test_the_published_schedule_is_that_of_the_authors_logs(assets):
+    runs = json.loads((assets / "golden/d_lr_schedule_runs.json").read_text())
+    assert len(runs) == 12
+    for run in runs:
+        rate, previous, rates, decayed = 1e-3, 0.0, [], []
+        for loss in run["train_loss"]:
+            rates.append(round(rate, 6))
+            following = published_rate(rate, previous, loss)
+            decayed.append(following < rate)
+            rate, previous = following, loss
+        assert decayed == run["decayed"]
+        assert rates == pytest.approx(run["lr"], abs=1.1e-6)
+
+
+def test_losses_are_cut_not_rounded():
+    assert truncated(0.529) == truncated(0.5201) == 0.52
+    assert published_rate(1e-3, 0.5299, 0.5201) == 5e-4
+    assert published_rate(1e-3, 0.5301, 0.5299) == 1e-3

@@ -1,0 +1,522 @@
+"""Training inverters: what is read, in which order, and that a killed run ends as an uninterrupted one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
+from actprobe.errors import ActprobeError, CorpusError, UsageError
+from actprobe.inversion import load_inverter
+from actprobe.inversion.card import inverter_card
+from actprobe.inversion.job import Task, train_inverter
+from actprobe.inversion.pipeline import Batches
+from actprobe.inversion.store import FrameStore, cached_features
+from actprobe.inversion.training import Settings
+
+RATE = 22_050
+TINY = Settings(epochs=3, steps_per_epoch=3, batch_size=4, seed=5, validation_excerpts=8)
+
+
+def music(seconds, seed):
+    rng = np.random.default_rng(seed)
+    times = np.arange(int(seconds * RATE)) / RATE
+    pitch = 220 * 2 ** rng.uniform(0, 2)
+    tone = sum(np.sin(2 * np.pi * k * pitch * times) / k for k in range(1, 6))
+    loudness = 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 4) * times)
+    return (0.2 * tone * loudness + 0.02 * rng.standard_normal(len(times))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory):
+    """A folder of four songs: two to train on, one to validate on, one for testing."""
+    folder = tmp_path_factory.mktemp("corpus") / "songs"
+    folder.mkdir()
+    rows = ["path,split"]
+    for seed, split in enumerate(("train", "train", "valid", "test")):
+        soundfile.write(folder / f"{seed}.wav", music(3 + 0.3 * seed, seed), RATE)
+        rows.append(f"{seed}.wav,{split}")
+    (folder / "splits.csv").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings(songs):
+    found = open_voiceless_folder(songs)
+    return {part: [each for each in found if each.split == part] for part in ("train", "valid")}
+
+
+@pytest.fixture(scope="session")
+def detector():
+    from actprobe.models import load_model
+
+    return load_model("svd", seed=1)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def train(folder, detector, recordings, cache, settings=TINY, layer="fc8", **task):
+    return train_inverter(
+        folder,
+        Task(detector, layer, detector, **{"loss": "input"} | task),
+        recordings["train"],
+        recordings["valid"],
+        settings,
+        command="the command",
+        cache_dir=cache,
+    )
+
+
+def weights_in(folder, layer="fc8"):
+    with np.load(folder / f"svd-inverter-{layer}.npz") as stored:
+        return {name: stored[name] for name in stored.files if name != "origin"}
+
+
+# What is read
+
+
+def test_excerpts_are_ten_frames_apart_and_leave_one_frame_behind_them(tmp_path, recordings, detector):
+    store = FrameStore(tmp_path, recordings["train"], detector.frontend)
+    excerpts = store.excerpts(10)
+    for number, length in enumerate(store.lengths):
+        starts = excerpts.start[excerpts.recording == number]
+        assert starts.tolist() == list(range(0, length - 115, 10))
+        assert starts[-1] + 115 < length
+    samples = recordings["train"][1].mixture(RATE)
+    frames = detector.frontend.frames(samples)
+    which = np.flatnonzero(excerpts.recording == 1)[:3]
+    found = store.rows(excerpts).gather(which)
+    assert all(np.array_equal(found[k], frames[10 * k : 10 * k + 115]) for k in range(3))
+
+
+def test_an_excerpt_that_fits_exactly_is_dropped_as_published(tmp_path, detector):
+    for frames, expected in ((115, [0]), (125, [0]), (126, [0, 10])):
+        samples = music((1024 + 315 * (frames - 1)) / RATE, 0)
+        recording = LabelledRecording(
+            f"{frames}",
+            Path(f"{frames}"),
+            np.zeros((0, 2)),
+            load=lambda self, rate, s=samples: {"mixture": s},
+        )
+        store = FrameStore(tmp_path, [recording], detector.frontend)
+        assert store.lengths.tolist() == [frames]
+        assert store.excerpts(10).start.tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cached_features_are_those_of_the_excerpts(tmp_path, recordings, detector, dtype):
+    from actprobe import backend
+
+    store = FrameStore(tmp_path, recordings["train"], detector.frontend)
+    excerpts = store.excerpts(10)
+    layers = ["conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc9", "conv5/linear"]
+    found = cached_features(store, excerpts, detector, layers, dtype)
+    which = np.array([0, 1, 2, 3, len(excerpts) - 1, len(excerpts) // 2])
+    expected = detector.activations(store.rows(excerpts).gather(which), layers)
+    for layer in layers:
+        values = found[layer].gather(which)
+        if dtype == "bfloat16":
+            values = values.view(backend.tf.bfloat16.as_numpy_dtype).astype(np.float32)
+        largest = np.abs(expected[layer]).max()
+        assert values.shape == expected[layer].shape
+        assert np.abs(values - expected[layer]).max() < (5e-6 if dtype == "float32" else 4e-3) * largest, (
+            layer
+        )
+
+
+def test_the_comparators_function_gives_the_activations(detector):
+    from actprobe.inversion.comparator import feature_function
+
+    examples = np.random.default_rng(0).standard_normal((3, 115, 80)).astype(np.float32)
+    layers = ["conv1", "conv1/linear", "conv2", "mp3", "conv5", "mp6", "flatten", "fc7/linear", "fc8", "fc9"]
+    expected = detector.activations(examples, layers)
+    for layer in layers:
+        found = feature_function(detector, layer)(examples).numpy()
+        assert np.abs(found - expected[layer]).max() < 5e-6 * max(1, np.abs(expected[layer]).max()), layer
+
+
+def test_unusable_recordings_are_left_out_and_named(tmp_path, recordings, detector):
+    def recording(name, samples):
+        return LabelledRecording(
+            name, Path(name), np.zeros((0, 2)), load=lambda self, rate: {"mixture": samples}
+        )
+
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    short = recording("short", music(1.0, 0))
+    others = [short, LabelledRecording("broken", broken, np.zeros((0, 2)))]
+    store = FrameStore(tmp_path / "a", [*others, recordings["train"][0]], detector.frontend)
+    assert store.names == ["0.wav"]
+    assert "1.00 s are less than an excerpt" in store.problems[0]
+    assert "broken.wav" in store.problems[1]
+    with pytest.raises(CorpusError, match="none of the 2 recordings can be used"):
+        FrameStore(tmp_path / "b", others, detector.frontend)
+    with pytest.raises(CorpusError, match="none of the 1 recordings"):
+        FrameStore(tmp_path / "c", [recording("nan", np.full(80_000, np.nan, np.float32))], detector.frontend)
+
+
+def test_too_few_excerpts_for_a_batch_are_an_error(tmp_path, recordings, detector, cache):
+    with pytest.raises(CorpusError, match="fewer than the 4096 of one batch"):
+        train(tmp_path, detector, recordings, cache, replace(TINY, batch_size=4096))
+
+
+def test_features_that_are_no_numbers_are_an_error_and_leave_no_file(tmp_path, recordings):
+    from actprobe.models import load_model
+
+    model = load_model("svd", seed=1)
+    kernel = model.keras_model.get_layer("fc7").kernel
+    kernel.assign(kernel * np.nan)
+    with pytest.raises(CorpusError, match="the features of fc8 hold NaN or infinity"):
+        train(tmp_path / "out", model, recordings, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("features-*"))
+
+
+# The order
+
+
+class _Numbers:
+    """An example is its own number."""
+
+    def __init__(self, count):
+        from actprobe.inversion.store import Rows
+
+        rows = Rows(np.arange(count, dtype=np.float32)[:, None], np.arange(count), 1, (1,))
+        self.parts = {"excerpt": rows}
+
+
+def test_every_pass_is_a_permutation_without_what_is_left_over():
+    batches = Batches(_Numbers(23).parts, 5, seed=3)
+    assert batches.steps_per_pass == 4
+    passes = [np.concatenate([batches.numbers(4 * k + i) for i in range(4)]) for k in range(3)]
+    assert all(sorted(each) == list(range(20)) for each in passes)
+    assert not np.array_equal(passes[0], passes[1])
+    assert np.array_equal(Batches(_Numbers(23).parts, 5, seed=3).numbers(7), passes[1][15:])
+    assert not np.array_equal(Batches(_Numbers(23).parts, 5, seed=4).numbers(7), passes[1][15:])
+    assert Batches(_Numbers(20).parts, 5).steps_per_pass == 4  # nothing left over: nothing lost
+
+
+def test_the_pipeline_begins_at_any_step():
+    batches = Batches(_Numbers(23).parts, 5, seed=3)
+    dataset = batches.endless()
+    batches.first_step = 6
+    found = [batch["excerpt"].numpy()[:, 0] for batch in dataset.take(3)]
+    assert all(np.array_equal(each, batches.numbers(6 + k)) for k, each in enumerate(found))
+    once = [batch["excerpt"].numpy()[:, 0].tolist() for batch in batches.once()]
+    assert once == [list(range(k, min(k + 5, 23))) for k in range(0, 23, 5)]
+    assert len(np.concatenate([batch["excerpt"] for batch in batches.once(7)])) == 7
+
+
+# Runs
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, detector, recordings, cache):
+    """An uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(folder, detector, recordings, cache)
+
+
+def test_a_run_writes_weights_card_and_history(whole):
+    folder, metrics = whole
+    history = metrics["history"]
+    assert [line["epoch"] for line in history] == [1, 2, 3]
+    assert history[-1]["input"] < history[0]["input"]
+    judged = [line["valid_input"] for line in history]
+    assert metrics["valid_input"] == min(judged)
+    assert metrics["best_epoch"] == 1 + int(np.argmin(judged))
+    assert history[0]["loss"] == pytest.approx(history[0]["input"] + history[0]["l2"], rel=1e-5)
+    inverter = load_inverter("svd", "fc8", folder / "svd-inverter-fc8.npz")
+    assert inverter(np.zeros((2, 64), np.float32)).shape == (2, 115, 80)
+    card = (folder / "README.md").read_text()
+    assert card == inverter_card(json.loads((folder / "metrics.json").read_text()))
+    assert "the command" in card
+    assert "Loss: input" in card
+    assert list((folder / "logs").glob("events*"))
+
+
+def test_the_best_epoch_is_what_is_kept(whole, detector, recordings, cache):
+    """Its validation error, computed anew from the file, is the one that the history has."""
+    folder, metrics = whole
+    store = FrameStore(cache, recordings["valid"], detector.frontend)
+    excerpts = store.excerpts(10)
+    which = np.linspace(0, len(excerpts) - 1, 8).round().astype(int)
+    examples = store.rows(excerpts).gather(which)
+    features = detector.activations(examples, ["fc8"])["fc8"]
+    inverted = load_inverter("svd", "fc8", folder / "svd-inverter-fc8.npz")(features)
+    assert np.mean((inverted - examples) ** 2) == pytest.approx(metrics["valid_input"], rel=1e-4)
+
+
+KILLED = """
+import os, signal, sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_inversion_training as t
+from actprobe.inversion import pipeline
+from actprobe.models import load_model
+number = pipeline.Batches.numbers
+def numbers(self, step):
+    if step == {step}:
+        while not Path({history!r}).exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number(self, step)
+pipeline.Batches.numbers = numbers
+found = t.open_voiceless_folder(Path({songs!r}))
+recordings = {{part: [each for each in found if each.split == part] for part in ("train", "valid")}}
+t.train(Path({folder!r}), load_model("svd", seed=1), recordings, Path({cache!r}))
+"""
+
+
+def test_a_run_killed_at_any_moment_ends_as_an_uninterrupted_one(
+    tmp_path, whole, detector, recordings, cache, songs
+):
+    folder = tmp_path / "killed"
+    script = KILLED.format(
+        tests=str(Path(__file__).parent),
+        step=8,  # read ahead during the second epoch
+        history=str(folder / "history.json"),
+        songs=str(songs),
+        folder=str(folder),
+        cache=str(cache),
+    )
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = json.loads((folder / "history.json").read_text())["epochs"]
+    assert 1 <= len(done) < 3
+    metrics = train(folder, detector, recordings, cache)
+    _same_run(folder, metrics, *whole)
+
+
+def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one(
+    tmp_path, whole, detector, recordings, cache, monkeypatch
+):
+    from actprobe import backend
+    from actprobe.inversion import training
+
+    def failing_at(call, real):
+        calls = []
+
+        def function(*arguments, **options):
+            calls.append(1)
+            if len(calls) == call:
+                raise OSError(28, "No space left on device")
+            return real(*arguments, **options)
+
+        return function
+
+    # The weights of the first epoch, the history of the second (training.json is there), the last backup.
+    for owner, name, call in (
+        (training, "save_inverter", 1),
+        (training, "write_json", 2),
+        (backend.keras.callbacks.BackupAndRestore, "on_epoch_end", 2),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, failing_at(call, getattr(owner, name)))
+            with pytest.raises(OSError, match="No space left"):
+                train(tmp_path, detector, recordings, cache)
+        assert not list(tmp_path.glob(".*tmp"))
+        if name != "save_inverter":
+            assert load_inverter("svd", "fc8", tmp_path / "svd-inverter-fc8.npz")
+    _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
+
+
+def _same_run(folder, metrics, other_folder, other_metrics):
+    for line, other in zip(metrics["history"], other_metrics["history"], strict=True):
+        assert line["epoch"] == other["epoch"]
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert line["valid_input"] == pytest.approx(other["valid_input"], rel=1e-5)
+        assert line["learning_rate"] == other["learning_rate"]
+    ours, theirs = weights_in(folder), weights_in(other_folder)
+    for name, array in ours.items():
+        assert np.abs(array - theirs[name]).max() < 1e-5, name
+
+
+def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
+    tmp_path, detector, recordings, cache, whole
+):
+    task = Task(detector, "fc8", detector, loss="input")
+    folders = {"command": "", "cache_dir": cache, "deadline": 0.0}
+    metrics = train_inverter(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
+    assert metrics["epochs"] == 1
+    _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
+
+
+def test_a_folder_is_for_one_training(whole, detector, recordings, cache):
+    with pytest.raises(UsageError, match="with other settings"):
+        train(whole[0], detector, recordings, cache, replace(TINY, learning_rate=1.0))
+    with pytest.raises(UsageError, match="with other comparator, inverter, objective"):
+        train(whole[0], detector, recordings, cache, loss="joint", ending="linear")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path, detector, recordings, cache):
+    settings = replace(TINY, learning_rate=1e38, epochs=5)
+    with pytest.raises(ActprobeError, match=r"the loss is (nan|inf) at step"):
+        train(tmp_path, detector, recordings, cache, settings)
+
+
+def test_cached_and_recomputed_features_train_alike_and_balanced_terms_are_one_for_the_mean(
+    tmp_path, detector, recordings, cache
+):
+    ways = []
+    for name, cache_bytes in (("cached", 8e9), ("not", 0.0)):
+        metrics = train_inverter(
+            tmp_path / name,
+            Task(detector, "mp6", detector, loss="balanced"),
+            recordings["train"],
+            recordings["valid"],
+            replace(TINY, epochs=1, steps_per_epoch=1),
+            command="",
+            cache_dir=cache,
+            cache_bytes=cache_bytes,
+        )
+        ways.append(metrics["history"][0])
+    assert ways[0]["feature"] > 0
+    for term in ("loss", "input", "feature"):
+        assert ways[0][term] == pytest.approx(ways[1][term], rel=1e-5)
+    # Adam's first step is the sign of each gradient, and some are nearly nothing.
+    assert ways[0]["valid_input"] == pytest.approx(ways[1]["valid_input"], rel=1e-3)
+    store = FrameStore(cache, recordings["train"], detector.frontend)
+    examples = store.rows(store.excerpts(10)).gather(np.arange(len(store.excerpts(10))))
+    assert metrics["objective"]["input_variance"] == pytest.approx(float(examples.var(0).mean()), rel=1e-5)
+    conv5 = detector.activations(examples, ["conv5"])["conv5"]
+    assert metrics["objective"]["feature_variance"] == pytest.approx(float(conv5.var(0).mean()), rel=1e-4)
+
+
+def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
+    metrics = train(tmp_path, detector, recordings, cache, replace(TINY, precision="mixed_bfloat16"))
+    assert metrics["history"][-1]["loss"] == pytest.approx(whole[1]["history"][-1]["loss"], rel=0.03)
+    assert metrics["history"][-1]["loss"] != whole[1]["history"][-1]["loss"]
+    with np.load(tmp_path / "svd-inverter-fc8.npz") as stored:
+        assert all(stored[name].dtype == np.float32 for name in stored.files if name != "origin")
+
+
+# Two workers
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_inversion_training as t
+from dataclasses import replace
+from actprobe.inversion.device import strategy
+from actprobe.models import load_model
+chosen = strategy("multi_worker")
+found = t.open_voiceless_folder(Path({songs!r}))
+recordings = {{part: [each for each in found if each.split == part] for part in ("train", "valid")}}
+model = load_model("svd", seed=1)
+with chosen.scope():
+    t.train(Path({folder!r}), model, recordings, Path({cache!r}), replace(t.TINY, {options}))
+"""
+
+
+def two_workers(folder, songs, cache, options):
+    """Start two processes that share every batch; give them back."""
+    free = []
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+        free.append(f"localhost:{each.getsockname()[1]}")
+    for each in sockets:
+        each.close()
+    script = WORKER.format(
+        tests=str(Path(__file__).parent),
+        songs=str(songs),
+        folder=str(folder),
+        cache=str(cache),
+        options=options,
+    )
+    cluster = {"worker": free}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env=os.environ
+            | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+def test_two_workers_train_as_one_and_go_on_after_one_was_killed(tmp_path, cache, songs, whole):
+    """Their gradient is the mean of theirs; batch normalisation is by each worker's half of a batch."""
+    folder = tmp_path / "workers"
+    first = two_workers(folder, songs, cache, "epochs=200, schedule='constant'")
+    history = folder / "history.json"
+    while not history.exists() and all(worker.poll() is None for worker in first):
+        time.sleep(0.05)
+    first[1].kill()
+    assert first[1].wait() == -signal.SIGKILL
+    first[0].kill()  # it would notice by itself, in its own time
+    errors = [worker.communicate()[1] for worker in first]
+    assert history.exists(), errors[0]
+    done = len(json.loads(history.read_text())["epochs"])
+    assert done >= 1
+    wanted = done + 2
+    again = two_workers(folder, songs, cache, f"epochs={wanted}, schedule='constant'")
+    errors = [worker.communicate()[1] for worker in again]
+    assert [worker.returncode for worker in again] == [0, 0], errors[0][-2000:]
+    ended = json.loads(history.read_text())["epochs"]
+    assert [line["epoch"] for line in ended] == list(range(1, wanted + 1))
+    for line, other in zip(ended[:2], whole[1]["history"], strict=False):
+        assert line["loss"] == pytest.approx(other["loss"], rel=0.05)
+
+
+# Other networks, and the binary
+
+
+def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
+    flags = [
+        "--model=mm_cnn",
+        "--layer=prediction",
+        "--comparator=mm_cnn:prediction",
+        "--corpus=folder",
+        f"--corpus_dir={songs}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--epochs=1",
+        "--steps_per_epoch=1",
+        "--batch_size=2",
+        "--device=cpu",
+        "--threads=2",
+    ]
+    done = binary("actprobe-train-inverter", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "validation: mean squared error" in done.stdout
+    assert "mm_cnn-inverter-prediction.npz" in done.stdout
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["recordings"]["train"] == 2
+    inverter = load_inverter("mm_cnn", "prediction", tmp_path / "out/mm_cnn-inverter-prediction.npz")
+    assert inverter.example_shape == metrics_shape(inverter)
+    assert (tmp_path / "out/run.json").exists()
+
+
+def metrics_shape(inverter):
+    found = inverter(np.zeros((1, *inverter.feature_shape), np.float32))
+    return found.shape[1:]
+
+
+def test_the_binary_says_what_is_wrong_in_one_line(tmp_path, songs, binary):
+    base = ["--model=svd", "--layer=fc8", "--corpus=folder", f"--output_dir={tmp_path / 'out'}"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for flags, code, message in (
+        ([*base, f"--corpus_dir={empty}"], 1, "holds no audio file"),
+        ([*base, f"--corpus_dir={songs}", "--comparator=conv5"], 2, "is not MODEL:LAYER"),
+    ):
+        done = binary("actprobe-train-inverter", *flags)
+        assert done.returncode == code, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,414 @@
+"""The inverters themselves: the published ones, designed ones, their files."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actprobe.errors import UsageError, WeightsError
+from actprobe.inversion import load_inverter
+from actprobe.inversion.design import design, plan_for
+from actprobe.inversion.inverter import Origin, get_arrays, initial_arrays, save_inverter, set_arrays
+from actprobe.inversion.networks import PUBLISHED, published_plan
+from actprobe.inversion.port import port, unport
+
+FILES = {
+    "conv1": "conv1_a1", "conv2": "conv2_a15", "mp3": "mp3_a16", "conv4": "conv4_a25", "conv5": "conv5_a7",
+    "mp6": "mp6_a3", "fc7": "fc7_a3", "fc8": "fc8_a26",
+}  # fmt: skip
+# Arrays in the file, parameters, trainable parameters
+COUNTS = {
+    "fc8": (52, 131201, 130081), "fc7": (47, 176001, 175009), "mp6": (25, 80484, 80242),
+    "conv5": (25, 144772, 144322), "conv4": (25, 576260, 575362), "mp3": (30, 45892, 45602),
+    "conv2": (20, 28324, 28130), "conv1": (10, 37700, 37570),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def original(assets):
+    folder = assets / "originals/svd"
+    return {layer: folder / f"jamendo_augment_gen_{name}.npz" for layer, name in FILES.items()}
+
+
+def as_public(features):
+    """Golden features are [batch, channel, time, mel] in float16."""
+    features = features.astype(np.float32)
+    return features.transpose(0, 2, 3, 1) if features.ndim == 4 else features
+
+
+# The published inverters
+
+
+@pytest.mark.parametrize("layer", ["fc8", "mp6", "conv4", "conv1"])
+def test_the_original_weights_give_the_outputs_of_the_original(assets, original, layer):
+    with np.load(assets / f"golden/b_inverter_{layer}.npz") as golden:
+        inverter = load_inverter("svd", layer, original[layer])
+        found = inverter(as_public(golden["features"]))
+        assert found.dtype == np.float32
+        assert np.abs(found - golden["output"]).max() < 1e-5
+    assert inverter.weights.kind == "original"
+    assert inverter.weights.catalog_name == f"svd_inverter_{layer}"
+
+
+@pytest.mark.parametrize("layer", FILES)
+def test_every_inverter_has_the_published_size(original, layer):
+    arrays, parameters, trainable = COUNTS[layer]
+    inverter = load_inverter("svd", layer, original[layer])
+    with np.load(original[layer]) as stored:
+        shapes = tuple(stored[f"param{i}"].shape for i in range(arrays))
+        assert len(stored.files) == arrays
+    assert inverter.plan.arrays_in_file() == shapes
+    assert sum(weight.size for weight in inverter.keras_model.get_weights()) == parameters
+    assert sum(np.prod(weight.shape) for weight in inverter.keras_model.trainable_variables) == trainable
+    assert inverter(np.zeros((1, *inverter.feature_shape), np.float32)).shape == (1, 115, 80)
+
+
+def by_hand(features, arrays, steps, grid=None):
+    """An inverter in numpy, double precision, straight from the definitions of Lasagne's layers.
+
+    A convolution is a sum over its flipped kernel; a transposed convolution puts every input value, times
+    the kernel, where a strided convolution would have read: what Lasagne leaves unflipped is the
+    gradient of a layer that flips.
+    """
+    rest = iter([array.astype(np.float64) for array in arrays])
+    tensor = features.astype(np.float64)  # [channel, time, mel] or [unit]
+    for kind, normalized in steps:
+        kernel = next(rest)
+        if kind == "dense":
+            tensor = tensor @ kernel
+        elif kind == "conv":
+            padded = np.pad(tensor, ((0, 0), (1, 1), (1, 1)))
+            _, time, mel = tensor.shape
+            tensor = sum(
+                np.einsum("oi,itm->otm", kernel[:, :, 2 - a, 2 - b], padded[:, a : a + time, b : b + mel])
+                for a in range(3)
+                for b in range(3)
+            )
+        else:
+            if tensor.ndim == 1:
+                tensor = tensor.reshape(grid)
+            _, time, mel = tensor.shape
+            large = np.zeros((kernel.shape[1], 2 * time + 2, 2 * mel + 2))
+            for a in range(4):
+                for b in range(4):
+                    part = np.einsum("io,itm->otm", kernel[:, :, 3 - a, 3 - b], tensor)
+                    large[:, a : a + 2 * time : 2, b : b + 2 * mel : 2] += part
+            tensor = large[:, 1:-1, 1:-1]
+        along = (slice(None),) + (None,) * (tensor.ndim - 1)
+        if normalized:
+            beta, gamma, mean, inverse_std = (next(rest)[along] for _ in range(4))
+            tensor = (tensor - mean) * (gamma * inverse_std) + beta
+        else:
+            tensor = tensor + next(rest)[along]
+        tensor = np.where(tensor > 0, tensor, np.expm1(np.minimum(tensor, 0)))
+    excerpt = tensor[0, :115, :80]
+    time, mel = (115 - excerpt.shape[0]) // 2, (80 - excerpt.shape[1]) // 2
+    return np.pad(excerpt, ((time, time), (mel, mel)))
+
+
+C, U, D = ("conv", True), ("up", True), ("dense", True)
+HAND = {
+    "fc8": [D, D, *4 * [U, C], ("up", False)],
+    "fc7": [D, *4 * [U, C], ("up", False)],
+    "conv5": [C, C, C, U, U],
+    "mp3": [C, C, C, C, U, U],
+    "conv2": [C, C, C, C],
+}
+
+
+@pytest.mark.parametrize("layer", HAND)
+def test_an_inverter_written_from_the_definitions_agrees(original, layer):
+    inverter = load_inverter("svd", layer, original[layer])
+    shape = inverter.feature_shape
+    features = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    with np.load(original[layer]) as stored:
+        arrays = [stored[f"param{i}"] for i in range(len(stored.files))]
+    channels_first = features[0].transpose(2, 0, 1) if len(shape) == 3 else features[0]
+    expected = by_hand(channels_first, arrays, HAND[layer], (16, 4, 4))
+    assert np.abs(inverter(features)[0] - expected).max() < 1e-5 * max(1, np.abs(expected).max())
+
+
+def test_the_ending_decides_whether_anything_is_below_minus_one(original):
+    features = 20 * np.random.default_rng(0).standard_normal((4, 256)).astype(np.float32)
+    elu = load_inverter("svd", "fc7", original["fc7"])(features)
+    linear = load_inverter("svd", "fc7", original["fc7"], ending="linear")(features)
+    assert elu.min() >= -1
+    assert linear.min() < -1
+    assert np.allclose(elu, np.where(linear > 0, linear, np.expm1(np.minimum(linear, 0))), atol=1e-6)
+
+
+def test_batches_do_not_change_what_comes_out(original):
+    inverter = load_inverter("svd", "mp6", original["mp6"])
+    features = np.random.default_rng(1).standard_normal((5, 11, 7, 64)).astype(np.float32)
+    assert np.allclose(inverter(features), inverter(features, batch_size=2), atol=1e-6)
+    assert inverter(features[:0]).shape == (0, 115, 80)
+
+
+# What is refused
+
+
+def test_wrong_features_are_refused():
+    inverter = load_inverter("svd", "fc8")
+    with pytest.raises(UsageError, match=r"\[batch, 64\], not \[2, 65\]"):
+        inverter(np.zeros((2, 65), np.float32))
+    with pytest.raises(UsageError, match="at least one"):
+        inverter(np.zeros((2, 64), np.float32), batch_size=0)
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        inverter(np.full((2, 64), np.nan, np.float32))
+
+
+def test_a_checkpoint_of_another_layer_is_refused(original, tmp_path):
+    with pytest.raises(WeightsError, match="read as an inverter of svd fc7"):
+        load_inverter("svd", "fc7", original["fc8"])
+    with pytest.raises(UsageError, match="inverts fc8, not fc7"):
+        load_inverter("svd", "fc7", "svd_inverter_fc8")
+    plan = PUBLISHED["fc7"]
+    path = tmp_path / "mine.npz"
+    arrays = {f"param{i}": array for i, array in enumerate(initial_arrays(plan, 0))}
+    save_inverter(path, arrays, Origin("svd", "fc6"))
+    with pytest.raises(WeightsError, match="is an inverter of svd fc6, not of svd fc7"):
+        load_inverter("svd", "fc7", path)
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(UsageError, match="no layer 'fc12'"):
+        load_inverter("svd", "fc12")
+    with pytest.raises(UsageError, match="no ending 'relu'"):
+        load_inverter("svd", "fc8", ending="relu")
+    with pytest.raises(UsageError, match="no architecture"):
+        load_inverter("svd", "fc8", architecture="deep")
+    with pytest.raises(UsageError, match="neither a file nor in the catalog"):
+        load_inverter("svd", "fc8", "nothing")
+
+
+@pytest.mark.parametrize("damage", ["nan", "missing", "double", "truncated", "foreign"])
+def test_damaged_files_are_refused(tmp_path, damage):
+    plan = PUBLISHED["fc8"]
+    arrays = {f"param{i}": array for i, array in enumerate(initial_arrays(plan, 0))}
+    path = tmp_path / "x.npz"
+    if damage == "nan":
+        arrays["param3"][5] = np.nan
+    elif damage == "missing":
+        del arrays["param7"]
+    elif damage == "double":
+        arrays["param0"] = arrays["param0"].astype(np.float64)
+    save_inverter(path, arrays, Origin("svd", "fc8"))
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-5000])
+    elif damage == "foreign":
+        path.write_bytes(path.read_bytes().replace(b'{"model": "svd"', b'["model": "svd"'))
+    with pytest.raises(WeightsError):
+        load_inverter("svd", "fc8", path)
+
+
+# Files
+
+
+@pytest.mark.parametrize("layer", ["fc7", "conv2"])
+def test_arrays_go_to_the_layers_and_back_unchanged(original, layer):
+    plan = PUBLISHED[layer]
+    with np.load(original[layer]) as stored:
+        arrays = [stored[f"param{i}"] for i in range(len(stored.files))]
+    back = unport(port(arrays, plan), plan)
+    assert list(back) == [f"param{i}" for i in range(len(arrays))]
+    assert all(np.array_equal(back[f"param{i}"], array) for i, array in enumerate(arrays))
+
+
+@pytest.mark.parametrize("architecture", ["published", "designed"])
+def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path, architecture):
+    made = load_inverter("svd", "conv5", ending="linear", architecture=architecture, seed=7)
+    path = tmp_path / "mine.npz"
+    origin = Origin("svd", "conv5", "abc", "linear", architecture)
+    save_inverter(path, get_arrays(made.keras_model, made.plan), origin)
+    again = load_inverter("svd", "conv5", path)
+    assert again.plan == made.plan
+    assert again.plan.ending == "linear"
+    assert again.weights.kind == "unverified"
+    assert again.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    features = np.random.default_rng(0).standard_normal((2, 33, 21, 64)).astype(np.float32)
+    assert np.array_equal(made(features), again(features))
+    with pytest.raises(WeightsError, match="ends linear, not elu"):
+        load_inverter("svd", "conv5", path, ending="elu")
+
+
+def test_seeded_weights_are_as_lasagne_draws_them():
+    plan = PUBLISHED["fc7"]
+    arrays = initial_arrays(plan, 3)
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, initial_arrays(plan, 3), strict=True))
+    assert not np.array_equal(arrays[0], initial_arrays(plan, 4)[0])
+    # variance 1 / fan_in: 256 rows of the dense layer, 64 * 16 outputs of the first up-convolution
+    assert arrays[0].std() == pytest.approx((1 / 256) ** 0.5, rel=0.02)
+    assert arrays[5].shape == (16, 64, 4, 4)
+    assert arrays[5].std() == pytest.approx((1 / (64 * 16)) ** 0.5, rel=0.02)
+    assert arrays[10].std() == pytest.approx((1 / (64 * 9)) ** 0.5, rel=0.02)
+    assert [float(array.mean()) for array in arrays[1:5]] == [0, 1, 0, 1]
+
+
+# The layers
+
+
+@pytest.mark.parametrize("scale", [(2, 2), (2, 1), (1, 2), (1, 1)])
+def test_the_up_convolution_is_a_transposed_convolution(scale):
+    from actprobe import backend
+    from actprobe.inversion.keras_layers import up_convolution
+
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((*(4 if each == 2 else 3 for each in scale), 3, 5)).astype(np.float32)
+    tensor = rng.standard_normal((2, 6, 4, 5)).astype(np.float32)
+    size = (2, 6 * scale[0], 4 * scale[1], 3)
+    expected = backend.tf.nn.conv2d_transpose(tensor, kernel, size, scale, "SAME").numpy()
+    found = up_convolution(backend.tf.constant(tensor), backend.tf.constant(kernel), scale).numpy()
+    assert found.shape == size
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("counts", [1, 2])
+def test_batch_normalisation_keeps_the_inverse_deviation(fused, counts):
+    from actprobe.inversion.keras_layers import batch_norm_class
+
+    layer = batch_norm_class()(fused)
+    rng = np.random.default_rng(0)
+    maps = (3 * rng.standard_normal((4, 5, 6, 8)) + 2).astype(np.float32)
+    layer.build(maps.shape)
+    layer.counts = counts
+    found = layer(maps, training=True).numpy()
+    mean, variance = maps.mean((0, 1, 2)), maps.var((0, 1, 2))
+    assert np.abs(found - (maps - mean) / np.sqrt(variance + 1e-4)).max() < 1e-5
+    kept = 0.9**counts
+    assert layer.mean.numpy() == pytest.approx((1 - kept) * mean, abs=1e-5)
+    expected = kept + (1 - kept) / np.sqrt(variance + 1e-4)
+    assert layer.inverse_std.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_mixed_precision_is_near_single_precision():
+    from actprobe.inversion.keras_layers import build_inverter
+
+    plan = PUBLISHED["mp6"]
+    arrays = initial_arrays(plan, 0)
+    features = np.random.default_rng(0).standard_normal((8, 11, 7, 64)).astype(np.float32)
+    outputs = []
+    for precision in ("float32", "mixed_bfloat16"):
+        inverter = build_inverter(plan, precision=precision)
+        set_arrays(inverter, arrays, plan)
+        assert all(each.dtype == "float32" for each in inverter.weights)
+        outputs.append(inverter(features, training=True).numpy())
+    assert 0 < np.abs(outputs[0] - outputs[1]).mean() < 0.02
+
+
+# Designed inverters
+
+
+@pytest.mark.parametrize("layer", ["fc8", "fc7", "mp6", "conv5", "conv4", "mp3", "conv2", "conv1"])
+def test_published_layers_get_the_published_network(layer):
+    from actprobe.models.registry import layers_of
+
+    shape = layers_of("svd")[layer].shape
+    assert plan_for("svd", layer, shape, (115, 80)) == published_plan(layer)
+    assert plan_for("svd", layer, shape, (115, 80), architecture="designed") != published_plan(layer)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    example=st.tuples(st.integers(1, 1500), st.integers(1, 200)),
+    data=st.data(),
+)
+def test_a_design_reaches_the_excerpt_from_any_shape(example, data):
+    strides = None
+    if data.draw(st.booleans()):
+        features = (data.draw(st.integers(1, 5000)),)
+    else:
+        sizes = [data.draw(st.integers(1, max(1, 2 * size))) for size in example]
+        features = (*sizes, data.draw(st.integers(1, 512)))
+        if data.draw(st.booleans()):
+            strides = tuple(data.draw(st.floats(1, size + 1)) for size in example)
+    plan = design(features, example, strides=strides)
+    assert plan.steps[-1].channels == 1
+    for made, wanted in zip(plan.map_shape, example, strict=True):
+        assert wanted <= made < 2 * max(wanted, 4)
+    if plan.aligned is not None:
+        for axis in (0, 1):
+            places = plan.places(axis)
+            assert len(places) == plan.aligned[axis]
+            assert all(0 <= place <= features[axis] - 1 for place in places)
+            assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"),
+    [
+        ("cnn_at", "elu5"),
+        ("cnn_at", "pool2"),
+        ("mm_cnn", "prediction"),
+        ("svd", "conv1/linear"),
+        ("vggish", "fc1"),
+    ],
+)
+def test_any_layer_of_any_network_gets_an_inverter(network, layer):
+    import importlib
+
+    from actprobe.models.registry import NETWORKS, layers_of
+
+    try:
+        shape = layers_of(network)[layer].shape
+    except UsageError:
+        layer = layers_of(network).names[-2]
+        shape = layers_of(network)[layer].shape
+    inverter = load_inverter(network, layer, seed=1)
+    example = importlib.import_module(NETWORKS[network]).FRONTEND.example_shape
+    found = inverter(np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32))
+    assert found.shape == (1, *example)
+    assert np.isfinite(found).all()
+
+
+def test_the_floor_of_the_ending_is_for_normalised_excerpts_only():
+    assert load_inverter("svd", "fc8").plan.ending == "elu"
+    assert load_inverter("mm_cnn", "prediction").plan.ending == "linear"
+
+
+def test_a_wrapped_model_gets_an_inverter():
+    from actprobe import backend
+    from actprobe.models import wrap_model
+
+    layers = backend.keras.layers
+    inputs = backend.keras.Input((40, 30))
+    tensor = layers.Reshape((40, 30, 1))(inputs)
+    tensor = layers.Conv2D(6, 3, strides=(4, 2), padding="same", activation="relu", name="conv")(tensor)
+    tensor = layers.Dense(5, name="dense")(layers.Flatten()(tensor))
+    model = wrap_model(backend.keras.Model(inputs, tensor, name="mine"))
+    examples = np.random.default_rng(0).standard_normal((3, 40, 30)).astype(np.float32)
+    for layer in ("conv", "dense"):
+        inverter = load_inverter(model, layer)
+        assert inverter(model.activations(examples, [layer])[layer]).shape == (3, 40, 30)
+
+
+@pytest.mark.parametrize(("layer", "first"), [("mp3", 3), ("conv4", 6), ("conv5", 9), ("mp6", 12)])
+def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer, first):
+    """Position i of conv5 is centred at frame 9 + 3 i, and after the doublings that is where it must be."""
+    from actprobe.inversion.design import strides_of
+    from actprobe.inversion.keras_layers import interpolation
+    from actprobe.models import svd
+
+    described = svd.LAYERS[layer]
+    strides = strides_of(described, svd.FRONTEND())
+    stride = 9 if layer == "mp6" else 3
+    assert strides == pytest.approx((stride, stride))
+    plan = plan_for("svd", layer, described.shape, (115, 80), strides=strides, architecture="designed")
+    doubled = 8 if layer == "mp6" else 2
+    assert plan.aligned == (-(-115 // doubled), 80 // doubled)
+    assert plan.aligned[0] > described.shape[0]  # nothing is lost to coarser sampling
+    positions = np.arange(described.shape[0], dtype=np.float64)
+    rows = positions @ interpolation(described.shape[0], plan.places(0))
+    centres = (np.arange(len(rows)) + 0.5) * doubled - 0.5
+    inside = (centres >= first) & (centres <= first + stride * positions[-1])
+    assert rows[inside] == pytest.approx((centres[inside] - first) / stride, abs=1e-5)
+    assert set(rows[~inside]) <= {0.0, positions[-1]}
+
+
+def test_without_strides_a_map_reaches_from_end_to_end():
+    plan = design((5, 4, 8), (40, 4))
+    assert plan.aligned == (5, 4)
+    assert plan.places(0) == [0, 1, 2, 3, 4]
+    assert plan.map_shape == (40, 4)
