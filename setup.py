@@ -39,7 +39,13 @@ NEWEST = [
 TENSORFLOW_SET = NEWEST if os.environ.get("ACTPROBE_TENSORFLOW") == "newest" else PROVEN
 
 TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8", "pyyaml>=6", "selenium>=4.20"]
-DOCS = ["ipykernel>=6.29", "mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.25", "nbclient>=0.10"]
+DOCS = [
+    "ipykernel>=6.29",
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.25",
+    "nbclient>=0.10",
+]
 
 setup(
     name="actprobe",

@@ -43,6 +43,11 @@ def _quiet() -> Iterator[None]:
 
 def _load_essentia() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules and "essentia" not in sys.modules:
+        raise ActprobeError(
+            "essentia does not work in a process that imported TensorFlow first; use actprobe.backend.tf, "
+            "or import essentia first"
+        )
     try:
         package = importlib.import_module("essentia")
     except ImportError as error:
@@ -55,7 +60,8 @@ def _load_essentia() -> Any:
 def _load_tf() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    if importlib.util.find_spec("essentia") is not None:
+    # Who imported TensorFlow before has it without essentia; runs compute features in their own processes.
+    if importlib.util.find_spec("essentia") is not None and "tensorflow" not in sys.modules:
         _get("essentia")
     with _quiet():
         tensorflow = importlib.import_module("tensorflow")

@@ -110,6 +110,8 @@ def torch_step(model, threads: int, autocast: bool):
             each.linear.weight.copy_(kernel.T if each.kind == "dense" else kernel.flip(2, 3))
             for _ in range(1 if each.linear.bias is not None else 4):
                 next(rest)
+            if each.linear.bias is not None:
+                each.linear.bias.zero_()
     dense = sum(each.kind == "dense" for each in steps)
 
     class Network(nn.Module):

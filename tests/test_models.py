@@ -1,5 +1,8 @@
 """Networks: the port equals the original layer by layer, and every layer has a name and a place."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -220,3 +223,24 @@ def test_batch_norm_keeps_the_published_epsilon(random_cnn_at: Model) -> None:
     assert isinstance(layer, backend.keras.layers.BatchNormalization)
     assert layer.epsilon == 1e-6
     assert not layer.fused
+
+
+def test_a_user_may_import_tensorflow_first() -> None:
+    code = """
+import tensorflow
+import numpy as np
+import actprobe
+from actprobe.features import compute_scalars
+model = actprobe.load_model("svd", checkpoint="svd-open")
+print(model.activations(np.zeros((1, 115, 80), np.float32), ["fc9"])["fc9"].shape)
+try:
+    compute_scalars(actprobe.Waveform(np.ones(44100, np.float32), 44100), ["onset_rate"])
+except actprobe.ActprobeError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    shape, told = done.stdout.splitlines()
+    assert shape == "(1, 1)"
+    assert "imported TensorFlow first" in told

@@ -405,7 +405,10 @@ def _bookkeeping_class() -> Any:
                 if better:
                     save_inverter(training.path, arrays, training.origin)
                 self._write(line, inverted)
+            verbosity = logging.get_verbosity()
+            logging.set_verbosity(logging.WARNING)  # TensorFlow tells how long it took to save
             super().on_epoch_end(epoch, logs)
+            logging.set_verbosity(verbosity)
             whole = time.time() - self.began
             self.slowest = max(self.slowest, whole)
             left = (settings.epochs - epoch - 1) * whole / 60
