@@ -317,9 +317,9 @@ _ENTRIES = (
     _open_inverter(
         "mp3",
         192218,
-        "bc9765ff8c96c0470233dd022e29aad48de99de90ce7c9aab429d2f982789748",
-        "96dd777f2187fc82ed89e96767d3212f",
-        "2115cbe61eb04585613f85d944b658a8ab4873af",
+        "3471f90ba232e1db38cbe3ad237557824e596738dd9aec552471050266a2e743",
+        "9cc537aeb59eee88f627264903d468f1",
+        "61efbfd2ca673ded78aa34a66fe4bccb77b1c55a",
     ),
     _open_inverter(
         "conv4",
