@@ -8,8 +8,7 @@ turns in one run:
 
 - actprobe: features of the recorded excerpts (FC7, conv5) from the store; --precision for how it computes;
 - without cached features: both computed in the step, as the program of Mishra et al. does;
-- PyTorch: the same networks, features from the store, channels_last, and autocast to bfloat16 when actprobe
-  computes in it.
+- PyTorch: the same networks, features from the store, channels_last; in float32, and in bfloat16 by autocast.
 
 The share of time that the training waits for its input is measured on the real pipeline: examples from
 memory-mapped files, drawn in random order. With --input=FOLDER they come from recordings, otherwise from
@@ -200,10 +199,11 @@ def main():
             "without cached features": (tensorflow_step(model, "fc7", options.precision, False), batch),
         }
         try:
-            run, prepared = torch_step(model, options.threads, dtype == "bfloat16")
-            ways["PyTorch"] = (run, prepared(batch))
+            for name, autocast in (("PyTorch, float32", False), ("PyTorch, bfloat16", True)):
+                run, prepared = torch_step(model, options.threads, autocast)
+                ways[name] = (run, prepared(batch))
         except ImportError:
-            print("PyTorch is not installed: its row is left out")
+            print("PyTorch is not installed: its rows are left out")
         first = {name: run(batch) for name, (run, batch) in ways.items()}
         for run, batch in ways.values():
             run(batch)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actprobe import backend
+from actprobe.inversion.fused import fused
 from actprobe.models import svd
 from actprobe.models.keras_build import LEAKY_RELU_SLOPE
 from actprobe.models.model import Model
@@ -57,18 +58,18 @@ def _svd_function(keras_model: Any, wanted: str, dtype: str) -> Callable[[Any], 
     def frozen(name: str) -> list[Any]:  # made within the graph, so that they are constants of it
         return [tf.cast(tf.constant(each), dtype) for each in weights[name]]
 
+    def slope(features: Any) -> Any:
+        """The derivative, from the sign that the output shares with the input."""
+        bits = tf.bitcast(features, tf.int16 if dtype == "bfloat16" else tf.int32)
+        return tf.where(bits >= 0, tf.constant(1.0, dtype), tf.constant(LEAKY_RELU_SLOPE, dtype))
+
+    back = fused(lambda upstream, features: upstream * slope(features))
+
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def leaky(tensor: Any) -> Any:
         """Leaky ReLU that keeps its output alone, so that it is fused with the convolution before it."""
         outputs = nn.leaky_relu(tensor, LEAKY_RELU_SLOPE)
-
-        def gradient(upstream: Any) -> Any:
-            # In float32: processors take several times longer for it in bfloat16.
-            features, upstream = tf.cast(outputs, tf.float32), tf.cast(upstream, tf.float32)
-            found = tf.raw_ops.LeakyReluGrad(gradients=upstream, features=features, alpha=LEAKY_RELU_SLOPE)
-            return tf.cast(found, outputs.dtype)
-
-        return outputs, gradient
+        return outputs, lambda upstream: back(upstream, outputs)
 
     def activated(tensor: Any, activation: str) -> Any:
         return leaky(tensor) if activation == "leaky_relu" else tf.sigmoid(tensor)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe import backend
+from actprobe.inversion.fused import fused
 from actprobe.inversion.networks import Plan, Step
 
 __all__ = [
@@ -110,6 +111,34 @@ def up_convolution_class() -> Any:
 
 
 @lru_cache(maxsize=1)
+def _normalizer() -> Any:
+    """Normalise by the batch, with statistics to the last digit and the gradient in closed form."""
+    tf = backend.tf
+    scaled = fused(lambda centred, scale, beta: centred * scale + beta)
+    back = fused(lambda upstream, centred, scale, mean, slope: scale * (upstream - mean - centred * slope))
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def normalize(inputs: Any, gamma: Any, beta: Any) -> Any:
+        axes = list(range(inputs.shape.rank - 1))
+        mean = tf.reduce_mean(inputs, axes)
+        centred = inputs - mean
+        variance = tf.reduce_mean(tf.square(centred), axes)
+        inverse_std = tf.math.rsqrt(variance + EPSILON)
+
+        def gradient(upstream: Any, *_: Any) -> Any:
+            count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+            total = tf.reduce_sum(upstream, axes)
+            along = tf.reduce_sum(upstream * centred, axes)
+            slope = along * tf.square(inverse_std) / count
+            found = back(upstream, centred, gamma * inverse_std, total / count, slope)
+            return found, along * inverse_std, total
+
+        return (scaled(centred, gamma * inverse_std, beta), mean, variance), gradient
+
+    return normalize
+
+
+@lru_cache(maxsize=1)
 def batch_norm_class() -> Any:
     """Make the Keras layer of Lasagne's batch normalisation.
 
@@ -123,6 +152,7 @@ def batch_norm_class() -> Any:
         million values is 2e-4 off.
     """
     keras, tf = backend.keras, backend.tf
+    normalize = _normalizer()
 
     class BatchNorm(keras.layers.Layer):  # type: ignore[misc,name-defined]
         def __init__(self, fused: bool = False, **options: Any) -> None:
@@ -153,12 +183,11 @@ def batch_norm_class() -> Any:
 
         def by_batch(self, inputs: Any) -> tuple[Any, Any, Any]:
             """Normalise by the batch's own mean and biased variance, and give these."""
-            axes = list(range(inputs.shape.rank - 1))
             if not self.fused or inputs.shape[-1] == 1:
-                mean = tf.reduce_mean(inputs, axes)
-                variance = tf.reduce_mean(tf.math.squared_difference(inputs, mean), axes)
-                scale = self.gamma * tf.math.rsqrt(variance + EPSILON)
-                return (inputs - mean) * scale + self.beta, mean, variance
+                found, mean, variance = normalize(
+                    inputs, tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+                )
+                return found, mean, variance
             maps = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis]
             normalized, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=maps,
