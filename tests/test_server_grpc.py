@@ -353,8 +353,10 @@ def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_par
     runner = Runner(1)
     rows = [np.full((1 + index % 2, 3), index, np.float32) for index in range(20)]
     with ThreadPoolExecutor(20) as callers:
-        first = [callers.submit(runner.run, servable, servable.signature(""), {"x": x}) for x in rows[:2]]
-        soon(lambda: len(sizes) == 2)  # one is computed, one is next
+        first = []
+        for x in rows[:2]:  # one is computed, one is next; together they would be one task
+            first.append(callers.submit(runner.run, servable, servable.signature(""), {"x": x}))
+            soon(lambda: len(sizes) == len(first))
         rest = [callers.submit(runner.run, servable, servable.signature(""), {"x": x}) for x in rows[2:]]
         soon(lambda: sum(len(queue.waiting) for queue in runner._queues.values()) == 18)
         go_on.set()
