@@ -351,13 +351,13 @@ def when_shards(folder: Path, count: int, *processes: subprocess.Popen) -> None:
 
 
 def test_killed_run_goes_on_and_ends_the_same(phantom, undisturbed, tmp_path) -> None:
-    """SIGKILL of the run at random points, twice over; what was finished keeps its files."""
+    """SIGKILL of the run at random points, three times over; what was finished keeps its files."""
     command = [
         sys.executable, ROOT / "bin/actprobe-neurons", *FLAGS, f"--input={phantom}",
         f"--output_dir={tmp_path}", "--executor=local:1", "--batch_size=8",
     ]  # fmt: skip
     finished: dict[Path, tuple[int, int]] = {}
-    for count in sorted(random.Random(0).sample(range(1, 15), 2)):
+    for count in sorted(random.Random(0).sample(range(1, 15), 3)):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         when_shards(tmp_path, count, process)
         process.kill()
@@ -433,7 +433,8 @@ class Cluster:
             process.wait()
 
 
-def test_killed_worker_and_killed_scheduler_lose_nothing(phantom, undisturbed, tmp_path) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_worker_and_killed_scheduler_lose_nothing(phantom, undisturbed, tmp_path, seed) -> None:
     out = tmp_path / "out"
 
     def start(cluster: Cluster) -> subprocess.Popen:
@@ -445,7 +446,7 @@ def test_killed_worker_and_killed_scheduler_lose_nothing(phantom, undisturbed, t
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    chance = random.Random(1)
+    chance = random.Random(seed)
     cluster = Cluster(tmp_path)
     try:
         victims = cluster.worker_ids()
