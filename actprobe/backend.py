@@ -1,9 +1,11 @@
-"""The only place that imports TensorFlow, tf-keras, tensorflow-io and essentia, all on first use.
+"""The only place that imports TensorFlow, tf-keras, tensorflow-io, TensorFlow Serving's API and essentia.
 
 essentia has to be imported before TensorFlow in a process: in the other order essentia's random
 device cannot be opened. Every other module writes ``from actprobe import backend`` and then
 ``backend.tf``, ``backend.keras``, ``backend.essentia`` or ``backend.tfio``; nothing heavy is loaded
 until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
+``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api, and
+``backend.freeze`` makes a function's variables constants, which TensorFlow has no public name for.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 from actprobe.errors import ActprobeError
 
-__all__ = ["essentia", "keras", "tf", "tfio"]  # noqa: F822  (made by __getattr__)
+__all__ = ["essentia", "freeze", "keras", "serving", "tf", "tfio"]  # noqa: F822  (by __getattr__)
 
 _loaded: dict[str, Any] = {}
 
@@ -88,7 +90,32 @@ def _load_tfio() -> Any:
         raise ActprobeError(f"tensorflow-io does not load here ({error})") from error
 
 
-_LOADERS = {"essentia": _load_essentia, "tf": _load_tf, "keras": _load_keras, "tfio": _load_tfio}
+def _load_freeze() -> Any:
+    _get("tf")
+    module = importlib.import_module("tensorflow.python.framework.convert_to_constants")
+    return module.convert_variables_to_constants_v2
+
+
+class _ServingApi:
+    """The modules of tensorflow-serving-api by name; they import TensorFlow themselves."""
+
+    def __getattr__(self, name: str) -> Any:
+        _get("tf")
+        room = "config" if name == "model_server_config_pb2" else "apis"
+        try:
+            return importlib.import_module(f"tensorflow_serving.{room}.{name}")
+        except ImportError as error:
+            raise AttributeError(f"tensorflow-serving-api has no module {name} ({error})") from error
+
+
+_LOADERS = {
+    "essentia": _load_essentia,
+    "freeze": _load_freeze,
+    "keras": _load_keras,
+    "serving": _ServingApi,
+    "tf": _load_tf,
+    "tfio": _load_tfio,
+}
 
 
 def _get(name: str) -> Any:

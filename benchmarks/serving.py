@@ -187,10 +187,10 @@ def part(cores: list[int], *arguments: str) -> dict:
 
 
 def write_request(path: Path) -> None:
-    from actprobe.serving.server import protocol
+    from actprobe import backend
     from actprobe.serving.server.tensors import fill_tensor_proto
 
-    request = protocol.predict_pb2.PredictRequest()
+    request = backend.serving.predict_pb2.PredictRequest()
     request.model_spec.name = NAME
     features = np.random.default_rng(0).standard_normal((1, FEATURES)).astype(np.float32)
     fill_tensor_proto(request.inputs["features"], features)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from serving_support import EXAMPLE, Http, Process, options, predict_request, running, save_model, soon
 
+from actprobe import backend
 from actprobe.errors import ServingError
 from actprobe.serving.client import Client
-from actprobe.serving.server import protocol
 
 FUZZED = 10_000
 CALLERS = 4
@@ -149,7 +149,7 @@ def test_ten_thousand_fuzzed_requests_neither_crash_nor_hang_it(base) -> None:
                     else:
                         failed = call.future(grpc_body(dice), timeout=20).exception()
                         codes[failed.code().name if failed else "OK"] += 1
-                found = protocol.predict_pb2.PredictResponse.FromString(call(good, timeout=20))
+                found = backend.serving.predict_pb2.PredictResponse.FromString(call(good, timeout=20))
                 assert list(np.frombuffer(found.outputs["y"].tensor_content, np.float32)) == [2, 4, 6]
                 assert rest.predict({"inputs": [[1, 2, 3]]}) == (200, {"outputs": [[2.0, 4.0, 6.0]]})
                 answered += 1
@@ -197,7 +197,7 @@ def test_work_is_dropped_when_its_deadline_passes_while_it_waits(base) -> None:
     slow = predict_request({"steps": np.int32([30_000])}, signature="work")
     with running(options(base, rest_api_port=-1, grpc_max_threads=1)) as server:
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
             first = stub.Predict.future(slow, timeout=60)
             soon(lambda: server.metrics.in_flight == 1)
             waiting = [stub.Predict.future(slow, timeout=0.01) for _ in range(20)]
@@ -227,7 +227,7 @@ def test_more_requests_than_may_be_under_way_are_refused_at_once(base) -> None:
     slow = predict_request({"steps": np.int32([30_000])}, signature="work")
     given = options(base, max_pending_requests=2, grpc_max_threads=2)
     with running(given) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
         calls = [stub.Predict.future(slow, timeout=60) for _ in range(8)]
         codes = Counter(call.code() for call in calls)
         assert codes[grpc.StatusCode.RESOURCE_EXHAUSTED] == 6
@@ -294,7 +294,7 @@ def test_sigterm_under_load_answers_every_request_that_was_taken(base, tmp_path)
     def over_grpc() -> None:
         request = predict_request({"x": EXAMPLE})
         with grpc.insecure_channel(process.grpc) as channel:
-            stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
             stub.Predict(request, timeout=30)
             answered["GRPC"] += 1
             warm.wait()

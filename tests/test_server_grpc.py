@@ -10,7 +10,6 @@ from serving_support import EXAMPLE, Http, options, predict_request, running, sa
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.server import protocol
 from actprobe.serving.server.batching import BatchingParameters, read_batching_parameters
 from actprobe.serving.server.runner import Runner
 from actprobe.serving.server.servable import Servable
@@ -40,12 +39,12 @@ def channel(server):
 
 @pytest.fixture(scope="module")
 def prediction(channel):
-    return protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
 @pytest.fixture(scope="module")
 def models(channel):
-    return protocol.model_service_pb2_grpc.ModelServiceStub(channel)
+    return backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
 
 
 def values(response) -> dict:
@@ -229,17 +228,17 @@ def test_a_deadline_is_kept(prediction) -> None:
 
 
 def test_metadata_holds_the_signature_defs(prediction) -> None:
-    request = protocol.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request = backend.serving.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "toy"
     response = prediction.GetModelMetadata(request)
-    signatures = protocol.get_model_metadata_pb2.SignatureDefMap()
+    signatures = backend.serving.get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
     assert signatures.signature_def["serving_default"].inputs["x"].tensor_shape.dim[1].size == 3
     assert (response.model_spec.name, response.model_spec.version.value) == ("toy", 1)
 
 
 def test_metadata_fields_have_to_be_asked_for_and_known(prediction) -> None:
-    request = protocol.get_model_metadata_pb2.GetModelMetadataRequest()
+    request = backend.serving.get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "toy"
     refused(prediction.GetModelMetadata, request, INVALID, "at least one metadata_field")
     request.metadata_field.append("graph")
@@ -252,7 +251,7 @@ def test_metadata_fields_have_to_be_asked_for_and_known(prediction) -> None:
 
 
 def test_status_of_all_versions_and_of_one(models) -> None:
-    messages = protocol.get_model_status_pb2
+    messages = backend.serving.get_model_status_pb2
     request = messages.GetModelStatusRequest()
     request.model_spec.name = "toy"
     found = models.GetModelStatus(request).model_version_status
@@ -316,7 +315,7 @@ def test_a_full_queue_is_resource_exhausted_on_both_sides(base, tmp_path) -> Non
     with running(options(base, enable_batching=True, batching_parameters_file=str(file))) as server:
         rest = Http(f"http://127.0.0.1:{server.rest_api_port}")
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
             slow = predict_request({"steps": np.int32([20_000])}, signature="work")
             barrier = threading.Barrier(8)
 

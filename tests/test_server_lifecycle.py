@@ -23,8 +23,10 @@ from serving_support import (
     write_warmup,
 )
 
+from actprobe import backend
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.server import Server, protocol
+from actprobe.serving.messages import parse_message
+from actprobe.serving.server import Server
 from actprobe.serving.server.config import Policy, configs_of, models_in
 from actprobe.serving.server.repository import Repository
 from actprobe.serving.server.servable import Servable
@@ -60,7 +62,7 @@ def answers(server, where: str = "toy") -> float:
 
 
 def states(server, name: str = "toy") -> dict[int, str]:
-    spec = protocol.model_pb2.ModelSpec(name=name)
+    spec = backend.serving.model_pb2.ModelSpec(name=name)
     return {number: state for number, state, _ in server.repository.status(spec)}
 
 
@@ -125,9 +127,9 @@ def test_a_broken_new_version_replaces_nothing_and_says_why(stock, tmp_path) -> 
         assert answers(server) == 1
         assert states(server) == {2: "END", 1: "AVAILABLE"}
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            request = protocol.get_model_status_pb2.GetModelStatusRequest()
+            request = backend.serving.get_model_status_pb2.GetModelStatusRequest()
             request.model_spec.name = "toy"
-            stub = protocol.model_service_pb2_grpc.ModelServiceStub(channel)
+            stub = backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
             broken = stub.GetModelStatus(request).model_version_status[0]
         assert broken.version == 2
         assert broken.status.error_code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
@@ -205,7 +207,7 @@ def test_when_all_versions_vanish_nothing_answers_until_one_is_back(stock, tmp_p
 def test_a_version_that_is_in_use_is_closed_when_the_last_request_is_answered(stock, tmp_path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
-        spec = protocol.model_pb2.ModelSpec(name="toy")
+        spec = backend.serving.model_pb2.ModelSpec(name="toy")
         with server.repository.lease(spec) as old:
             bring(stock, 2, tmp_path)
             server.repository.poll()
@@ -285,7 +287,7 @@ def test_labels_lead_to_versions_and_canary_becomes_stable(stock, tmp_path) -> N
         config.write_text(CONFIG.format(stable=2))
         soon(lambda: answers(server, "toy/labels/stable") == 2)
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
             found = stub.Predict(predict_request({"x": EXAMPLE}, label="stable"))
             assert found.model_spec.version.value == 2
         config.write_text("model_config_list {")  # half written: what was served stays
@@ -296,8 +298,8 @@ def test_labels_lead_to_versions_and_canary_becomes_stable(stock, tmp_path) -> N
 def test_a_label_of_a_version_that_is_not_there_is_refused_and_changes_nothing(stock, tmp_path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path)) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        stub = protocol.model_service_pb2_grpc.ModelServiceStub(channel)
-        request = protocol.model_management_pb2.ReloadConfigRequest()
+        stub = backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
+        request = backend.serving.model_management_pb2.ReloadConfigRequest()
         entry = request.config.model_config_list.config.add(name="toy", base_path=str(tmp_path / "toy"))
         entry.version_labels["canary"] = 5
         answer = stub.HandleReloadConfigRequest(request)
@@ -313,13 +315,13 @@ def test_reload_serves_the_new_list_and_only_that(stock, tmp_path) -> None:
     bring(stock, 1, tmp_path)
     bring(stock, 2, tmp_path / "elsewhere", "other")
     with running(options(tmp_path)) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        stub = protocol.model_service_pb2_grpc.ModelServiceStub(channel)
-        request = protocol.model_management_pb2.ReloadConfigRequest()
+        stub = backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
+        request = backend.serving.model_management_pb2.ReloadConfigRequest()
         request.config.model_config_list.config.add(name="other", base_path=str(tmp_path / "elsewhere/other"))
         assert stub.HandleReloadConfigRequest(request).status.error_code == 0
         assert server.repository.served() == {"other": [2]}
         assert answers(server, "other") == 2
-        empty = protocol.model_management_pb2.ReloadConfigRequest()
+        empty = backend.serving.model_management_pb2.ReloadConfigRequest()
         assert stub.HandleReloadConfigRequest(empty).status.error_code != 0
         assert server.repository.served() == {"other": [2]}
 
@@ -335,7 +337,7 @@ def test_reload_serves_the_new_list_and_only_that(stock, tmp_path) -> None:
     ],
 )
 def test_lists_of_models_that_cannot_be_are_refused(text, words) -> None:
-    message = protocol.parse_message(f"model_config_list {{ {text} }}", "ModelServerConfig")
+    message = parse_message(f"model_config_list {{ {text} }}", "ModelServerConfig")
     with pytest.raises(UsageError, match=words):
         configs_of(message, Path())
 
@@ -445,7 +447,7 @@ def test_the_real_server_is_started_with_the_same_settings(stock, tmp_path, bina
     words, config = map(json.loads, done.stdout.splitlines())
     assert words[0] == str(fake)
     assert {"--port=8600", "--rest_api_port=8601", "--enable_batching=true"} <= set(words)
-    message = protocol.parse_message(config, "ModelServerConfig")
+    message = parse_message(config, "ModelServerConfig")
     assert [one.base_path for one in message.model_config_list.config] == [str(tmp_path / "models/toy")]
 
 
@@ -482,7 +484,7 @@ def test_versions_come_break_and_vanish_under_load_without_a_failed_request(stoc
         def over_grpc(index: int) -> None:
             request = predict_request({"x": 0 * EXAMPLE})
             with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                stub = protocol.prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
                 while not over.is_set():
                     call = stub.Predict.future(request, timeout=30)
                     if call.exception() is not None:

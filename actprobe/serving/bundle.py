@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actprobe import backend
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.provenance import atomic_path
+from actprobe.serving.messages import read_message
 
 __all__ = [
     "METRICS_PATH",
@@ -223,16 +225,12 @@ def read_models_config(path: Path) -> Any:
     ActprobeError
         It is not a text-format ModelServerConfig.
     """
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
-    config = model_server_config_pb2.ModelServerConfig()
-    if path.exists():
-        try:
-            text_format.Parse(path.read_text("utf-8"), config)
-        except (text_format.ParseError, UnicodeDecodeError) as error:
-            raise ActprobeError(f"{path}: is not a models.config of TensorFlow Serving ({error})") from None
-    return config
+    if not path.exists():
+        return backend.serving.model_server_config_pb2.ModelServerConfig()
+    try:
+        return read_message(path, "ModelServerConfig")
+    except UsageError as error:  # a damaged file is no wrong usage
+        raise ActprobeError(f"{error}; is it a models.config of TensorFlow Serving?") from None
 
 
 def write_settings(output_dir: Path, name: str, version: int, label: str | None = None) -> None:

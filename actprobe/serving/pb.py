@@ -112,14 +112,12 @@ def _frozen(asked: Sequence[Signature], written: Sequence[Signature]) -> Any:
 
     Frozen together, the checks of the waveform would be run for examples, too.
     """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     tf = backend.tf
     graph = tf.Graph()
     for original, nodes in zip(asked, written, strict=True):
         concrete = _only_what_is_written(original, nodes)
         with quiet():
-            frozen = convert_variables_to_constants_v2(concrete)
+            frozen = backend.freeze(concrete)
         with graph.as_default():
             given = tf.compat.v1.placeholder(tf.float32, nodes.input.spec.shape, name=nodes.input.name)
             tensors = tf.import_graph_def(

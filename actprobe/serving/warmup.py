@@ -111,19 +111,18 @@ def write_warmup(
     requests : sequence of tuple
         Signatures and what to ask each with.
     """
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
-    tf = backend.tf
+    tf, api = backend.tf, backend.serving
     if len(requests) > MOST_RECORDS:
         raise ValueError(f"{len(requests)} warm-up requests; a server takes {MOST_RECORDS}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, values in requests:
-            request = predict_pb2.PredictRequest()
+            request = api.predict_pb2.PredictRequest()
             request.model_spec.name = model_name
             request.model_spec.signature_name = signature.name
             request.inputs[signature.input.name].CopyFrom(tf.make_tensor_proto(values))
-            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            predicted = api.prediction_log_pb2.PredictLog(request=request)
+            log = api.prediction_log_pb2.PredictionLog(predict_log=predicted)
             writer.write(log.SerializeToString(deterministic=True))
 
 
@@ -142,10 +141,8 @@ def read_warmup(path: Path) -> Iterator[tuple[str, Arrays]]:
     inputs : dict
         What it is asked with.
     """
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    tf = backend.tf
+    tf, api = backend.tf, backend.serving
     for record in tf.data.TFRecordDataset(str(path)):
-        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        request = api.prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         yield request.model_spec.signature_name, inputs

@@ -135,7 +135,7 @@ class GrpcTransport:
     def __init__(self, address: str, token: str | None, secure: bool, authority: bytes | None) -> None:
         import grpc
 
-        from actprobe.serving.server import protocol
+        from actprobe import backend
 
         options = [
             ("grpc.max_receive_message_length", -1),
@@ -151,9 +151,9 @@ class GrpcTransport:
             self._channel = grpc.insecure_channel(address, options)
         self._address = address
         self._headers = (("authorization", f"Bearer {token}"),) if token else ()
-        self._protocol = protocol
-        self._prediction = protocol.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = protocol.model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._protocol = backend.serving  # its messages
+        self._prediction = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = backend.serving.model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def _ask(self, method: Any, request: Any, seconds: float) -> Any:
         import grpc

@@ -17,6 +17,7 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import UsageError
+from actprobe.serving.messages import read_message
 from actprobe.serving.server.access_log import AccessLog
 from actprobe.serving.server.batching import BatchingParameters, read_batching_parameters
 from actprobe.serving.server.config import ModelConfig, configs_of, models_in, read_models
@@ -24,7 +25,6 @@ from actprobe.serving.server.grpc_service import GrpcServer
 from actprobe.serving.server.metrics import Metrics
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor
-from actprobe.serving.server.protocol import read_message
 from actprobe.serving.server.repository import Repository
 from actprobe.serving.server.rest import Rest
 from actprobe.serving.server.runner import Runner

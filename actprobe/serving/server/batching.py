@@ -14,7 +14,7 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.serving.server.protocol import read_message
+from actprobe.serving.messages import read_message
 
 __all__ = ["BatchingParameters", "add_batcher", "can_be_batched", "read_batching_parameters"]
 

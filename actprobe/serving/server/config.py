@@ -13,7 +13,7 @@ from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.serving.bundle import SERVER_BASE, versions_in
-from actprobe.serving.server.protocol import read_message
+from actprobe.serving.messages import read_message
 
 __all__ = ["ModelConfig", "Policy", "configs_of", "models_in", "read_models"]
 

@@ -103,9 +103,9 @@ def _port(port: int) -> int:
 def _text(models: dict[str, ModelConfig]) -> str:
     from google.protobuf import text_format
 
-    from actprobe.serving.server import protocol
+    from actprobe import backend
 
-    message = protocol.model_server_config_pb2.ModelServerConfig()
+    message = backend.serving.model_server_config_pb2.ModelServerConfig()
     for model in models.values():
         entry = message.model_config_list.config.add(
             name=model.name, base_path=str(model.base_path), model_platform="tensorflow"

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from actprobe import backend
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.server import protocol
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor, Request
 from actprobe.serving.server.security import Certificate, Tokens, token_interceptor
@@ -71,7 +71,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        grpc_modules = (protocol.prediction_service_pb2_grpc, protocol.model_service_pb2_grpc)
+        grpc_modules = (backend.serving.prediction_service_pb2_grpc, backend.serving.model_service_pb2_grpc)
         grpc_modules[0].add_PredictionServiceServicer_to_server(_Prediction(predictor), self._server)
         grpc_modules[1].add_ModelServiceServicer_to_server(_Models(predictor, reload), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -133,7 +133,7 @@ def _statuses(context: Any) -> Iterator[None]:
 class _Prediction:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._response = protocol.predict_pb2.PredictResponse
+        self._response = backend.serving.predict_pb2.PredictResponse
 
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
         remaining = context.time_remaining()
@@ -189,7 +189,7 @@ class _Models:
     def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
         import grpc
 
-        response = protocol.model_management_pb2.ReloadConfigResponse()
+        response = backend.serving.model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         try:
             self._reload(request.config)

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from actprobe import backend
 from actprobe.errors import ServingError
-from actprobe.serving.server import protocol
 from actprobe.serving.server.json_codec import dump_columns, dump_rows, load_json, read_inputs
 from actprobe.serving.server.metrics import CONTENT_TYPE
 from actprobe.serving.server.options import ServerOptions
@@ -156,7 +156,7 @@ class Rest:
             work.cancel()
 
     async def _dispatch(self, request: Request, found: re.Match[str], body: bytes) -> bytes:
-        spec = protocol.model_pb2.ModelSpec(name=found["name"])
+        spec = backend.serving.model_pb2.ModelSpec(name=found["name"])
         if found["label"] is not None:
             spec.version_label = found["label"]
         if found["version"] is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import UsageError
-from actprobe.serving.server.protocol import read_message
+from actprobe.serving.messages import read_message
 
 __all__ = ["Certificate", "Tokens", "read_certificate", "read_tokens", "token_interceptor"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actprobe import backend
 from actprobe.errors import ServingError
-from actprobe.serving.server import protocol
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.versions import STATES
 
@@ -30,7 +30,7 @@ def status_message(versions: Sequence[tuple[int, str, ServingError | None]]) -> 
     """
     from grpc import StatusCode
 
-    response = protocol.get_model_status_pb2.GetModelStatusResponse()
+    response = backend.serving.get_model_status_pb2.GetModelStatusResponse()
     for number, state, error in versions:
         entry = response.model_version_status.add(version=number, state=STATES[state])
         entry.status.SetInParent()
@@ -67,7 +67,7 @@ def metadata_message(servable: Servable, fields: Sequence[str] = (_FIELD,)) -> A
     for field in fields:
         if field != _FIELD:
             raise ServingError("INVALID_ARGUMENT", f"Metadata field {field[:64]} is not supported")
-    response = protocol.get_model_metadata_pb2.GetModelMetadataResponse()
+    response = backend.serving.get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = servable.name
     response.model_spec.version.value = servable.version
     response.metadata[_FIELD].Pack(_signature_map(servable))
@@ -94,7 +94,7 @@ def metadata_json(servable: Servable) -> dict[str, Any]:
 
 
 def _signature_map(servable: Servable) -> Any:
-    signatures = protocol.get_model_metadata_pb2.SignatureDefMap()
+    signatures = backend.serving.get_model_metadata_pb2.SignatureDefMap()
     for key, definition in servable.meta_graph.signature_def.items():
         signatures.signature_def[key].CopyFrom(definition)
     return signatures

@@ -1,13 +1,11 @@
-"""The messages of TensorFlow Serving's API, loaded on first use because they load TensorFlow.
+"""TensorFlow Serving's settings in text form: models.config, batching parameters, monitoring, TLS.
 
-``protocol.predict_pb2`` and the like are the modules of tensorflow-serving-api. The messages of three of
-TensorFlow Serving's text files are not in that package; they are described here by their published names and
-numbers, so that the same files are read: batching parameters, monitoring, TLS.
+The messages of the last three are not in tensorflow-serving-api; they are described here by their published
+names and numbers, so that the same files are read.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,17 +15,6 @@ from actprobe import backend
 from actprobe.errors import UsageError
 
 __all__ = ["parse_message", "read_message"]
-
-_MODULES = {
-    "get_model_metadata_pb2": "apis",
-    "get_model_status_pb2": "apis",
-    "model_management_pb2": "apis",
-    "model_pb2": "apis",
-    "model_server_config_pb2": "config",
-    "model_service_pb2_grpc": "apis",
-    "predict_pb2": "apis",
-    "prediction_service_pb2_grpc": "apis",
-}
 
 # Field -> (number, type); a dict is a message within. "int64?" and "string?" are Google's wrapper messages,
 # written `name { value: 3 }`, "int64*" a repeated field.
@@ -55,13 +42,6 @@ _DESCRIBED: dict[str, dict[str, tuple[int, Any]]] = {
 _WRAPPERS = {"int64?": "Int64Value", "string?": "StringValue", "bool?": "BoolValue"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    backend.tf  # noqa: B018  (the messages import TensorFlow themselves, and essentia has to be first)
-    return importlib.import_module(f"tensorflow_serving.{_MODULES[name]}.{name}")
-
-
 def parse_message(text: str, kind: str) -> Any:
     """Parse the text form of a message.
 
@@ -85,7 +65,7 @@ def parse_message(text: str, kind: str) -> Any:
     from google.protobuf import text_format
 
     if kind == "ModelServerConfig":
-        message = __getattr__("model_server_config_pb2").ModelServerConfig()
+        message = backend.serving.model_server_config_pb2.ModelServerConfig()
     else:
         message = _described_classes()[kind]()
     try:
