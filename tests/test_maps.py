@@ -20,12 +20,15 @@ from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import CorpusError, UsageError
 from actprobe.features import FeatureMap, compute_maps
+from actprobe.features.own import import_features
 from actprobe.models import layers_of, load_model
 from actprobe.models.svd import FRONTEND as SVD_FRONTEND
+from actprobe.provenance import digest
 from actprobe.report.map_figures import best_pairs, draw_histograms, draw_matches, match_rows
 from actprobe.report.map_text import map_summary
 from actprobe.runs.maps import run_maps
 from actprobe.runs.maps_counts import partners_of
+from actprobe.runs.maps_settings import MapSettings
 from actprobe.similarity.maps_geometry import Tolerance, agreement, layer_tolerance
 from actprobe.similarity.maps_grid import layer_grid
 from actprobe.similarity.maps_images import feature_image, map_image, to_bytes
@@ -356,6 +359,7 @@ def test_table_has_the_columns_and_dead_channels_have_no_p() -> None:
     assert (dead.score == 0).all()
     assert dead[["ratio", "distance", "consistency", "p", "q"]].isna().all(axis=None)
     assert len(rank_maps(table, "hpcp")) == 0
+    assert [len(rank_maps(table, "harmonic", count)) for count in (None, 1, 0)] == [1, 1, 0]
 
 
 def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path) -> None:
@@ -476,12 +480,33 @@ def test_finished_shards_lead_to_the_same_bytes_and_are_not_computed_again(
     run(svd, corpus, output_dir, all_matches=True)
 
 
-def test_excerpts_by_themselves_and_whole_recordings_are_counted_apart(svd, corpus, tmp_path) -> None:
+def test_excerpts_by_themselves_and_whole_recordings_are_counted_apart(
+    finished, svd, corpus, tmp_path
+) -> None:
     found = run(svd, corpus, tmp_path, unit="excerpt", features=["percussive"])
-    whole = run(svd, corpus, tmp_path, features=["percussive"])
+    whole = finished[0]
     assert found.provenance["run_key"] != whole.provenance["run_key"]
     assert (found.table.n == 5).all()
-    assert (found.table.keypoints_map != whole.table.keypoints_map).any()
+    rows = whole.table[whole.table.feature == "percussive"]
+    assert found.table.channel.tolist() == rows.channel.tolist()
+    assert (found.table.keypoints_map.to_numpy() != rows.keypoints_map.to_numpy()).any()
+
+
+def test_a_feature_of_ones_own_that_changes_is_computed_again(svd, tmp_path) -> None:
+    source = (
+        "import numpy as np\nfrom actprobe.features import feature_map\n\n"
+        "@feature_map('steps', axis='hertz', unit='')\ndef steps(waveform):\n"
+        "    'Steps.'\n    return np.eye(9, 5), np.arange(9) / 9, np.arange(5) * {step}\n"
+    )
+    keys = []
+    for step in (100, 200):
+        (tmp_path / "own.py").write_text(source.format(step=step))
+        import_features(tmp_path / "own.py")
+        described = MapSettings.of(svd, ["mp6"], ["steps"], "recording", 30.0).describe()
+        assert list(described["feature_sources"]) == ["steps"]
+        keys.append(digest(described))
+    assert keys[0] != keys[1]
+    assert MapSettings.of(svd, ["mp6"], ["hpcp"], "recording", 30.0).describe()["feature_sources"] == {}
 
 
 def test_a_single_recording_has_no_null(svd, corpus, tmp_path) -> None:
@@ -528,6 +553,7 @@ def test_killed_run_goes_on_and_ends_the_same(finished, corpus, tmp_path) -> Non
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
+    assert len(list((tmp_path / "figures").iterdir())) == 1  # the histogram: no maps were asked for
 
 
 def test_binary_says_what_is_wrong_in_one_line(binary, tmp_path) -> None:

@@ -270,6 +270,25 @@ class TestWriting:
         write_phantom(tmp_path / "b", recordings=3, seconds=2)
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
+    def test_what_is_there_already_is_left_as_it_is_and_what_is_damaged_is_rendered_anew(self, tmp_path):
+        def states() -> dict[str, tuple[int, int]]:
+            files = {path.name: path.stat() for path in tmp_path.glob("phantom_*")}
+            return {name: (status.st_mtime_ns, status.st_ino) for name, status in files.items()}
+
+        write_phantom(tmp_path, recordings=3, seconds=2)
+        whole, before = contents(tmp_path), states()
+        write_phantom(tmp_path, recordings=3, seconds=2)
+        assert states() == before
+        damaged = bytearray(whole["phantom_00001.wav"])
+        damaged[5000] ^= 1  # of the same size
+        (tmp_path / "phantom_00001.wav").write_bytes(damaged)
+        (tmp_path / "phantom_00002.json").unlink()
+        write_phantom(tmp_path, recordings=3, seconds=2)
+        assert contents(tmp_path) == whole
+        after = states()
+        mended = {"phantom_00001.wav", "phantom_00002.json"}
+        assert {name for name in before if after[name] != before[name]} == mended
+
     def test_a_recording_does_not_depend_on_how_many_are_asked_for(self, tmp_path):
         write_phantom(tmp_path / "few", recordings=2, seconds=2)
         write_phantom(tmp_path / "more", recordings=4, seconds=2)

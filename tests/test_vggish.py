@@ -20,7 +20,6 @@ from actprobe.audio import Waveform
 from actprobe.checkpoints.catalog import entries
 from actprobe.errors import FrontEndError, UsageError, WeightsError
 from actprobe.frontends import VggishFrontEnd
-from actprobe.frontends import vggish as front_end_module
 from actprobe.frontends.vggish import vggish_mel_matrix
 from actprobe.models import Model, WeightsRecord, layers_of, load_model, vggish_smoke
 from actprobe.models import vggish as network
@@ -153,7 +152,7 @@ def test_long_recordings_are_computed_in_pieces_without_a_seam(monkeypatch, leng
     samples = chirp()[:length].astype(np.float32)
     whole = VggishFrontEnd().frames(samples)
     assert len(whole) == VggishFrontEnd().frames_in(length)
-    monkeypatch.setattr(front_end_module, "FRAMES_AT_ONCE", 100)
+    monkeypatch.setattr(VggishFrontEnd, "frames_at_once", 100)
     assert np.array_equal(VggishFrontEnd().frames(samples), whole)
 
 

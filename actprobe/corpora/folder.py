@@ -15,6 +15,8 @@ from actprobe.errors import CorpusError
 
 __all__ = ["AUDIO_SUFFIXES", "Recording", "open_folder"]
 
+PLAIN_CHARACTERS = 60
+
 AUDIO_SUFFIXES = frozenset(
     "." + suffix
     for suffix in re.findall(
@@ -79,6 +81,22 @@ def open_folder(source: str | Path) -> list[Recording]:
     if source.suffix.lower() == ".csv":
         return _read_manifest(source)
     return [Recording(source.name, source)]
+
+
+def plain_name(text: str) -> str:
+    """Make of any text what can be part of a file name anywhere.
+
+    Parameters
+    ----------
+    text : str
+        Such as the stem of a recording's path.
+
+    Returns
+    -------
+    str
+        At most 60 characters; letters and digits of ASCII, dots, hyphens and underscores.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:PLAIN_CHARACTERS]
 
 
 def _walk(folder: Path) -> Iterator[Recording]:

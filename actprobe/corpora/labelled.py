@@ -170,6 +170,28 @@ def _as_intervals(pairs: Sequence[Sequence[float]]) -> Floats:
     return np.asarray(pairs, np.float64).reshape(-1, 2)
 
 
+def joined_intervals(pairs: Iterable[Sequence[float]]) -> Floats:
+    """Join intervals that touch or overlap.
+
+    Parameters
+    ----------
+    pairs : iterable of sequence of float
+        Beginning and end of each in seconds, in the order of their beginnings.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape [intervals, 2], in order, disjoint.
+    """
+    joined: list[list[float]] = []
+    for start, end in pairs:
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], end)
+        else:
+            joined.append([start, end])
+    return _as_intervals(joined)
+
+
 def read_text(path: Path) -> str:
     """Read a label file, bounded.
 
@@ -234,14 +256,7 @@ def read_lab(path: Path) -> Floats:
             sung.append([start, end])
         elif label not in ("nosing", "nosinging", "nonvocal", "novoice", "0"):
             raise CorpusError(path, f"line {number}: label {label!r} is neither sing nor nosing")
-    sung.sort()
-    joined: list[list[float]] = []
-    for start, end in sung:
-        if joined and start <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
-    return _as_intervals(joined)
+    return joined_intervals(sorted(sung))
 
 
 def open_labelled_folder(

@@ -13,7 +13,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from actprobe.corpora.composition import KINDS, ONSET_RATE_RANGE, Note, compose
 from actprobe.corpora.mixing import STEMS, gain_contour, mix, render
 from actprobe.corpora.truth import Interval, PhantomRecording
 from actprobe.errors import CorpusError, UsageError
+from actprobe.provenance import atomic_path
 
 __all__ = ["KINDS", "STEMS", "PhantomRecording", "phantom_recording", "write_phantom"]
 
@@ -116,7 +116,8 @@ def write_phantom(
 
     Each file appears complete or not at all, the manifest last, so that a folder with a manifest is a
     whole corpus. Phantom files of an earlier corpus in the folder are replaced or removed, other files
-    are left alone. The same arguments give the same bytes, on one machine.
+    are left alone. The same arguments give the same bytes, on one machine; a file that holds them already
+    is left as it is, its time of modification too, so that what was computed from it still holds.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def write_phantom(
                 files |= {f"stems/{name}_{s}.wav": _wav(recording.stems[s], sample_rate) for s in STEMS}
             files[f"{name}.json"] = (json.dumps(recording.truth(), indent=1) + "\n").encode()
             for relative, content in files.items():
-                _replace(folder / relative, content)
+                _write(folder / relative, content)
                 written.add(folder / relative)
             rows.append({"path": f"{name}.wav", **recording.row(), "truth": f"{name}.json"})
             if progress is not None:
@@ -177,7 +178,7 @@ def write_phantom(
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        _replace(manifest, table.getvalue().encode())
+        _write(manifest, table.getvalue().encode())
     except OSError as error:
         raise CorpusError(folder, f"cannot be written: {error.strerror or error}") from error
     return manifest
@@ -201,14 +202,9 @@ def _wav(samples: NDArray[np.float32], sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            partial.chmod(0o644)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+def _write(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, unless it is there already."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.corpora import labelled
-from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled import LabelledRecording, joined_intervals
 from actprobe.errors import ActprobeError, CorpusError
 
 __all__ = ["SINGING", "open_rwc", "validate"]
@@ -95,15 +95,11 @@ def _activity(track: Any, labels: Path) -> Any:
 
 def _sung(intervals: NDArray[np.float64], events: list[str]) -> NDArray[np.float64]:
     """Keep the intervals in which somebody sings, joined where they touch."""
-    joined: list[list[float]] = []
-    for (start, end), event in zip(intervals.tolist(), events, strict=True):
-        if event.split(":")[0].strip().lower() not in SINGING:
-            continue
-        if joined and start <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
-    return np.asarray(joined, np.float64).reshape(-1, 2)
+    return joined_intervals(
+        interval
+        for interval, event in zip(intervals.tolist(), events, strict=True)
+        if event.split(":")[0].strip().lower() in SINGING
+    )
 
 
 def validate(folder: str | Path) -> list[str]:

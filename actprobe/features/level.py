@@ -8,7 +8,7 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.audio import Waveform
-from actprobe.errors import FeatureError
+from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
 __all__ = ["loudness", "rms"]
@@ -44,13 +44,8 @@ def loudness(waveform: Waveform) -> float:
     FeatureError
         The waveform is too short.
     """
-    waveform = waveform.resample(SAMPLE_RATE)
+    waveform = at_least_a_frame("loudness", waveform, SAMPLE_RATE, FRAME_SIZE)
     samples = np.ascontiguousarray(waveform.samples, dtype=np.float32)
-    if len(samples) < FRAME_SIZE:
-        raise FeatureError(
-            "loudness",
-            f"{waveform.seconds:.3f} s of audio are shorter than one frame, {FRAME_SIZE / SAMPLE_RATE:.3f} s",
-        )
     frame_loudness = backend.essentia.Loudness()
     starts = range(0, len(samples) - FRAME_SIZE + 1, HOP_SIZE)
     return float(np.mean([frame_loudness(samples[start : start + FRAME_SIZE]) for start in starts]))

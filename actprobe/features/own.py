@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import runpy
+from collections.abc import Iterable
 from pathlib import Path
 
 from actprobe.errors import UsageError
 from actprobe.features import registry
 
-__all__ = ["import_features"]
+__all__ = ["import_features", "own_sources"]
 
 
 def import_features(path: str | os.PathLike[str]) -> list[str]:
@@ -44,4 +47,31 @@ def import_features(path: str | os.PathLike[str]) -> list[str]:
     found = [one for one in registry.available() if before.get(one) is not registry.get_feature(one)]
     if not found:
         raise UsageError(f"{path}: registers no feature")
+    return found
+
+
+def own_sources(features: Iterable[registry.Feature]) -> dict[str, str]:
+    """Hash the source of features that are not actprobe's own: when it changes, so may their values.
+
+    Parameters
+    ----------
+    features : iterable of Feature
+        Features of a run.
+
+    Returns
+    -------
+    dict of str to str
+        Name -> sha256 of the file that it is defined in, for provenance; of nothing for a feature that was
+        typed into an interpreter. The features of actprobe, whose version is known, are left out.
+    """
+    found = {}
+    for feature in features:
+        if feature.function.__module__.partition(".")[0] == "actprobe":
+            continue
+        try:
+            file = Path(inspect.getsourcefile(feature.function) or "")
+            source = file.read_bytes() if file.is_file() else inspect.getsource(feature.function).encode()
+        except (OSError, TypeError):  # typed into an interpreter
+            source = b""
+        found[feature.name] = hashlib.sha256(source).hexdigest()
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.audio import Waveform
-from actprobe.errors import FeatureError
+from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
 __all__ = ["pitch_salience"]
@@ -43,12 +43,7 @@ def pitch_salience(waveform: Waveform) -> float:
     FeatureError
         The waveform is too short.
     """
-    waveform = waveform.resample(SAMPLE_RATE)
-    if len(waveform.samples) < FRAME_SIZE:
-        raise FeatureError(
-            "pitch_salience",
-            f"{waveform.seconds:.3f} s of audio are shorter than one frame, {FRAME_SIZE / SAMPLE_RATE:.3f} s",
-        )
+    waveform = at_least_a_frame("pitch_salience", waveform, SAMPLE_RATE, FRAME_SIZE)
     essentia = backend.essentia
     # A ratio does not depend on level, but sums of squares of huge samples do not fit into float32.
     samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
+from actprobe.features.framing import at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
@@ -83,12 +84,7 @@ def hpcp(waveform: Waveform) -> tuple[Floats, Places, Places]:
     FeatureError
         The waveform is too short.
     """
-    waveform = waveform.resample(HPCP_RATE)
-    if len(waveform.samples) < HPCP_FRAME:
-        raise FeatureError(
-            "hpcp",
-            f"{waveform.seconds:.3f} s of audio are shorter than one frame, {HPCP_FRAME / HPCP_RATE:.3f} s",
-        )
+    waveform = at_least_a_frame("hpcp", waveform, HPCP_RATE, HPCP_FRAME)
     essentia = backend.essentia
     samples = np.asarray(waveform.samples, np.float32)
     if waveform.peak:

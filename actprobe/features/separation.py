@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
+from actprobe.features.framing import at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
@@ -62,12 +63,7 @@ def separate(waveform: Waveform) -> Iterator[tuple[Floats, Floats]]:
     """
     import librosa
 
-    waveform = waveform.resample(SAMPLE_RATE)
-    if len(waveform.samples) < FRAME_SIZE:
-        raise FeatureError(
-            "harmonic_percussive",
-            f"{waveform.seconds:.3f} s of audio are shorter than one frame, {FRAME_SIZE / SAMPLE_RATE:.3f} s",
-        )
+    waveform = at_least_a_frame("harmonic_percussive", waveform, SAMPLE_RATE, FRAME_SIZE)
     samples = np.pad(
         np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0), FRAME_SIZE // 2
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
+from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
 __all__ = ["spectral_centroid", "zero_crossing_rate"]
@@ -40,12 +41,7 @@ def spectral_centroid(waveform: Waveform) -> float:
     """
     import librosa
 
-    waveform = waveform.resample(SAMPLE_RATE)
-    if len(waveform.samples) < FRAME_SIZE:
-        raise FeatureError(
-            "spectral_centroid",
-            f"{waveform.seconds:.3f} s of audio are shorter than one frame, {FRAME_SIZE / SAMPLE_RATE:.3f} s",
-        )
+    waveform = at_least_a_frame("spectral_centroid", waveform, SAMPLE_RATE, FRAME_SIZE)
     if not waveform.peak:
         raise FeatureError("spectral_centroid", "silence has no centroid")
     samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak)

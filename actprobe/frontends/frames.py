@@ -12,7 +12,7 @@ from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.base import FrontEnd, pad_to
 
-__all__ = ["FrameFrontEnd"]
+__all__ = ["FrameFrontEnd", "InnerFrameFrontEnd"]
 
 
 class FrameFrontEnd(FrontEnd):
@@ -124,3 +124,64 @@ class FrameFrontEnd(FrontEnd):
         frames = self.frames(samples)
         windows = np.lib.stride_tricks.sliding_window_view(frames, self.example_shape[0], axis=0)
         return windows[:: self.hop].transpose(0, 2, 1)
+
+
+class InnerFrameFrontEnd(FrameFrontEnd):
+    """Frames that lie within the recording, none centred or padded: frame k begins at sample k hop.
+
+    As none of them depends on what is outside it, they are computed a bounded number at a time.
+
+    Parameters
+    ----------
+    hop : int
+        Frames between the starts of examples.
+    padding : str, optional
+        ``zeros`` or ``repeat``, see `FrontEnd`.
+
+    Attributes
+    ----------
+    frames_at_once : int
+        Frames whose spectra are in memory together.
+
+    Raises
+    ------
+    UsageError
+        No such padding, or a hop below 1.
+    """
+
+    frames_at_once: int
+
+    def frames_in(self, samples: int) -> int:
+        """Count the frames of a recording.
+
+        Parameters
+        ----------
+        samples : int
+            Length of the recording at `sample_rate`, at least `example_samples`.
+
+        Returns
+        -------
+        int
+            Whole frames; the samples behind the last are not seen.
+        """
+        return (samples - self.frame_length) // self.frame_hop + 1
+
+    def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn samples into frames, a bounded number at a time.
+
+        Parameters
+        ----------
+        samples : numpy.ndarray
+            float32, shape [samples], at `sample_rate`, at least one.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [frames, mel], at least enough for one example.
+        """
+        step = self.frames_at_once * self.frame_hop
+        overlap = self.frame_length - self.frame_hop
+        first = super().frames(samples[: step + overlap])
+        rest = range(step, len(samples) - self.frame_length + 1, step)
+        pieces = [self._traced(samples[start : start + step + overlap]).numpy() for start in rest]
+        return np.concatenate([first, *pieces]) if pieces else first

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import WeightsError
-from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.frames import InnerFrameFrontEnd
 from actprobe.weights.npz import read_npz
 
 __all__ = ["SvdFrontEnd", "filter_bank", "log_mel", "magnitudes"]
@@ -106,7 +106,7 @@ def log_mel(spectrogram: Any, bank: NDArray[np.float32]) -> Any:
     return tf.math.log(tf.maximum(bands, tf.constant(FLOOR, spectrogram.dtype)))
 
 
-class SvdFrontEnd(FrameFrontEnd):
+class SvdFrontEnd(InnerFrameFrontEnd):
     """Log-mel excerpts of 115 frames (1.6 s) by 80 bands, normalised band by band.
 
     Excerpt k of the original, which is frames k to k + 114, is example k when ``hop`` is 1. Its
@@ -137,6 +137,7 @@ class SvdFrontEnd(FrameFrontEnd):
     frame_hop = FRAME_HOP
     frame_length = FRAME_LENGTH
     first_frame = FRAME_LENGTH // 2
+    frames_at_once = FRAMES_AT_ONCE
 
     def __init__(self, normalization: str | Path | None = None, hop: int = 1, padding: str = "zeros") -> None:
         super().__init__(hop, padding)
@@ -150,21 +151,6 @@ class SvdFrontEnd(FrameFrontEnd):
     @cached_property
     def _bank(self) -> NDArray[np.float32]:
         return filter_bank()
-
-    def frames_in(self, samples: int) -> int:
-        """Count the frames of a recording.
-
-        Parameters
-        ----------
-        samples : int
-            Length of the recording at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        int
-            Whole frames; the samples behind the last are not seen.
-        """
-        return (samples - FRAME_LENGTH) // FRAME_HOP + 1
 
     def graph(self, samples: Any) -> Any:
         """Turn samples into normalised log-mel frames with TensorFlow operations only.
@@ -182,26 +168,6 @@ class SvdFrontEnd(FrameFrontEnd):
         bands = log_mel(magnitudes(samples), self._bank)
         normalised = (bands - self.mean.astype(np.float64)) * self.inverse_std.astype(np.float64)
         return backend.tf.cast(normalised, backend.tf.float32)
-
-    def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into frames, a bounded number at a time.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [frames, 80], at least enough for one example.
-        """
-        step = FRAMES_AT_ONCE * FRAME_HOP
-        overlap = FRAME_LENGTH - FRAME_HOP
-        first = super().frames(samples[: step + overlap])
-        rest = range(step, len(samples) - FRAME_LENGTH + 1, step)
-        pieces = [self._traced(samples[start : start + step + overlap]).numpy() for start in rest]
-        return np.concatenate([first, *pieces]) if pieces else first
 
     def band_edges_hz(self) -> NDArray[np.float64]:
         """Give the edges of the mel triangles: band m spans edges m to m + 2.

@@ -44,6 +44,19 @@ def mel_matrix() -> NDArray[np.float32]:
     return np.asarray(bank.T, np.float32)
 
 
+def mel_edges_hz() -> NDArray[np.float64]:
+    """Give the edges of the mel triangles.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape [98], Hz.
+    """
+    from librosa import mel_frequencies
+
+    return np.asarray(mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False), np.float64)
+
+
 def melgram_db(segments: Any, mel: Any) -> Any:
     """Compute melgrams with TensorFlow operations.
 
@@ -157,9 +170,7 @@ class MelgramFrontEnd(SegmentFrontEnd):
         numpy.ndarray
             float64, shape [98], Hz.
         """
-        from librosa import mel_frequencies
-
-        return np.asarray(mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False), np.float64)
+        return mel_edges_hz()
 
     def constants(self) -> dict[str, Any]:
         """Give the constants that decide the examples, for provenance.

@@ -29,6 +29,7 @@ from actprobe.frontends.melgram import (
     N_FFT,
     SAMPLE_RATE,
     TOP_DB,
+    mel_edges_hz,
     mel_matrix,
     melgram_db,
 )
@@ -151,9 +152,7 @@ class MmCnnFrontEnd(FrameFrontEnd):
         numpy.ndarray
             float64, shape [98], Hz.
         """
-        from librosa import mel_frequencies
-
-        return np.asarray(mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False), np.float64)
+        return mel_edges_hz()
 
     def constants(self) -> dict[str, Any]:
         """Give the constants that decide the examples, for provenance.

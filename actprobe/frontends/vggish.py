@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.frames import InnerFrameFrontEnd
 
 __all__ = ["VggishFrontEnd", "vggish_mel_matrix"]
 
@@ -61,7 +61,7 @@ def vggish_mel_matrix() -> NDArray[np.float64]:
     return matrix
 
 
-class VggishFrontEnd(FrameFrontEnd):
+class VggishFrontEnd(InnerFrameFrontEnd):
     """Log-mel examples of 96 frames, 0.96 s apart by default, by 64 mel bands.
 
     An example of 96 frames of 25 ms, 10 ms apart, spans 0.975 s. The original gives nothing for a
@@ -90,6 +90,7 @@ class VggishFrontEnd(FrameFrontEnd):
     frame_hop = FRAME_HOP
     frame_length = FRAME_LENGTH
     first_frame = FRAME_LENGTH // 2
+    frames_at_once = FRAMES_AT_ONCE
 
     def __init__(
         self, normalization: str | Path | None = None, hop: int = EXAMPLE_FRAMES, padding: str = "zeros"
@@ -103,21 +104,6 @@ class VggishFrontEnd(FrameFrontEnd):
     @cached_property
     def _matrix(self) -> NDArray[np.float32]:
         return vggish_mel_matrix().astype(np.float32)
-
-    def frames_in(self, samples: int) -> int:
-        """Count the frames of a recording.
-
-        Parameters
-        ----------
-        samples : int
-            Length of the recording at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        int
-            Whole frames; the samples behind the last are not seen.
-        """
-        return 1 + (samples - FRAME_LENGTH) // FRAME_HOP
 
     def graph(self, samples: Any) -> Any:
         """Turn samples into log-mel frames with TensorFlow operations only.
@@ -138,25 +124,6 @@ class VggishFrontEnd(FrameFrontEnd):
         frames = tf.cast(tf.signal.frame(samples, FRAME_LENGTH, FRAME_HOP), tf.float64) * hann
         magnitudes = tf.cast(tf.abs(tf.signal.rfft(frames, [N_FFT])), tf.float32)
         return tf.math.log(tf.matmul(magnitudes, self._matrix) + LOG_OFFSET)
-
-    def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into frames, a bounded number at a time.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [frames, 64], at least enough for one example.
-        """
-        step, overlap = FRAMES_AT_ONCE * FRAME_HOP, FRAME_LENGTH - FRAME_HOP
-        first = super().frames(samples[: step + overlap])
-        rest = range(step, len(samples) - FRAME_LENGTH + 1, step)
-        pieces = [self._traced(samples[start : start + step + overlap]).numpy() for start in rest]
-        return np.concatenate([first, *pieces]) if pieces else first
 
     def band_edges_hz(self) -> NDArray[np.float64]:
         """Give the edges of the mel triangles: band m spans edges m to m + 2.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actprobe.corpora.fcvid import CLASSES
 from actprobe.frontends import MelgramFrontEnd
 from actprobe.models.keras_build import build_keras
 from actprobe.models.specs import BatchNorm, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Pad
@@ -26,23 +27,6 @@ __all__ = ["CLASSES", "FRONTEND", "LAYERS", "NAME", "SPECS", "build"]
 NAME = "cnn_at_fcvid"
 FRONTEND = MelgramFrontEnd
 EPSILON = 1e-3  # the default of Keras
-
-# In the order of the class ids of datasets/fcvid_dataset.csv, by the folder in each path. The list
-# `FCVID.categories` of the same repository is alphabetical and does not go with these ids.
-CLASSES = (
-    "accordion",
-    "trumpet",
-    "flute",
-    "chamberMusic",
-    "symphonyOrchestra",
-    "guitar",
-    "violin",
-    "saxophone",
-    "harmonica",
-    "rockBand",
-    "cello",
-    "piano",
-)
 
 _BLOCKS = ((64, (2, 2)), (128, (3, 3)), (128, (4, 4)), (128, (4, 4)))
 

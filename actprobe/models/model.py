@@ -199,6 +199,22 @@ def set_weights(keras_model: Any, by_layer: Mapping[str, Sequence[NDArray[np.flo
         _assign(keras_model.get_layer(name), arrays)
 
 
+def hash_weights(keras_model: Any, digest: Any) -> None:
+    """Put shapes, types and values of all weights of a network into a hash.
+
+    Parameters
+    ----------
+    keras_model : tf_keras.Model
+        The network.
+    digest : hashlib hash
+        Is updated.
+    """
+    for weight in keras_model.weights:
+        values = np.ascontiguousarray(backend.tf.convert_to_tensor(weight).numpy())
+        digest.update(f"{values.shape} {values.dtype}\n".encode())
+        digest.update(values.data)
+
+
 def seed_weights(keras_model: Any, seed: int) -> None:
     """Set seeded random kernels; biases stay zero and normalisations neutral.
 

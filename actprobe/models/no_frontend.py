@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 
@@ -34,66 +31,25 @@ class NoFrontEnd(FrontEnd):
     def __getattr__(self, name: str) -> Any:
         """Refuse everything that needs a front end."""
         if name in ("sample_rate", "example_samples", "frame_hop", "frame_length", "first_frame"):
-            raise self._refusal()
+            self._refuse()
         raise AttributeError(name)
 
-    def _refusal(self) -> UsageError:
-        return UsageError(f"{self.network} was wrapped without a front end: wrap_model(..., frontend=...)")
-
-    def example_starts(self, samples: int) -> NDArray[np.int64]:
+    def _refuse(self, *given: Any, **named: Any) -> Any:
         """Refuse: there is no front end.
 
         Parameters
         ----------
-        samples : int
-            Not used.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
+        *given, **named
+            Whatever a front end takes.
 
         Raises
         ------
         UsageError
             Always.
         """
-        raise self._refusal()
+        raise UsageError(f"{self.network} was wrapped without a front end: wrap_model(..., frontend=...)")
 
-    def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Refuse: there is no front end.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            Not used.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise self._refusal()
-
-    def band_edges_hz(self) -> NDArray[np.float64]:
-        """Refuse: there is no front end.
-
-        Returns
-        -------
-        numpy.ndarray
-            Never.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
-        raise self._refusal()
+    example_starts = examples = band_edges_hz = _refuse
 
     def constants(self) -> dict[str, Any]:
         """Give no constants.

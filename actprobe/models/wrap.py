@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.models.model import Model, WeightsRecord
+from actprobe.models.model import Model, WeightsRecord, hash_weights
 from actprobe.models.no_frontend import NoFrontEnd
 from actprobe.models.receptive import whole
 from actprobe.models.table import Layer, LayerTable, _Axis, _describe, _State
@@ -176,8 +176,5 @@ def _digest(keras_model: Any) -> str:
     except Exception:  # a layer of the user's own need not describe itself
         for layer in keras_model._flatten_layers():
             digest.update(f"{type(layer).__name__} {layer.name}\n".encode())
-    for weight in keras_model.weights:
-        values = np.ascontiguousarray(weight.numpy())
-        digest.update(f"{values.shape} {values.dtype}\n".encode())
-        digest.update(values.data)
+    hash_weights(keras_model, digest)
     return digest.hexdigest()

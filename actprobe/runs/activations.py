@@ -22,14 +22,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import UsageError
 from actprobe.models import Layer, Model, svd
-from actprobe.provenance import atomic_path, canonical_json, digest, versions
+from actprobe.provenance import atomic_path, canonical_json, versions
 from actprobe.runs.executors import DEFAULT, run_job
-from actprobe.runs.ledger import LedgerRow, ledger_frame
-from actprobe.runs.opening import ModelHandle
+from actprobe.runs.ledger import LedgerRow, ledger_frame, usable_recordings
+from actprobe.runs.opening import ModelHandle, run_key
 from actprobe.runs.prepare import Prepared, failed_row, prepare_recording
 from actprobe.runs.shards import file_stem, fingerprint
+from actprobe.runs.tables import write_csv
 
 __all__ = ["ActivationRun", "run_activations"]
 
@@ -126,7 +127,7 @@ def run_activations(
         "versions": versions(),
         "format": FORMAT,
     }
-    key = digest({**provenance, "weights": [model.weights.sha256, model.weights.seed]})
+    key = run_key(provenance, model.weights)
     output_dir.mkdir(parents=True, exist_ok=True)
     for leftover in output_dir.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
@@ -134,22 +135,15 @@ def run_activations(
         shutil.rmtree(scratch, ignore_errors=True)
     store = _Store(output_dir.absolute(), key)
     ordered = run_job(job, recordings, store, executor)
-    files = [
-        output_dir / store.path(recording).name if row.status == "ok" else None
+    ledger = ledger_frame(ordered, ())
+    ledger["file"] = [
+        store.path(recording).name if row.status == "ok" else ""
         for recording, row in zip(recordings, ordered, strict=True)
     ]
-    ledger = ledger_frame(ordered, ())
-    ledger["file"] = [path.name if path else "" for path in files]
-    with atomic_path(output_dir / "recordings.csv") as temporary:
-        ledger.to_csv(temporary, index=False, lineterminator="\n")
-    usable = tuple(path for path in files if path)
-    if not usable:
-        raise CorpusError(
-            corpus,
-            f"none of {len(ordered)} recordings could be used; "
-            f"the first: {ordered[0].path}: {ordered[0].reason}",
-        )
-    return ActivationRun(ledger, usable, {**provenance, "run_key": key})
+    write_csv(output_dir / "recordings.csv", ledger)
+    usable = usable_recordings(recordings, ordered, corpus)
+    files = tuple(output_dir / store.path(recording).name for recording in usable)
+    return ActivationRun(ledger, files, {**provenance, "run_key": key})
 
 
 @dataclass
@@ -261,13 +255,7 @@ class _Store:
             finally:
                 for part in parts.values():
                     part.file.close()
-            ledger = {
-                "warning": row.warning,
-                "seconds": row.seconds,
-                "sample_rate": row.sample_rate,
-                "examples": row.examples,
-            }
-            facts = canonical_json({"run_key": self.key, "source": source, "ledger": ledger})
+            facts = canonical_json({"run_key": self.key, "source": source, "ledger": row.facts()})
             target = self.path(recording)
             with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 for layer in layers:

@@ -13,8 +13,8 @@ from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.errors import CorpusError
-from actprobe.provenance import atomic_path
 from actprobe.runs.merged import Merged, open_merged
+from actprobe.runs.tables import write_csv
 from actprobe.similarity import align_units, cka_table
 
 __all__ = ["Comparison", "compare_runs"]
@@ -104,8 +104,7 @@ def compare_runs(
         frame.insert(0, "model_a", runs[0].model)
         frame.insert(list(frame.columns).index("layer_b"), "model_b", runs[1].model)
     for name, frame in (("alignment.csv", units), ("cka.csv", layers)):
-        with atomic_path(output_dir / name) as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(output_dir / name, frame)
     return Comparison(
         names=(f"{runs[0].model}, {dir_a.name}", f"{runs[1].model}, {dir_b.name}"),
         alignment=units,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actprobe.corpora import Recording
+from actprobe.errors import CorpusError
 
 if TYPE_CHECKING:  # feature processes make rows, but no tables
     import pandas as pd
 
-__all__ = ["LedgerRow", "ledger_frame"]
+__all__ = ["LedgerRow", "ledger_frame", "usable_recordings"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,55 @@ class LedgerRow:
     sample_rate: int | None = None
     examples: int | None = None
     features: dict[str, float] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """Give what the file of a finished recording keeps for the ledger.
+
+        Returns
+        -------
+        dict
+            JSON-able; with ``path`` and ``status`` it makes the row again.
+        """
+        found = {
+            "warning": self.warning,
+            "seconds": self.seconds,
+            "sample_rate": self.sample_rate,
+            "examples": self.examples,
+        }
+        return {**found, "features": self.features} if self.features else found
+
+
+def usable_recordings(
+    recordings: Sequence[Recording], rows: Sequence[LedgerRow], corpus: str | Path
+) -> list[Recording]:
+    """Keep the recordings that could be used.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        The corpus.
+    rows : sequence of LedgerRow
+        Its ledger, in the same order.
+    corpus : str or Path
+        What the recordings came from, for the error.
+
+    Returns
+    -------
+    list of Recording
+        At least one, in the same order.
+
+    Raises
+    ------
+    CorpusError
+        There is none.
+    """
+    usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
+    if not usable:
+        raise CorpusError(
+            corpus,
+            f"none of {len(rows)} recordings could be used; the first: {rows[0].path}: {rows[0].reason}",
+        )
+    return usable
 
 
 def ledger_frame(rows: Sequence[LedgerRow], features: Sequence[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ shard a recording, so that a killed run goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,17 @@ from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.provenance import atomic_path, digest
 from actprobe.runs.executors import DEFAULT, run_job
-from actprobe.runs.ledger import ledger_frame
+from actprobe.runs.ledger import ledger_frame, usable_recordings
 from actprobe.runs.maps_counts import CountStore, MapJob, partners_of
 from actprobe.runs.maps_features import FeatureJob
 from actprobe.runs.maps_settings import MapSettings
-from actprobe.runs.opening import ModelHandle
-from actprobe.runs.shards import Shard, ShardStore
+from actprobe.runs.opening import ModelHandle, run_key
+from actprobe.runs.shards import ShardStore
+from actprobe.runs.tables import write_csv, write_parquet
 from actprobe.similarity.maps_table import map_table
 
 __all__ = ["LONGEST_SECONDS", "PARTNERS", "MapRun", "run_maps"]
@@ -146,27 +147,22 @@ def run_maps(
         "seed": seed,
         "all_matches": all_matches,
     }
-    key = digest({**provenance, "weights": [model.weights.sha256, model.weights.seed]})
+    key = run_key(provenance, model.weights)
     second = CountStore(output_dir / "shards", f"maps-{key}", partners)
     if usable:
         job = MapJob(ModelHandle(model), settings, first, threads, all_matches)
         counted = {row.path: row for row in run_job(job, usable, second, executor)}
         rows = [counted.get(row.path, row) for row in rows]
     ledger = ledger_frame(rows, ())
-    _write_csv(output_dir / "recordings.csv", ledger)
-    usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
-    if not usable:
-        raise CorpusError(
-            corpus,
-            f"none of {len(rows)} recordings could be used; the first: {rows[0].path}: {rows[0].reason}",
-        )
+    write_csv(output_dir / "recordings.csv", ledger)
+    usable = usable_recordings(recordings, rows, corpus)
     if len(usable) < FEW:
         smallest = (1 + min(null_partners, len(usable) - 1)) ** -len(usable)
         logging.warning("%d usable recordings: no p can be below %.2g", len(usable), smallest)
     counts = _gather(second, usable, list(settings.grids))
     table = map_table(model.name, counts, features)
-    _write_csv(output_dir / "maps.csv", table)
-    _write_parquet(output_dir / "maps.parquet", table, {"actprobe_run": key})
+    write_csv(output_dir / "maps.csv", table)
+    write_parquet(output_dir / "maps.parquet", table, key)
     if all_matches:
         _write_matches(output_dir / "matches.parquet", second, usable, settings, key)
     return MapRun(table, ledger, tuple(usable), counts, settings, {**provenance, "run_key": key})
@@ -176,20 +172,13 @@ def _gather(
     store: CountStore, recordings: Sequence[Recording], layers: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
     counts: dict[str, NDArray[np.float64]] = {}
-    for i, shard in enumerate(_shards(store, recordings)):
+    for i, recording in enumerate(recordings):
+        shard = store.needed(recording)
         for layer in layers:
             if layer not in counts:
                 counts[layer] = np.empty((len(recordings), *shard.arrays[layer].shape))
             counts[layer][i] = shard.arrays[layer]
     return counts
-
-
-def _shards(store: CountStore, recordings: Sequence[Recording]) -> Iterator[Shard]:
-    for recording in recordings:
-        shard = store.load(recording)
-        if shard is None:
-            raise CorpusError(recording.path, "changed while the run was going on; run again")
-        yield shard
 
 
 def _write_matches(
@@ -199,7 +188,8 @@ def _write_matches(
     names = [feature.name for feature in settings.features]
     writer = None
     with atomic_path(path) as temporary:
-        for recording, shard in zip(recordings, _shards(store, recordings), strict=True):
+        for recording in recordings:
+            shard = store.needed(recording)
             for layer in settings.grids:
                 rows = shard.arrays[f"{layer}/matches"]
                 columns: dict[str, Any] = {
@@ -217,15 +207,3 @@ def _write_matches(
                 writer.write_table(table)
         if writer is not None:
             writer.close()
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _write_parquet(path: Path, frame: pd.DataFrame, metadata: Mapping[str, str]) -> None:
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")

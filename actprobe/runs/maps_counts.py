@@ -21,7 +21,7 @@ from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError, CorpusError
 from actprobe.models import Model
 from actprobe.runs.ledger import LedgerRow
-from actprobe.runs.maps_features import kept_keypoints, ledger_facts
+from actprobe.runs.maps_features import kept_keypoints
 from actprobe.runs.maps_settings import MapSettings
 from actprobe.runs.opening import ModelHandle
 from actprobe.runs.prepare import Prepared, StageSeconds, failed_row, prepare_recording
@@ -80,26 +80,8 @@ class CountStore(ShardStore):
         super().__init__(directory, key)
         self.partners = {name: tuple(others) for name, others in partners.items()}
 
-    def load(self, recording: Recording) -> Shard | None:
-        """Load a finished shard.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        Shard or None
-            None when there is none, it is damaged, or the recording or one of its partners has changed.
-        """
-        shard = super().load(recording)
-        if shard is None or shard.facts.pop("partners", None) != self.described(recording):
-            return None
-        return shard
-
-    def described(self, recording: Recording) -> list[list[Any]]:
-        """Say which state of its partners a recording is compared with.
+    def state(self, recording: Recording) -> list[Any]:
+        """Say which state of a recording and of its partners is compared.
 
         Parameters
         ----------
@@ -109,9 +91,9 @@ class CountStore(ShardStore):
         Returns
         -------
         list
-            Fingerprints, JSON-able.
+            JSON-able: their fingerprints, the recording's own first.
         """
-        return [fingerprint(other) for other in self.partners[recording.name]]
+        return [fingerprint(one) for one in (recording, *self.partners[recording.name])]
 
 
 @dataclass(frozen=True)
@@ -226,8 +208,7 @@ class _Comparer:
         ]
         row = replace(prepared.row, warning="; ".join(filter(None, [prepared.row.warning, *warnings])))
         began = perf_counter()
-        facts = {**ledger_facts(row), "partners": self.store.described(recording)}
-        self.store.save(recording, Shard(facts, arrays))
+        self.store.save(recording, Shard(row.facts(), arrays))
         self.seconds.shards += perf_counter() - began
         return row
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from actprobe.audio import load_audio
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError
 from actprobe.features import compute_maps
 from actprobe.runs.ledger import LedgerRow
 from actprobe.runs.maps_settings import MapSettings
@@ -19,7 +18,7 @@ from actprobe.runs.shards import Shard, ShardStore
 from actprobe.similarity.maps_grid import MapGrid
 from actprobe.similarity.maps_recording import FeatureKeypoints, feature_keypoints
 
-__all__ = ["FeatureJob", "kept_keypoints", "ledger_facts"]
+__all__ = ["FeatureJob", "kept_keypoints"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,9 @@ class FeatureJob:
         """
         cv2.setNumThreads(1)
         settings = self.settings
-        prepared = prepare_recording(recording, settings.frontend)
-        found = compute_maps(load_audio(recording.path), settings.features)
+        waveform = load_audio(recording.path)
+        prepared = prepare_recording(recording, settings.frontend, waveform=waveform)
+        found = compute_maps(waveform, settings.features)
         arrays: dict[str, NDArray[Any]] = {}
         places = settings.places(prepared)
         layer_of = {grid: layer for layer, grid in settings.grids.items()}
@@ -95,7 +95,7 @@ class _Keeper:
 
     def add(self, recording: Recording, prepared: _Described) -> list[LedgerRow]:
         self.seconds.add(prepared.seconds)
-        self.store.save(recording, Shard(ledger_facts(prepared.row), prepared.arrays))
+        self.store.save(recording, Shard(prepared.row.facts(), prepared.arrays))
         return [prepared.row]
 
     def flush(self) -> list[LedgerRow]:
@@ -126,9 +126,7 @@ def kept_keypoints(
     CorpusError
         The recording has changed since.
     """
-    shard = store.load(recording)
-    if shard is None:
-        raise CorpusError(recording.path, "changed while the run was going on; run again")
+    shard = store.needed(recording)
     found = {}
     for number, grid in enumerate(dict.fromkeys(settings.grids.values())):
         for feature in settings.features:
@@ -140,24 +138,3 @@ def kept_keypoints(
             }
             found[grid, feature.name] = FeatureKeypoints.from_arrays(parts)
     return found
-
-
-def ledger_facts(row: LedgerRow) -> dict[str, Any]:
-    """Give what a shard keeps for the ledger.
-
-    Parameters
-    ----------
-    row : LedgerRow
-        What the ledger says of a recording.
-
-    Returns
-    -------
-    dict
-        JSON-able.
-    """
-    return {
-        "warning": row.warning,
-        "seconds": row.seconds,
-        "sample_rate": row.sample_rate,
-        "examples": row.examples,
-    }

@@ -99,9 +99,10 @@ def look_at(
     CorpusError
         The recording is too short for a position of the layer.
     """
-    prepared = prepare_recording(recording, settings.frontend)
+    waveform = load_audio(recording.path)
+    prepared = prepare_recording(recording, settings.frontend, waveform=waveform)
     entry = next(entry for entry in settings.features if entry.name == feature)
-    found = compute_maps(load_audio(recording.path), [entry])[feature]
+    found = compute_maps(waveform, [entry])[feature]
     examples = model.frontend.examples(prepared.samples)
     grid = settings.grids[layer]
     tolerance = layer_tolerance(grid, found.axis)

@@ -11,6 +11,7 @@ from absl import logging
 from actprobe import features as hand_crafted
 from actprobe.errors import UsageError
 from actprobe.features import Feature, get_feature
+from actprobe.features.own import own_sources
 from actprobe.frontends import FrontEnd
 from actprobe.models import Model
 from actprobe.provenance import versions
@@ -139,7 +140,8 @@ class MapSettings:
         return {
             "frontend": self.frontend.describe(),
             "grids": {name: asdict(grid) for name, grid in self.grids.items()},
-            "features": hand_crafted.describe([feature.name for feature in self.features]),
+            "features": hand_crafted.describe(self.features),
+            "feature_sources": own_sources(self.features),
             "unit": self.unit,
             "longest_seconds": self.longest_seconds,
             "images": {

@@ -254,7 +254,7 @@ def _block(store: ShardStore, recordings: Sequence[Recording], blocks: Path, ind
         states.append([recording.name, status.st_size, status.st_mtime_ns])
     path = blocks / f"{digest([FORMAT, index['run_key'], states])}.npz"
     if not path.exists():
-        shards = [_rows(_shard(store, recording)) for recording in recordings]
+        shards = [_rows(store.needed(recording)) for recording in recordings]
         arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
@@ -272,13 +272,6 @@ def _rows(shard: Shard) -> dict[str, Array]:
         if kind in ("max_at", "min_at"):
             rows[f"{kind.removesuffix('_at')}_seconds/{layer}"] = starts[values][np.newaxis]
     return rows
-
-
-def _shard(store: ShardStore, recording: Recording) -> Shard:
-    shard = store.load(recording)
-    if shard is None:
-        raise CorpusError(recording.path, "changed while the run was going on; run again")
-    return shard
 
 
 def _assemble(paths: Sequence[Path], target: Path, index: dict[str, Any], table: pd.DataFrame) -> None:

@@ -214,20 +214,12 @@ class _Pending:
         }
 
     def shard(self) -> Shard:
-        row = self.prepared.row
-        facts = {
-            "warning": row.warning,
-            "seconds": row.seconds,
-            "sample_rate": row.sample_rate,
-            "examples": row.examples,
-            "features": row.features,
-        }
         arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
         for name, course in self.prepared.by_example.items():
             arrays[f"feature/{name}"] = course
         for (network, layer), tally in self.tallies.items():
             arrays |= tally.arrays(network, layer)
-        return Shard(facts, arrays)
+        return Shard(self.prepared.row.facts(), arrays)
 
 
 class NeuronConsumer:

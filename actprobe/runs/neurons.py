@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from absl import logging
 from numpy.typing import NDArray
 
 from actprobe import features as hand_crafted
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError, UsageError
-from actprobe.features import Feature
+from actprobe.errors import UsageError
 from actprobe.features.labels import resolve
+from actprobe.features.own import own_sources
 from actprobe.models import Model
-from actprobe.provenance import atomic_path, digest, versions
+from actprobe.provenance import versions
 from actprobe.runs.executors import DEFAULT, run_job
-from actprobe.runs.ledger import ledger_frame
+from actprobe.runs.ledger import ledger_frame, usable_recordings
 from actprobe.runs.merged import Merged, merge
 from actprobe.runs.neuron_job import NeuronJob, evaluation_of
-from actprobe.runs.opening import ModelHandle
+from actprobe.runs.opening import ModelHandle, run_key
 from actprobe.runs.prepare import UNITS, StageSeconds
 from actprobe.runs.shards import ShardStore
+from actprobe.runs.tables import write_csv, write_parquet
 from actprobe.similarity import neuron_table
+from actprobe.similarity.statistics import ENOUGH
 
-__all__ = ["NeuronRun", "run_neurons", "write_csv"]
+__all__ = ["NeuronRun", "run_neurons"]
 
 FORMAT = 2  # raise when shards of before must not be read any more
-ENOUGH = 4  # recordings below which r has no interval
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def run_neurons(
         "frontend": model.frontend.describe(),
         "layers": names,
         "features": hand_crafted.describe(computed),
-        "feature_sources": _sources(computed),
+        "feature_sources": own_sources(computed),
         "versions": versions(),
         "evaluation": job.evaluation,
         "batch_size": job.batch_size,
@@ -179,7 +176,7 @@ def run_neurons(
         "random_seeds": list(control_seeds),
         "format": FORMAT,
     }
-    key = digest({**made_by, "weights": [model.weights.sha256, model.weights.seed]})
+    key = run_key(made_by, model.weights)
     provenance = {
         **made_by,
         "features": plan.describe(),
@@ -199,12 +196,7 @@ def run_neurons(
     ]
     ledger = ledger_frame(rows, plan.names)
     write_csv(output_dir / "recordings.csv", ledger)
-    usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
-    if not usable:
-        raise CorpusError(
-            corpus,
-            f"none of {len(rows)} recordings could be used; the first: {rows[0].path}: {rows[0].reason}",
-        )
+    usable = usable_recordings(recordings, rows, corpus)
     if len(usable) < ENOUGH:
         logging.warning("%d usable recordings are too few for a correlation with an interval", len(usable))
     index = {
@@ -227,7 +219,7 @@ def run_neurons(
         given=given,
     )
     write_csv(output_dir / "neurons.csv", tables.neurons)
-    _write_parquet(output_dir / "neurons.parquet", tables.neurons, {"actprobe_run": key})
+    write_parquet(output_dir / "neurons.parquet", tables.neurons, key)
     write_csv(output_dir / "neurons_detail.csv", tables.detail)
     write_csv(output_dir / "layers.csv", tables.layers)
     return NeuronRun(tables.neurons, tables.detail, tables.layers, ledger, merged, provenance, stages)
@@ -245,39 +237,3 @@ def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -
 def _seeds_beside(seed: int | None) -> Iterator[int]:
     """Count the seeds of controls: none is that of the network itself."""
     return (number for number in itertools.count(1) if number != seed)
-
-
-def _sources(features: Sequence[Feature]) -> dict[str, str]:
-    """Hash the source of features that are not actprobe's own: when it changes, so may their numbers."""
-    found = {}
-    for feature in features:
-        if feature.function.__module__.partition(".")[0] == "actprobe":
-            continue
-        try:
-            file = Path(inspect.getsourcefile(feature.function) or "")
-            source = file.read_bytes() if file.is_file() else inspect.getsource(feature.function).encode()
-        except (OSError, TypeError):  # typed into an interpreter
-            source = b""
-        found[feature.name] = hashlib.sha256(source).hexdigest()
-    return found
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file to be.
-    frame : pandas.DataFrame
-        The table; numbers are written so that they read back the same.
-    """
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _write_parquet(path: Path, frame: pd.DataFrame, metadata: Mapping[str, str]) -> None:
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")

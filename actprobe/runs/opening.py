@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models import Model, WeightsRecord, load_model
+from actprobe.models.model import hash_weights
+from actprobe.provenance import digest
 from actprobe.weights import seeded_kernel
 
-__all__ = ["ModelHandle", "detached"]
+__all__ = ["ModelHandle", "detached", "run_key"]
+
+
+def run_key(made_by: Mapping[str, Any], weights: WeightsRecord) -> str:
+    """Name a run by all that decides its numbers, the weights by what they are and not by where they lie.
+
+    Parameters
+    ----------
+    made_by : mapping
+        JSON-able: what decides the numbers.
+    weights : WeightsRecord
+        The network's weights.
+
+    Returns
+    -------
+    str
+        The same for runs that would compute the same numbers.
+    """
+    return digest({**made_by, "weights": [weights.sha256, weights.seed]})
 
 
 def detached(frontend: FrontEnd) -> FrontEnd:
@@ -143,9 +162,6 @@ def _seeded(weight: Any, index: int, seed: int) -> NDArray[np.float32]:
 
 
 def _digest(model: Model) -> str:
-    digest = hashlib.sha256()
-    for weight in model.keras_model.weights:
-        array = backend.tf.convert_to_tensor(weight).numpy()
-        digest.update(f"{array.shape} {array.dtype}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    found = hashlib.sha256()
+    hash_weights(model.keras_model, found)
+    return found.hexdigest()

@@ -10,6 +10,7 @@ import pandas as pd
 from actprobe.corpora import Recording
 from actprobe.errors import UsageError
 from actprobe.runs.merged import Merged
+from actprobe.runs.tables import write_csv
 from actprobe.similarity import PLAYLIST_COLUMNS, Extremes, cut_playlist, playlist
 
 __all__ = ["best_of_layers", "parse_neurons", "write_playlists"]
@@ -118,5 +119,5 @@ def write_playlists(
     listed = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PLAYLIST_COLUMNS))
     files = {recording.name: recording.path for recording in recordings}
     table = cut_playlist(listed, files, directory)
-    table.to_csv(directory / "playlists.csv", index=False, lineterminator="\n")
+    write_csv(directory / "playlists.csv", table)
     return table

@@ -14,6 +14,7 @@ from actprobe.audio import Waveform, load_audio
 from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError, AudioError, FeatureError
 from actprobe.features import Feature, compute_scalars
+from actprobe.features.registry import resampled
 from actprobe.frontends import FrontEnd
 from actprobe.runs.ledger import LedgerRow
 
@@ -83,7 +84,12 @@ class Prepared:
 
 
 def prepare_recording(
-    recording: Recording, frontend: FrontEnd, features: Sequence[Feature] = (), unit: str = "recording"
+    recording: Recording,
+    frontend: FrontEnd,
+    features: Sequence[Feature] = (),
+    unit: str = "recording",
+    *,
+    waveform: Waveform | None = None,
 ) -> Prepared:
     """Decode a recording, describe it and bring it to the front end's rate.
 
@@ -98,6 +104,8 @@ def prepare_recording(
     unit : str, optional
         ``recording``: features of the whole. ``excerpt``: features of the stretch of each example; the
         ledger then has their means.
+    waveform : Waveform, optional
+        The recording if it is decoded already.
 
     Returns
     -------
@@ -113,7 +121,7 @@ def prepare_recording(
     """
     spent = StageSeconds()
     began = perf_counter()
-    waveform = load_audio(recording.path)
+    waveform = load_audio(recording.path) if waveform is None else waveform
     spent.decode = perf_counter() - began
     if waveform.is_silent:
         raise AudioError(recording.path, f"is silent ({waveform.seconds:.2f} s under -100 dBFS)")
@@ -154,8 +162,8 @@ def _by_example(
     courses: dict[str, NDArray[np.float64]] = {}
     at_rate: dict[int, Waveform] = {}
     for feature in features:
-        rate = feature.sample_rate or waveform.sample_rate
-        at_rate[rate] = whole = at_rate.get(rate) or waveform.resample(rate)
+        whole = resampled(feature, at_rate, waveform)
+        rate = whole.sample_rate
         values = []
         for start in starts:
             first = round(start * rate)

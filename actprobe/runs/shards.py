@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
+from actprobe.corpora.folder import plain_name
+from actprobe.errors import CorpusError
 from actprobe.provenance import atomic_path, canonical_json
 from actprobe.runs.ledger import LedgerRow
 
@@ -40,8 +41,7 @@ class ShardStore:
     """The shards of one run.
 
     Shards live in a folder named by the run's key, so that runs that would compute other numbers never
-    meet; a shard is taken as finished only if the recording's size and modification time are still
-    those it was computed from.
+    meet; a shard is taken as finished only if what it was computed from is still in the same `state`.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class ShardStore:
         Returns
         -------
         Shard or None
-            None when there is none, it is damaged, or the recording has changed since.
+            None when there is none, it is damaged, or its `state` is another one now.
         """
         path = self.path(recording)
         try:
@@ -93,7 +93,45 @@ class ShardStore:
             source = facts.pop("source")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return Shard(facts, arrays) if source == fingerprint(recording) else None
+        return Shard(facts, arrays) if source == self.state(recording) else None
+
+    def state(self, recording: Recording) -> list[Any]:
+        """Say which state of the corpus a recording's shard is computed from.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        list
+            JSON-able: the recording's `fingerprint`.
+        """
+        return fingerprint(recording)
+
+    def needed(self, recording: Recording) -> Shard:
+        """Load a shard that was there a moment ago.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus, finished by this run.
+
+        Returns
+        -------
+        Shard
+            What the run knows of it.
+
+        Raises
+        ------
+        CorpusError
+            The recording or its shard has changed since.
+        """
+        shard = self.load(recording)
+        if shard is None:
+            raise CorpusError(recording.path, "changed while the run was going on; run again")
+        return shard
 
     def finished(self, recording: Recording) -> LedgerRow | None:
         """Say what the ledger has of a recording whose shard is there and still right.
@@ -121,7 +159,7 @@ class ShardStore:
         shard : Shard
             What to keep.
         """
-        facts = np.array(canonical_json({**shard.facts, "source": fingerprint(recording)}))
+        facts = np.array(canonical_json({**shard.facts, "source": self.state(recording)}))
         members: dict[str, Any] = {"facts": facts, **shard.arrays}
         with atomic_path(self.path(recording)) as temporary, temporary.open("wb") as file:
             np.savez(file, **members)
@@ -140,7 +178,7 @@ def file_stem(recording: Recording) -> str:
     str
         A readable stem and a hash of the recording's name.
     """
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(recording.name).stem)[:60]
+    stem = plain_name(Path(recording.name).stem)
     return f"{stem}-{hashlib.sha256(recording.name.encode()).hexdigest()[:12]}"
 
 

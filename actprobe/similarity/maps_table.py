@@ -144,4 +144,5 @@ def rank_maps(table: pd.DataFrame, feature: str, count: int | None = None) -> pd
         the table; maps of score 0 are left out.
     """
     rows = table[(table["feature"] == feature) & (table["score"] > 0)]
-    return rows.sort_values(["score", "p"], ascending=[False, True], kind="stable").head(count or len(rows))
+    ranked = rows.sort_values(["score", "p"], ascending=[False, True], kind="stable")
+    return ranked if count is None else ranked.head(count)

@@ -6,7 +6,6 @@ ten moments of one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import soundfile
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.audio import Waveform, load_audio
+from actprobe.corpora.folder import plain_name
 from actprobe.errors import AudioError, UsageError
 from actprobe.provenance import atomic_path
 
@@ -26,7 +26,6 @@ __all__ = ["PLAYLIST_COLUMNS", "Extremes", "cut_playlist", "playlist"]
 PLAYLIST_COLUMNS = ("layer", "neuron", "end", "rank", "path", "start_seconds", "end_seconds", "value")
 FORMATS = ("flac", "wav")
 FADE_SECONDS = 0.01
-STEM_CHARACTERS = 60
 NEURONS_AT_ONCE = 256
 
 
@@ -208,12 +207,8 @@ def _file_names(rows: pd.DataFrame, audio_format: str) -> list[str]:
     names: dict[str, int] = {}
     found = []
     for row in rows.itertuples():
-        layer, stem = (_plain(text) for text in (str(row.layer), Path(str(row.path)).stem))
+        layer, stem = (plain_name(text) for text in (str(row.layer), Path(str(row.path)).stem))
         name = f"{layer}-{row.neuron}-{row.end}-{int(str(row.rank)):02d}-{stem}"
         names[name] = names.get(name, 0) + 1
         found.append(f"{name}{f'-{names[name]}' if names[name] > 1 else ''}.{audio_format}")
     return found
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:STEM_CHARACTERS]
