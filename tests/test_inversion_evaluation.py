@@ -1,5 +1,6 @@
 """Inverters judged: draws of a corpus, one pass over them, tables, files; the binaries from end to end."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
 from actprobe.inversion.evaluation import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
-from actprobe.inversion.evaluation_job import EvaluationSettings, evaluate_inverters, threshold_of
+from actprobe.inversion.evaluation_job import EvaluationSettings, evaluate_inverters
 from actprobe.inversion.excerpts import Drawn, RecordingNote, draw_corpus, open_evaluation_corpus
 from actprobe.inversion.inverter import Origin, get_arrays, load_inverter, save_inverter
 from actprobe.inversion.inverting import invert_span, open_methods, save_sounds
 from actprobe.inversion.nre import nre
-from actprobe.inversion.scores import COLUMNS, Inversion, Scores, output_layer, score_inversions
-from actprobe.inversion.sources import find_sources, invertible_layers, open_sources
+from actprobe.inversion.output import output_layer, threshold_of
+from actprobe.inversion.scores import COLUMNS, Inversion, Scores, score_inversions
+from actprobe.inversion.sources import find_sources, invertible_layers, open_sources, recorded
 from actprobe.inversion.spans import cut_span
 from actprobe.models import load_model
 from actprobe.report.inversion_figures import draw_inversion
@@ -390,6 +392,9 @@ def test_inverters_are_found_by_folder_file_and_method(model, tmp_path) -> None:
     (tmp_path / "runs/two/metrics.json").write_text('{"objective": {"name": "balanced"}}')
     found = find_sources(model, str(tmp_path / "runs"))
     assert [(source.method, source.layer) for source in found] == [("inverter", "fc8"), ("balanced", "mp6")]
+    packed = write_inverters(model, tmp_path / "packed", ["fc8"])  # one metrics.json for all, as is packaged
+    (packed / "metrics.json").write_text('{"fc8": {"objective": {"name": "joint"}}}')
+    assert recorded(*open_sources(model, find_sources(model, str(packed)), None)[0])["loss"] == "joint"
     named = find_sources(model, f"joint:{tmp_path / 'runs'}")
     assert [(source.method, source.layer) for source in named] == [("joint", "mp6"), ("joint", "fc8")]
     plain = tmp_path / "weights.npz"
@@ -565,12 +570,21 @@ def test_one_excerpt_from_recording_to_picture_and_sound(binary, folder, inverte
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["sounds"]["input.wav"]["error_db"] < 3
     assert set(record["layers"]) == {"input", "conv5", "fc8"}
+    assert record["threshold"] == pytest.approx(0.48)
+    assert [(each["method"], each["layer"], each["loss"]) for each in record["inverters"]] == [
+        ("inverter", "conv5", ""), ("inverter", "fc8", "")
+    ]  # fmt: skip
+    files = {hashlib.sha256(path.read_bytes()).hexdigest() for path in inverters.rglob("*.npz")}
+    assert {each["sha256"] for each in record["inverters"]} == files
 
 
 def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path) -> None:
     network = load_model("mm_cnn", seed=0)
     span = cut_span(network.frontend, Waveform(song(3, 3), RATE), 0.0)
-    methods = open_methods(network, "gradient", None, ["merge_1", "1_80_pool"], steps=2)
+    methods, described = open_methods(network, "gradient", None, ["merge_1", "1_80_pool"], steps=2)
+    assert [(each["method"], each["layer"], each["steps"]) for each in described] == [
+        ("gradient", "merge_1", 2), ("gradient", "1_80_pool", 2)
+    ]  # fmt: skip
     assert list(methods) == ["merge_1", "1_80_pool"]
     found = invert_span(network, span, {"1_80_pool": methods["1_80_pool"]})
     assert found.sonograms["1_80_pool"].shape == network.frontend.example_shape

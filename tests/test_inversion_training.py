@@ -1,11 +1,10 @@
 """Training inverters: what is read, in which order, and that a killed run ends as an uninterrupted one."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,14 @@ from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
 from actprobe.errors import ActprobeError, CorpusError, UsageError
 from actprobe.inversion import load_inverter
 from actprobe.inversion.card import inverter_card
+from actprobe.inversion.feature_cache import cached_features
 from actprobe.inversion.job import Task, train_inverter
 from actprobe.inversion.pipeline import Batches
-from actprobe.inversion.store import FrameStore, cached_features
+from actprobe.inversion.store import FrameStore
 from actprobe.inversion.training import Settings
 
+PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
+PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
 RATE = 22_050
 TINY = Settings(epochs=3, steps_per_epoch=3, batch_size=4, seed=5, validation_excerpts=8)
 
@@ -51,6 +53,10 @@ def songs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recordings(songs):
+    return parts_of(songs)
+
+
+def parts_of(songs):
     found = open_voiceless_folder(songs)
     return {part: [each for each in found if each.split == part] for part in ("train", "valid")}
 
@@ -67,7 +73,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def train(folder, detector, recordings, cache, settings=TINY, layer="fc8", **task):
+def train(folder, detector, recordings, cache, settings=TINY, layer="mp6", **task):
     return train_inverter(
         folder,
         Task(detector, layer, detector, **{"loss": "input"} | task),
@@ -79,7 +85,7 @@ def train(folder, detector, recordings, cache, settings=TINY, layer="fc8", **tas
     )
 
 
-def weights_in(folder, layer="fc8"):
+def weights_in(folder, layer="mp6"):
     with np.load(folder / f"svd-inverter-{layer}.npz") as stored:
         return {name: stored[name] for name in stored.files if name != "origin"}
 
@@ -179,7 +185,7 @@ def test_features_that_are_no_numbers_are_an_error_and_leave_no_file(tmp_path, r
     kernel = model.keras_model.get_layer("fc7").kernel
     kernel.assign(kernel * np.nan)
     with pytest.raises(CorpusError, match="the features of fc8 hold NaN or infinity"):
-        train(tmp_path / "out", model, recordings, tmp_path / "cache")
+        train(tmp_path / "out", model, recordings, tmp_path / "cache", layer="fc8")
     assert not list((tmp_path / "cache").glob("features-*"))
 
 
@@ -237,8 +243,8 @@ def test_a_run_writes_weights_card_and_history(whole):
     assert metrics["valid_input"] == min(judged)
     assert metrics["best_epoch"] == 1 + int(np.argmin(judged))
     assert history[0]["loss"] == pytest.approx(history[0]["input"] + history[0]["l2"], rel=1e-5)
-    inverter = load_inverter("svd", "fc8", folder / "svd-inverter-fc8.npz")
-    assert inverter(np.zeros((2, 64), np.float32)).shape == (2, 115, 80)
+    inverter = load_inverter("svd", "mp6", folder / "svd-inverter-mp6.npz")
+    assert inverter(np.zeros((2, 11, 7, 64), np.float32)).shape == (2, 115, 80)
     card = (folder / "README.md").read_text()
     assert card == inverter_card(json.loads((folder / "metrics.json").read_text()))
     assert "the command" in card
@@ -253,46 +259,39 @@ def test_the_best_epoch_is_what_is_kept(whole, detector, recordings, cache):
     excerpts = store.excerpts(10)
     which = np.linspace(0, len(excerpts) - 1, 8).round().astype(int)
     examples = store.rows(excerpts).gather(which)
-    features = detector.activations(examples, ["fc8"])["fc8"]
-    inverted = load_inverter("svd", "fc8", folder / "svd-inverter-fc8.npz")(features)
+    features = detector.activations(examples, ["mp6"])["mp6"]
+    inverted = load_inverter("svd", "mp6", folder / "svd-inverter-mp6.npz")(features)
     assert np.mean((inverted - examples) ** 2) == pytest.approx(metrics["valid_input"], rel=1e-4)
 
 
-KILLED = """
-import os, signal, sys, time
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-import test_inversion_training as t
-from actprobe.inversion import pipeline
-from actprobe.models import load_model
-number = pipeline.Batches.numbers
-def numbers(self, step):
-    if step == {step}:
-        while not Path({history!r}).exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number(self, step)
-pipeline.Batches.numbers = numbers
-found = t.open_voiceless_folder(Path({songs!r}))
-recordings = {{part: [each for each in found if each.split == part] for part in ("train", "valid")}}
-t.train(Path({folder!r}), load_model("svd", seed=1), recordings, Path({cache!r}))
-"""
+def train_and_die(step, history, songs, folder, cache):
+    """Train until a batch is asked for, once there is a history; then the process is killed."""
+    from actprobe.models import load_model
+
+    numbers = Batches.numbers
+
+    def deadly(self, asked):
+        if asked == step:
+            while not history.exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return numbers(self, asked)
+
+    Batches.numbers = deadly
+    train(folder, load_model("svd", seed=1), parts_of(songs), cache)
 
 
 def test_a_run_killed_at_any_moment_ends_as_an_uninterrupted_one(
     tmp_path, whole, detector, recordings, cache, songs
 ):
     folder = tmp_path / "killed"
-    script = KILLED.format(
-        tests=str(Path(__file__).parent),
-        step=8,  # read ahead during the second epoch
-        history=str(folder / "history.json"),
-        songs=str(songs),
-        folder=str(folder),
-        cache=str(cache),
+    step = 8  # read ahead during the second epoch
+    killed = PROCESSES.Process(
+        target=train_and_die, args=(step, folder / "history.json", songs, folder, cache)
     )
-    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     done = json.loads((folder / "history.json").read_text())["epochs"]
     assert 1 <= len(done) < 3
     metrics = train(folder, detector, recordings, cache)
@@ -328,7 +327,7 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
                 train(tmp_path, detector, recordings, cache)
         assert not list(tmp_path.glob(".*tmp"))
         if name != "save_inverter":
-            assert load_inverter("svd", "fc8", tmp_path / "svd-inverter-fc8.npz")
+            assert load_inverter("svd", "mp6", tmp_path / "svd-inverter-mp6.npz")
     _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
 
 
@@ -346,7 +345,7 @@ def _same_run(folder, metrics, other_folder, other_metrics):
 def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
     tmp_path, detector, recordings, cache, whole
 ):
-    task = Task(detector, "fc8", detector, loss="input")
+    task = Task(detector, "mp6", detector, loss="input")
     folders = {"command": "", "cache_dir": cache, "deadline": 0.0}
     metrics = train_inverter(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
     assert metrics["epochs"] == 1
@@ -398,30 +397,25 @@ def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
     metrics = train(tmp_path, detector, recordings, cache, replace(TINY, precision="mixed_bfloat16"))
     assert metrics["history"][-1]["loss"] == pytest.approx(whole[1]["history"][-1]["loss"], rel=0.03)
     assert metrics["history"][-1]["loss"] != whole[1]["history"][-1]["loss"]
-    with np.load(tmp_path / "svd-inverter-fc8.npz") as stored:
+    with np.load(tmp_path / "svd-inverter-mp6.npz") as stored:
         assert all(stored[name].dtype == np.float32 for name in stored.files if name != "origin")
 
 
 # Two workers
 
-WORKER = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-import test_inversion_training as t
-from dataclasses import replace
-from actprobe.inversion.device import strategy
-from actprobe.models import load_model
-chosen = strategy("multi_worker")
-found = t.open_voiceless_folder(Path({songs!r}))
-recordings = {{part: [each for each in found if each.split == part] for part in ("train", "valid")}}
-model = load_model("svd", seed=1)
-with chosen.scope():
-    t.train(Path({folder!r}), model, recordings, Path({cache!r}), replace(t.TINY, {options}))
-"""
+
+def work(config, songs, folder, cache, options):
+    os.environ["TF_CONFIG"] = json.dumps(config)
+    from actprobe.inversion.device import strategy
+    from actprobe.models import load_model
+
+    chosen = strategy("multi_worker")
+    model = load_model("svd", seed=1)
+    with chosen.scope():
+        train(folder, model, parts_of(songs), cache, replace(TINY, **options))
 
 
-def two_workers(folder, songs, cache, options):
+def two_workers(folder, songs, cache, **options):
     """Start two processes that share every batch; give them back."""
     free = []
     sockets = [socket.socket() for _ in range(2)]
@@ -430,45 +424,35 @@ def two_workers(folder, songs, cache, options):
         free.append(f"localhost:{each.getsockname()[1]}")
     for each in sockets:
         each.close()
-    script = WORKER.format(
-        tests=str(Path(__file__).parent),
-        songs=str(songs),
-        folder=str(folder),
-        cache=str(cache),
-        options=options,
-    )
-    cluster = {"worker": free}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            env=os.environ
-            | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
+    configs = [
+        {"cluster": {"worker": free}, "task": {"type": "worker", "index": index}} for index in range(2)
     ]
+    workers = [PROCESSES.Process(target=work, args=(each, songs, folder, cache, options)) for each in configs]
+    for worker in workers:
+        worker.start()
+    return workers
 
 
 def test_two_workers_train_as_one_and_go_on_after_one_was_killed(tmp_path, cache, songs, whole):
     """Their gradient is the mean of theirs; batch normalisation is by each worker's half of a batch."""
     folder = tmp_path / "workers"
-    first = two_workers(folder, songs, cache, "epochs=200, schedule='constant'")
+    first = two_workers(folder, songs, cache, epochs=200, schedule="constant")
     history = folder / "history.json"
-    while not history.exists() and all(worker.poll() is None for worker in first):
+    while not history.exists() and all(worker.is_alive() for worker in first):
         time.sleep(0.05)
     first[1].kill()
-    assert first[1].wait() == -signal.SIGKILL
     first[0].kill()  # it would notice by itself, in its own time
-    errors = [worker.communicate()[1] for worker in first]
-    assert history.exists(), errors[0]
+    for worker in first:
+        worker.join()
+    assert history.exists()
+    assert first[1].exitcode == -signal.SIGKILL
     done = len(json.loads(history.read_text())["epochs"])
     assert done >= 1
     wanted = done + 2
-    again = two_workers(folder, songs, cache, f"epochs={wanted}, schedule='constant'")
-    errors = [worker.communicate()[1] for worker in again]
-    assert [worker.returncode for worker in again] == [0, 0], errors[0][-2000:]
+    again = two_workers(folder, songs, cache, epochs=wanted, schedule="constant")
+    for worker in again:
+        worker.join()
+    assert [worker.exitcode for worker in again] == [0, 0]
     ended = json.loads(history.read_text())["epochs"]
     assert [line["epoch"] for line in ended] == list(range(1, wanted + 1))
     for line, other in zip(ended[:2], whole[1]["history"], strict=False):
@@ -489,6 +473,7 @@ def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
         "--epochs=1",
         "--steps_per_epoch=1",
         "--batch_size=2",
+        "--l2=1e-5",
         "--device=cpu",
         "--threads=2",
     ]
@@ -498,6 +483,7 @@ def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
     assert "mm_cnn-inverter-prediction.npz" in done.stdout
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["recordings"]["train"] == 2
+    assert metrics["objective"]["l2"] == 1e-5
     inverter = load_inverter("mm_cnn", "prediction", tmp_path / "out/mm_cnn-inverter-prediction.npz")
     assert inverter.example_shape == metrics_shape(inverter)
     assert (tmp_path / "out/run.json").exists()

@@ -6,7 +6,6 @@ which takes seconds, and give the same excerpts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.corpora.labelled import LabelledRecording
@@ -27,12 +25,13 @@ from actprobe.inversion.evaluation import evaluate
 from actprobe.inversion.excerpts import Drawn, draw_corpus
 from actprobe.inversion.gradient import GradientInverter, GradientSettings
 from actprobe.inversion.inverter import Inverter
-from actprobe.inversion.scores import Inversion, Scores, output_layer, score_inversions
-from actprobe.inversion.sources import Source, invertible_layers
+from actprobe.inversion.output import output_layer, threshold_of
+from actprobe.inversion.scores import Inversion, Scores, score_inversions
+from actprobe.inversion.sources import Source, invertible_layers, recorded
 from actprobe.models import Model
 from actprobe.provenance import atomic_path, digest
 
-__all__ = ["Evaluation", "EvaluationSettings", "evaluate_inverters", "threshold_of"]
+__all__ = ["Evaluation", "EvaluationSettings", "evaluate_inverters"]
 
 Floats = NDArray[np.float32]
 
@@ -102,31 +101,6 @@ class Evaluation:
     drawn: Drawn
     scores: list[Scores]
     provenance: dict[str, Any]
-
-
-def threshold_of(model: Model) -> float:
-    """Look up where a detector says that somebody sings.
-
-    Parameters
-    ----------
-    model : Model
-        The detector.
-
-    Returns
-    -------
-    float
-        The threshold that its card (metrics.json beside the weights) tuned on validation recordings; 0.5
-        without one.
-    """
-    path = Path(model.weights.path).parent / "metrics.json" if model.weights.path else None
-    if path is None or not path.is_file():
-        return 0.5
-    try:
-        card = json.loads(path.read_text("utf-8"))
-        return float(card["figures"]["valid"]["labels as they are"]["threshold"])
-    except (OSError, ValueError, KeyError, TypeError):
-        logging.warning("%s: tells no threshold; 0.5 is taken", path)
-        return 0.5
 
 
 def evaluate_inverters(
@@ -217,10 +191,7 @@ def evaluate_inverters(
         "corpus": corpus,
         "settings": asdict(settings) | {"comparator": comparator, "threshold": threshold},
         "output": output_layer(model),
-        "inverters": [
-            {"method": source.method, "layer": inverter.layer, **vars(inverter.weights)}
-            for source, inverter in inverters
-        ],
+        "inverters": [recorded(source, inverter) for source, inverter in inverters],
     }
     drawn_from = [(note.path, note.seconds, note.examples) for note in drawn.notes]
     identity = digest([about["frontend"], drawn_from, settings.draws, settings.per_recording, settings.seed])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,9 +16,9 @@ from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.inversion.gradient import GradientInverter, GradientSettings
 from actprobe.inversion.nre import errors_of
-from actprobe.inversion.scores import output_layer
+from actprobe.inversion.output import output_layer
 from actprobe.inversion.sound import Sonifier, write_wav
-from actprobe.inversion.sources import find_sources, invertible_layers, open_sources
+from actprobe.inversion.sources import find_sources, invertible_layers, open_sources, recorded
 from actprobe.inversion.spans import Span
 from actprobe.models import Model
 from actprobe.provenance import atomic_path
@@ -60,7 +60,7 @@ def open_methods(
     *,
     steps: int = 300,
     seed: int = 0,
-) -> dict[str, Invert]:
+) -> tuple[dict[str, Invert], list[dict[str, Any]]]:
     """Open what inverts each layer.
 
     Parameters
@@ -78,8 +78,11 @@ def open_methods(
 
     Returns
     -------
-    dict
+    inverters : dict
         Layer -> callable, in the order of the network.
+    described : list of dict
+        What each is, for run.json: see `actprobe.inversion.sources.recorded`; of the gradient method
+        ``method``, ``layer`` and its settings.
 
     Raises
     ------
@@ -91,15 +94,16 @@ def open_methods(
     if method == "gradient":
         named = invertible_layers(model) if layers is None else list(layers)
         settings = GradientSettings(steps=steps, seed=seed)
-        return {
-            layer.name: GradientInverter(model, layer.name, settings) for layer in model.layers.select(named)
-        }
+        chosen = [layer.name for layer in model.layers.select(named)]
+        described = [{"method": method, "layer": layer, **asdict(settings)} for layer in chosen]
+        return {layer: GradientInverter(model, layer, settings) for layer in chosen}, described
     sources = find_sources(model, inverters)
     methods = list(dict.fromkeys(source.method for source in sources))
     if len(methods) > 1:
         raise UsageError(f"inverters of {', '.join(methods)}: one method at a time")
     opened = open_sources(model, sources, layers)
-    return {inverter.layer: inverter for _, inverter in opened}
+    by_layer: dict[str, Invert] = {inverter.layer: inverter for _, inverter in opened}
+    return by_layer, [recorded(source, inverter) for source, inverter in opened]
 
 
 def invert_span(model: Model, span: Span, inverters: Mapping[str, Invert]) -> Inverted:

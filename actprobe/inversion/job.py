@@ -17,10 +17,11 @@ from actprobe.errors import CorpusError, UsageError
 from actprobe.inversion.card import inverter_card
 from actprobe.inversion.comparator import feature_function
 from actprobe.inversion.design import plan_for, strides_of
+from actprobe.inversion.feature_cache import cached_features, feature_bytes
 from actprobe.inversion.inverter import Origin
 from actprobe.inversion.losses import Objective
 from actprobe.inversion.pipeline import Batches
-from actprobe.inversion.store import Excerpts, FrameStore, Rows, cached_features, feature_bytes
+from actprobe.inversion.store import Excerpts, FrameStore, Rows
 from actprobe.inversion.training import Settings, Training
 from actprobe.models.model import Model
 from actprobe.provenance import write_json
@@ -55,6 +56,8 @@ class Task:
         See `actprobe.inversion.design.plan_for`.
     hop : int
         Frames between the starts of excerpts.
+    l2 : float or None
+        See `actprobe.inversion.losses.Objective`.
     """
 
     model: Model
@@ -67,6 +70,7 @@ class Task:
     ending: str | None = None
     architecture: str = "published"
     hop: int = 10
+    l2: float | None = None
 
 
 def file_name(model: str, layer: str) -> str:
@@ -149,7 +153,7 @@ def train_inverter(
         ending=task.ending,
         architecture=task.architecture,
     )
-    objective = Objective(task.loss, task.input_weight, task.feature_weight)
+    objective = Objective(task.loss, task.input_weight, task.feature_weight, l2=task.l2)
     folder = output_dir / "cache" if cache_dir is None else cache_dir
     data = _Data(folder, task, objective.compares, settings, cache_bytes)
     batches = data.batches(train, settings.seed)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from actprobe.errors import UsageError
 from actprobe.inversion.nre import errors_of
+from actprobe.inversion.output import output_layer
 from actprobe.models import Model
 from actprobe.provenance import atomic_path, digest
 
-__all__ = ["Inversion", "Scores", "output_layer", "score_inversions"]
+__all__ = ["Inversion", "Scores", "score_inversions"]
 
 EXCERPTS_IN_SHARD = 256
 NOTHING_SAID = 1e-9  # deviation of an output vector below which a correlation means nothing
@@ -91,22 +92,6 @@ class Scores:
 
 
 COLUMNS = ("error", "own", "own_pairs", "compared", "compared_pairs", "said", "says", "correlation")
-
-
-def output_layer(model: Model) -> str:
-    """Name the layer that is the network's output.
-
-    Parameters
-    ----------
-    model : Model
-        The network.
-
-    Returns
-    -------
-    str
-        The last layer that is no pre-activation.
-    """
-    return str([layer.name for layer in model.layers if not layer.name.endswith("/linear")][-1])
 
 
 def score_inversions(

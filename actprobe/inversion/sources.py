@@ -18,13 +18,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from actprobe.checkpoints.catalog import entries, find
 from actprobe.errors import UsageError
 from actprobe.inversion.inverter import Inverter, load_inverter
 from actprobe.models import Model
 
-__all__ = ["Source", "find_sources", "invertible_layers", "open_sources"]
+__all__ = ["Source", "find_sources", "invertible_layers", "open_sources", "recorded"]
 
 METHOD = "inverter"
 PASSING = frozenset({"backup", "cache", "logs", "shards"})  # what a training keeps beside its result
@@ -147,13 +148,34 @@ def open_sources(
     return [(source, load_inverter(model, source.layer, source.checkpoint)) for source in sources]
 
 
+def recorded(source: Source, inverter: Inverter) -> dict[str, Any]:
+    """Say for run.json what inverted a layer.
+
+    Parameters
+    ----------
+    source : Source
+        Where the inverter is from.
+    inverter : Inverter
+        The inverter.
+
+    Returns
+    -------
+    dict
+        ``method`` and ``layer`` as in tables, ``loss`` that it was trained with (empty where no
+        metrics.json beside it tells), and its weights: ``catalog_name``, ``path``, ``sha256``.
+    """
+    loss = _loss_of(Path(inverter.weights.path), inverter.layer)
+    return {"method": source.method, "layer": inverter.layer, "loss": loss, **vars(inverter.weights)}
+
+
 def _expand(model: Model, item: str) -> list[Source]:
     method, colon, rest = item.partition(":")
     if not colon or "/" in method or "=" in method:
         method, rest = "", item
     layer, equals, where = rest.partition("=")
     if equals:
-        return [Source(method or _method_of(Path(where)), model.layers[layer].name, where)]
+        name = model.layers[layer].name
+        return [Source(method or _loss_of(Path(where), name) or METHOD, name, where)]
     entry = find(rest)
     if entry is not None:
         return [Source(method or METHOD, model.layers[entry.layer or rest].name, rest)]
@@ -167,14 +189,18 @@ def _expand(model: Model, item: str) -> list[Source]:
             if not PASSING.intersection(file.relative_to(path).parts[:-1])
         ]
         named = [(_layer_in(model, file.relative_to(path).as_posix()), file) for file in files]
-        found = [Source(method or _method_of(file), layer, str(file)) for layer, file in named if layer]
+        found = [
+            Source(method or _loss_of(file, layer) or METHOD, layer, str(file))
+            for layer, file in named
+            if layer
+        ]
         if not found:
             raise UsageError(f"{path} holds no npz named after a layer of {model.name}")
         return found
     told = _layer_in(model, path.name) or _layer_in(model, path.resolve().parent.name)
     if not told:
         raise UsageError(f"{path}: its name does not tell which layer it inverts; give LAYER={path}")
-    return [Source(method or _method_of(path), told, str(path))]
+    return [Source(method or _loss_of(path, told) or METHOD, told, str(path))]
 
 
 def _layer_in(model: Model, name: str) -> str:
@@ -187,13 +213,13 @@ def _layer_in(model: Model, name: str) -> str:
     return ""
 
 
-def _method_of(file: Path) -> str:
-    """Name the loss that an inverter was trained with, if metrics.json beside it says so."""
+def _loss_of(file: Path, layer: str) -> str:
+    """Name the loss of an inverter, if metrics.json beside it says so: of its training, or layer by layer."""
     try:
         metrics = json.loads((file.parent / "metrics.json").read_text("utf-8"))
-        return str(metrics["objective"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return METHOD
+        return str(metrics.get(layer, metrics)["objective"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
 
 
 def _of_catalog(model: Model) -> list[Source]:

@@ -1,9 +1,8 @@
-"""Trains an inverter: a tf_keras model with a train step of its own, and the book that is kept of it.
+"""A training in a folder, and the book that is kept of it.
 
 Adam with 1e-3, 0.9, 0.999 and 1e-8, as the program of Mishra et al. Everything that a step does depends
 on the seed and the number of the step alone, and after each epoch everything is saved, so that a run that
-is started again goes on where it was and ends as it would have. `fit` does the rest: XLA, mixed precision
-and the strategies of tf.distribute.
+is started again goes on where it was and ends as it would have.
 """
 
 from __future__ import annotations
@@ -22,22 +21,20 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import ActprobeError, UsageError
-from actprobe.inversion.discriminator import build_discriminator
 from actprobe.inversion.inverter import Origin, get_arrays, initial_arrays, save_inverter, set_arrays
-from actprobe.inversion.keras_layers import batch_norm_class, build_inverter
-from actprobe.inversion.losses import Objective, squared_weights
+from actprobe.inversion.keras_layers import build_inverter
+from actprobe.inversion.losses import Objective
 from actprobe.inversion.networks import Plan
 from actprobe.inversion.pipeline import Batches
 from actprobe.inversion.schedule import SCHEDULES, published_rate
 from actprobe.inversion.summaries import write_image, write_scalar
+from actprobe.inversion.training_model import Function, training_model
 from actprobe.provenance import write_json
 
-__all__ = ["Settings", "Training", "training_model"]
+__all__ = ["Settings", "Training"]
 
 SECONDS_BETWEEN_LINES = 30.0
 PICTURES = 4
-
-Function = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -85,116 +82,6 @@ class Settings:
             raise UsageError(f"there is no schedule {self.schedule!r}; there is {', '.join(SCHEDULES)}")
 
 
-def training_model(
-    inverter: Any,
-    objective: Objective,
-    features_of: Function | None = None,
-    compared_of: Function | None = None,
-    adversarial_weight: float = 0.0,
-) -> Any:
-    """Make the Keras model that is trained.
-
-    Parameters
-    ----------
-    inverter : tf_keras.Model
-        What `actprobe.inversion.keras_layers.build_inverter` gave.
-    objective : Objective
-        The loss.
-    features_of : callable, optional
-        Excerpts -> features to be inverted, for batches that come without them.
-    compared_of : callable, optional
-        Excerpts -> features of the comparator; needed when the objective compares.
-    adversarial_weight : float, optional
-        Factor of the adversarial term.
-
-    Returns
-    -------
-    tf_keras.Model
-        Takes batches ``excerpt``, perhaps ``features`` and ``compared``; logs ``loss``, ``input``,
-        ``feature`` and ``l2`` as means over an epoch.
-    """
-    keras, tf = backend.keras, backend.tf
-    for layer in inverter.layers:
-        if isinstance(layer, batch_norm_class()):
-            layer.counts = objective.norm_updates
-
-    class InverterTraining(keras.Model):  # type: ignore[misc,name-defined]
-        def __init__(self) -> None:
-            super().__init__(name="training")
-            self.inverter = inverter
-            names = ["loss", "input", "feature", "l2"] if objective.compares else ["loss", "input", "l2"]
-            names += ["adversarial", "discriminator"] if adversarial_weight else []
-            self.means = {name: keras.metrics.Mean(name=name) for name in names}
-            only_first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            self.epochs_done = tf.Variable(0, False, dtype=tf.int64, aggregation=only_first)
-            self.best = tf.Variable(np.inf, False, dtype=tf.float64, aggregation=only_first)
-            self.previous_loss = tf.Variable(0.0, False, dtype=tf.float64, aggregation=only_first)
-            if adversarial_weight:
-                self.discriminator = build_discriminator(inverter.output_shape[1:])
-                self.discriminator_optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5)
-                self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-
-        def call(self, features: Any, training: bool = False) -> Any:
-            return self.inverter(features, training=training)
-
-        @property
-        def metrics(self) -> list[Any]:
-            return list(self.means.values())
-
-        def features_in(self, batch: Mapping[str, Any]) -> Any:
-            if "features" in batch:
-                return batch["features"]
-            assert features_of is not None
-            return tf.cast(features_of(batch["excerpt"]), self.inverter.inputs[0].dtype)
-
-        def terms(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-            """The terms of the loss in training, and the inverted excerpts."""
-            excerpts = batch["excerpt"]
-            inverted = self.inverter(self.features_in(batch), training=True)
-            found = {"input": objective.distance(inverted, excerpts)}
-            if objective.compares:
-                assert compared_of is not None
-                compared = batch["compared"] if "compared" in batch else compared_of(excerpts)
-                seen = inverted if objective.connected else tf.stop_gradient(inverted)
-                found["feature"] = objective.distance(compared_of(seen), tf.stop_gradient(compared))
-            squared = squared_weights(self.inverter.trainable_variables)
-            found["l2"] = objective.l2_weight * squared
-            found["loss"] = objective.total(found["input"], found.get("feature"), squared)
-            return found, inverted
-
-        def train_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            variables = self.inverter.trainable_variables
-            with tf.GradientTape(persistent=bool(adversarial_weight)) as tape:
-                found, inverted = self.terms(batch)
-                total = found["loss"]
-                if adversarial_weight:
-                    real, made = self.discriminator(batch["excerpt"]), self.discriminator(inverted)
-                    found["adversarial"] = tf.reduce_mean(tf.square(made - 1))
-                    judged = self.discriminator(tf.stop_gradient(inverted))
-                    found["discriminator"] = tf.reduce_mean(tf.square(real - 1) + tf.square(judged))
-                    total = total + adversarial_weight * found["adversarial"]
-                scaled = total / replicas  # gradients are summed over replicas
-            gradients = tape.gradient(scaled, variables)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-            if adversarial_weight:
-                theirs = self.discriminator.trainable_variables
-                slopes = [each / replicas for each in tape.gradient(found["discriminator"], theirs)]
-                self.discriminator_optimizer.apply_gradients(zip(slopes, theirs, strict=True))
-                found["loss"] = total
-            for name, mean in self.means.items():
-                mean.update_state(found[name])
-            return {name: mean.result() for name, mean in self.means.items()}
-
-        def test_step(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-            inverted = self.inverter(self.features_in(batch), training=False)
-            squares = tf.math.squared_difference(inverted, batch["excerpt"])
-            self.means["input"].update_state(tf.reduce_mean(squares, axis=(1, 2)))
-            return {"input": self.means["input"].result()}
-
-    return InverterTraining()
-
-
 class Training:
     """A training in a folder.
 
@@ -219,7 +106,7 @@ class Training:
     described : mapping
         What else decides the outcome, JSON-able: data, network, comparator.
     features_of, compared_of : callable, optional
-        See `training_model`.
+        See `actprobe.inversion.training_model`.
 
     Raises
     ------
