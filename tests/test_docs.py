@@ -104,6 +104,8 @@ BLOCKS = {page: blocks_of(page) for page in PAGES}
 
 # The folder in which a page's blocks run
 
+VOICE_SECONDS = 1.0, 3.5
+
 
 def write_world(folder: Path) -> None:
     """Make what every page may name."""
@@ -132,14 +134,14 @@ def write_clips(stems: Path, folder: Path) -> None:
         one, two = (soundfile.read(stems / f"phantom_{i:05d}_{s}.wav") for s in ("harmonic", "percussive"))
         rate, band = one[1], one[0] + two[0]
         time = np.arange(len(band)) / rate
-        sings = (time > 1) & (time < 3.5)
+        start, end = VOICE_SECONDS
+        sings = (time > start) & (time < end)
         pitch = 220 * 2 ** (i / 12 + 0.3 * np.sin(2 * np.pi * 5 * time) / 12)
         phase = 2 * np.pi * np.cumsum(pitch) / rate
         voice = sings * sum(np.sin(k * phase) / k for k in range(1, 12)) * 0.1
         soundfile.write(folder / f"Wavfile/{name}.wav", np.stack([band, voice], 1), rate)
-        labels = (np.arange(len(band) * 50 // rate - 1) * 0.02 + 0.02 > 1) & (
-            np.arange(len(band) * 50 // rate - 1) * 0.02 + 0.02 < 3.5
-        )
+        centres = np.arange(1, len(band) * 50 // rate) * 0.02
+        labels = (centres > start) & (centres < end)
         text = "\n".join(str(int(label)) for label in labels)
         (folder / f"vocal-nonvocalLabel/{name}.vocal").write_text(text)
 
@@ -272,9 +274,10 @@ def world(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(world, request):
-    """Page -> what becomes of it; two pages run at a time, those that are asked for only."""
+    """Page -> what becomes of it; some pages run at a time, those that are asked for only."""
     asked = [item.callspec.params["page"] for item in request.session.items if item.name.startswith(RUNS)]
-    with ThreadPoolExecutor(2) as pool:
+    # Much of the time is the start of a process, which takes one core.
+    with ThreadPoolExecutor(3 if (os.cpu_count() or 1) > 2 else 2) as pool:
         futures: dict[str, Future[Outcome]] = {
             page: pool.submit(run_page, page, world, world.parent / page.replace("/", "-"))
             for page in sorted(asked, key=lambda page: -len(BLOCKS[page]))

@@ -148,6 +148,22 @@ def test_a_part_without_runs_is_absent(driver, runs, tmp_path, kind, tabs) -> No
     assert driver.get_log("browser") == []
 
 
+def test_two_runs_of_a_kind_are_told_apart(driver, runs, tmp_path) -> None:
+    """By the name of their corpus, and by what links lead to."""
+    page = Page(driver, write_report([runs[kind] for kind in ("neurons", "evaluation") * 2], tmp_path))
+    page.open("#part=layers")
+    (link, *_) = [each for each in page.all("#layers .found a") if "&run=1" in each.get_attribute("href")]
+    assert link.text.endswith("(in/manifest.csv)")
+    link.click()
+    page.wait(lambda: page.find("#neurons .detail h3"))
+    assert page.one("#neurons [name=run]").get_attribute("value") == "1"
+    page.open("#part=inversion")
+    page.wait(lambda: sum("mean excerpt" in text for text in page.texts("#inversion .nre .legendtext")) == 2)
+    shown = page.texts("#inversion .comparison tr")
+    assert sum(text.startswith(("zero", "mean excerpt", "own level", "own spectrum")) for text in shown) == 4
+    assert driver.get_log("browser") == []
+
+
 def test_sorting_follows_the_column_and_unknown_values_come_last(page) -> None:
     page.open("#part=neurons")
     header = "#neurons .row.head > div:nth-child(5) button"

@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 from importlib import resources
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Assets:
         (folder / "data").mkdir(parents=True)
 
     def install_scripts(self) -> list[str]:
-        """Put the page's own scripts, its style and the plotting library into the folder.
+        """Put the page's own scripts, its style and the plotting library, with its licence, into the folder.
 
         Returns
         -------
@@ -52,6 +53,8 @@ class Assets:
         from plotly.offline import get_plotlyjs
 
         (self.folder / "plotly.min.js").write_text(get_plotlyjs(), "utf-8")
+        for licence in (each for each in files("plotly") or () if each.name.startswith("LICENSE")):
+            (self.folder / "plotly.LICENSE.txt").write_bytes(licence.read_binary())
         static = resources.files("actprobe.report") / "static"
         for name in (*SCRIPTS, "explorer.css"):
             (self.folder / name).write_bytes((static / name).read_bytes())

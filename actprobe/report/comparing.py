@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from actprobe.provenance import atomic_path
+from actprobe.report.drawing import save_figure
+from actprobe.report.wording import Q_LIMIT, follows
 from actprobe.runs.compare import Comparison
 
 __all__ = ["ComparisonSummary", "comparison_summary", "draw_comparison"]
 
-Q_LIMIT = 0.05
 NAMED = 10
 INCHES_A_LAYER = 0.55
 PALE = 0.6  # numbers on cells above this are white
@@ -76,8 +76,7 @@ def draw_comparison(found: Comparison, directory: Path) -> Path:
     figure.colorbar(image, ax=axes, label="1: the same but for rotation and factor", shrink=0.9)
     figure.suptitle(f"Layers over the {found.recordings} recordings of both runs", fontsize=11)
     path = directory / "cka.png"
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})
+    save_figure(figure, path)
     return path
 
 
@@ -105,8 +104,8 @@ def comparison_summary(found: Comparison) -> ComparisonSummary:
                 "layer_b": layer_b,
                 "units": len(units),
                 "compared": len(known),
-                "with_partner": int((known["q"] <= Q_LIMIT).sum()),
-                "mutual": int((known["mutual"] & (known["q"] <= Q_LIMIT)).sum()),
+                "with_partner": int(follows(known).sum()),
+                "mutual": int((known["mutual"] & follows(known)).sum()),
             }
         )
         lines.append(_line(partners[-1], pair, known))

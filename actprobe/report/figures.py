@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.provenance import atomic_path
+from actprobe.report.drawing import BLUE, ORANGE, save_figure
+from actprobe.report.wording import weights_named
 from actprobe.runs import NeuronRun
 
-__all__ = ["best_neurons", "draw_neurons", "figure_paths"]
+__all__ = ["best_neurons", "draw_neurons"]
 
-# Okabe and Ito's colour-blind safe pair; the feature is also dashed, to hold in black and white.
-NEURON_COLOUR, FEATURE_COLOUR = "#0072B2", "#D55E00"
+NEURON_COLOUR, FEATURE_COLOUR = BLUE, ORANGE  # the feature is also dashed, to hold in black and white
 DOTS = 4000  # of a scatter, at most about
 
 
@@ -42,26 +42,6 @@ def best_neurons(table: pd.DataFrame, feature: str, count: int) -> list[dict[str
     rows = table[(table["feature"] == feature) & table["r"].notna()]
     order = rows["r"].abs().sort_values(ascending=False, kind="stable").index[:count]
     return [{str(key): value for key, value in row.items()} for row in rows.loc[order].to_dict("records")]
-
-
-def figure_paths(directory: Path, feature: str) -> list[Path]:
-    """Find the figures of a feature, the best neuron first.
-
-    Parameters
-    ----------
-    directory : Path
-        Where `draw_neurons` put them.
-    feature : str
-        Name of the feature.
-
-    Returns
-    -------
-    list of Path
-        PNGs; none if there are none.
-    """
-    name = _plain(feature)
-    found = [path for path in directory.glob(f"{name}-*.png") if path.name.split("-")[0] == name]
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
 
 def draw_neurons(run: NeuronRun, directory: Path, count: int) -> list[Path]:
@@ -95,8 +75,7 @@ def draw_neurons(run: NeuronRun, directory: Path, count: int) -> list[Path]:
             activity = np.asarray(run.activity[row["layer"]][:, row["neuron"]], np.float64)
             figure = _draw(run, row, values[known], activity[known])
             path = directory / f"{_plain(feature)}-{rank}-{_plain(row['layer'])}-{row['neuron']}.png"
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})
+            save_figure(figure, path)
             paths.append(path)
     return paths
 
@@ -126,7 +105,7 @@ def _draw(
     )
     chance = f", p_max = {found['p_max']:.2g}" if np.isfinite(found["p_max"]) else ""
     figure.suptitle(
-        f"{run.provenance['model']}, {_weights(run)}: {neuron_label} and {found['feature']}\n"
+        f"{run.provenance['model']}, {weights_named(run.provenance)}: {neuron_label} and {found['feature']}\n"
         f"r = {found['r']:.3f}, 95 % {interval}, q = {found['q']:.2g} over the layer{chance}, "
         f"n = {found['n']}",
         fontsize=11,
@@ -190,13 +169,6 @@ def _layer(axes: Axes, run: NeuronRun, found: dict[str, Any]) -> None:
     axes.set(xlim=(-limit, limit), xlabel=f"r with {found['feature']}", ylabel="part of the neurons")
     axes.set_ylim(top=1.45 * axes.get_ylim()[1])
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-
-
-def _weights(run: NeuronRun) -> str:
-    weights = run.provenance["weights"]
-    if weights["kind"] == "seeded random":
-        return f"random weights (seed {weights['seed']})"
-    return f"{weights['kind']} weights"
 
 
 def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import pandas as pd
 
 from actprobe.report.reading import RunFolder
+from actprobe.report.wording import Q_LIMIT, beats_null, follows
 
 __all__ = ["findings"]
 
-Q_LIMIT = 0.05
 MEAN = "mean excerpt"  # the baseline that inversions are held against
+FEW = 10
 
 
 def findings(run: RunFolder) -> list[str]:
@@ -46,13 +47,13 @@ def _neurons(run: RunFolder) -> list[str]:
     if told.empty:
         return ["No neuron could be compared with a feature: too few recordings, or all alike."]
     follow = [
-        f"{int((rows['q'] < Q_LIMIT).sum())} of {int(rows['p'].notna().sum())} follow {feature}"
+        f"{int(follows(rows).sum())} of {int(rows['p'].notna().sum())} follow {feature}"
         for feature, rows in told.groupby("feature", sort=False)
     ]
-    units = f"{int(told['n'].max())} {run.record.get('unit', 'recording')}s"
+    over = _over(told, run.record.get("unit", "recording"))
     first = (
-        f"Over {units}, of the neurons of {_listed(table['layer'].unique())}, "
-        f"{_listed(follow)} (false discovery rate {Q_LIMIT:.0%} in each layer)."
+        f"{over} of the neurons of {_listed(table['layer'].unique())}, "
+        f"{_listed(follow)} (false discovery rate {100 * Q_LIMIT:.0f} % in each layer)."
     )
     best = told.iloc[int(told["r"].abs().argmax())]
     interval = ""
@@ -63,6 +64,13 @@ def _neurons(run: RunFolder) -> list[str]:
         f"r = {best['r']:.2f}{interval}."
     )
     return [first, second, *_against_chance(best, levels)]
+
+
+def _over(table: pd.DataFrame, unit: str) -> str:
+    """Say over how many recordings, and where they are so few that one of them can make a link."""
+    count = int(table["n"].max())
+    few = ", so few that a single one can make a link" if count < FEW else ""
+    return f"Over {count} {unit}s{few},"
 
 
 def _against_chance(best: pd.Series, levels: pd.DataFrame) -> list[str]:
@@ -97,12 +105,11 @@ def _maps(run: RunFolder) -> list[str]:
         return ["No activation map could be compared with a feature."]
     above = []
     for feature, rows in told.groupby("feature", sort=False):
-        better = (rows["q"] < Q_LIMIT) & (rows["score"] > rows["score_null"])
-        above.append(f"{int(better.sum())} of {len(rows)} channels match {feature}")
+        above.append(f"{int(beats_null(rows).sum())} of {len(rows)} channels match {feature}")
     best = told.iloc[int((told["score"] - told["score_null"]).argmax())]
     first = (
-        f"Over {int(told['n'].max())} recordings, {_listed(above)} better than the same feature of other "
-        f"recordings does (SIFT keypoints; false discovery rate {Q_LIMIT:.0%} in each layer)."
+        f"{_over(told, 'recording')} {_listed(above)} better than the same feature of other "
+        f"recordings does (SIFT keypoints; false discovery rate {100 * Q_LIMIT:.0f} % in each layer)."
     )
     second = (
         f"The best match above its null is channel {best['channel']} of {best['layer']} with "

@@ -12,16 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
-from actprobe.provenance import atomic_path
+from actprobe.report.drawing import OKABE_ITO, band_ticks, save_figure
 
 __all__ = ["draw_inversion", "draw_nre"]
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; markers tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
 COLOUR_MAP = "magma"  # its lightness rises evenly, so that it says the same in grey
-TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
-TICKS_APART = 4  # bands
 LABEL_APART = 0.035  # of the height of the axes
 SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
 
@@ -54,7 +50,7 @@ def draw_nre(nre: pd.DataFrame, detail: pd.DataFrame, path: Path, order: Sequenc
         value, low, high = (rows[name].to_numpy(np.float64) for name in ("value", "low", "high"))
         reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
         axes.errorbar(
-            x, value, yerr=reach, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)],
+            x, value, yerr=reach, color=OKABE_ITO[i % len(OKABE_ITO)], marker=MARKERS[i % len(MARKERS)],
             markersize=5, linewidth=1.4, capsize=3, label=method,
         )  # fmt: skip
     baselines = shown[shown["layer"] == ""]
@@ -82,7 +78,7 @@ def draw_nre(nre: pd.DataFrame, detail: pd.DataFrame, path: Path, order: Sequenc
             "bars: 95 % over recordings",
             fontsize=10,
         )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_inversion(
@@ -130,8 +126,8 @@ def draw_inversion(
         axes.set_title(name, fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    places, labels = _ticks(frontend)
-    grid[0, 0].set_yticks(places, labels)
+    ticks = band_ticks(frontend.band_edges_hz()[1:-1])
+    grid[0, 0].set_yticks([place for place, _ in ticks], [label for _, label in ticks])
     for axes in grid[:, 0]:
         axes.set_ylabel("frequency (Hz)")
     for column in range(columns):
@@ -143,7 +139,7 @@ def draw_inversion(
         bar.set_label(_unit(frontend))
     if title:
         figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _extent(frontend: FrontEnd, sonogram: NDArray[Any], start: float) -> tuple[float, float, float, float]:
@@ -152,25 +148,8 @@ def _extent(frontend: FrontEnd, sonogram: NDArray[Any], start: float) -> tuple[f
     return first, first + hop * len(sonogram), -0.5, sonogram.shape[1] - 0.5
 
 
-def _ticks(frontend: FrontEnd) -> tuple[Sequence[float], Sequence[str]]:
-    centres = frontend.band_edges_hz()[1:-1]
-    shown = [hertz for hertz in TICKS_HZ if centres[0] <= hertz <= centres[-1]]
-    places = np.interp(shown, centres, np.arange(len(centres)))
-    kept: list[int] = []
-    for i, place in enumerate(places):
-        if not kept or place - places[kept[-1]] > TICKS_APART:
-            kept.append(i)
-    return [float(places[i]) for i in kept], [f"{shown[i]:d}" for i in kept]
-
-
 def _unit(frontend: FrontEnd) -> str:
     if isinstance(frontend, SvdFrontEnd):
         normalised = bool(np.any(frontend.mean)) or not np.allclose(frontend.inverse_std, 1)
         return "log-mel, deviations from the training mean" if normalised else "log-mel (natural logarithm)"
     return "ln(mel + 0.01)" if isinstance(frontend, VggishFrontEnd) else "front end's units of level"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from actprobe.errors import CorpusError
 from actprobe.report.assets import Assets, packed
 from actprobe.report.clips import Clips
+from actprobe.report.drawing import band_ticks
 from actprobe.report.reading import RunFolder
 
 __all__ = ["errors_of", "excerpt_name", "excerpt_of", "interval_of", "inversion_part"]
@@ -22,9 +22,7 @@ __all__ = ["errors_of", "excerpt_name", "excerpt_of", "interval_of", "inversion_
 COLOURS = "cividis"  # its lightness rises evenly: right in grey, and for colour-blind readers
 NOT_SONOGRAMS = ("times", "bands_hz")
 INPUT = "input"
-SUNG = 0.5
-TICKS_HZ = (100, 200, 500, 1000, 2000, 4000, 8000)
-TICKS_APART = 0.07  # of the height
+INVERTER = "inverter"  # what tables call inverters of which nothing else is known
 
 
 def inversion_part(
@@ -119,7 +117,7 @@ def errors_of(run: RunFolder) -> dict[str, Any]:
         )
     found: dict[str, Any] = {
         "model": run.model,
-        "corpus": run.corpus,
+        "corpus": run.corpus_name,
         "methods": list(dict.fromkeys(table["method"])),
         "layers": list(dict.fromkeys(table["layer"])),
         "nre": rows,
@@ -180,21 +178,21 @@ def excerpt_of(run: RunFolder) -> dict[str, Any]:
         raise CorpusError(path, f"is not a readable inversion ({error})") from error
     times, bands = arrays["times"], arrays["bands_hz"]
     facts = run.record.get("layers", {})
-    said = facts.get(INPUT, {}).get("output")
+    said, threshold = facts.get(INPUT, {}).get("output"), run.record.get("threshold")
     start = float(run.record.get("start_seconds", times[0]))
-    method = _method(run)
+    methods = {each["layer"]: each["method"] for each in run.record.get("inverters", [])}
     return {
         "model": run.model,
         "title": excerpt_name(run),
         "recording": run.corpus,
         "start": start,
         "end": start + float(run.record.get("span_seconds", times[-1] - times[0])),
-        "ticks": _ticks(bands),
-        "voice": None if said is None else bool(said >= SUNG),
+        "ticks": [[(place + 0.5) / len(bands), label] for place, label in band_ticks(bands)],
+        "voice": None if None in (said, threshold) else bool(said >= threshold),
         "panels": [
             {
                 "layer": name,
-                "method": None if name == INPUT else method,
+                "method": None if name == INPUT else methods.get(name, INVERTER),
                 "output": facts.get(name, {}).get("output"),
                 "error": facts.get(name, {}).get("error"),
                 "values": packed(sonogram),
@@ -204,15 +202,6 @@ def excerpt_of(run: RunFolder) -> dict[str, Any]:
             if name not in NOT_SONOGRAMS
         ],
     }
-
-
-def _method(run: RunFolder) -> str:
-    """Say what a line of the tables would call the inverters of a run."""
-    flags = run.record.get("flags", {})
-    if flags.get("method") == "gradient":
-        return "gradient"
-    named = re.findall(r"(?:^|,)([^:,=/]+):", str(flags.get("inverters") or ""))
-    return " and ".join(dict.fromkeys(named)) or "inverter"
 
 
 def _joined(excerpts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -239,18 +228,6 @@ def _sounds(run: RunFolder, name: str) -> dict[str, Path]:
         files["recording"] = "original.wav"
     paths = {what: run.directory / "sounds" / file for what, file in files.items()}
     return {what: path for what, path in paths.items() if path.is_file()}
-
-
-def _ticks(bands_hz: NDArray[np.float64]) -> list[list[Any]]:
-    """Say where round frequencies stand on an axis of bands, from 0 at the bottom to 1."""
-    found: list[list[Any]] = []
-    for hertz in TICKS_HZ:
-        if not bands_hz[0] <= hertz <= bands_hz[-1]:
-            continue
-        place = (float(np.interp(hertz, bands_hz, np.arange(len(bands_hz)))) + 0.5) / len(bands_hz)
-        if not found or place - found[-1][0] > TICKS_APART:
-            found.append([place, f"{hertz}"])
-    return found
 
 
 def _colours() -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,10 +14,10 @@ from actprobe.models import layers_of
 from actprobe.models.table import Layer
 from actprobe.report.inversion_part import interval_of
 from actprobe.report.reading import RunFolder
+from actprobe.report.wording import beats_null, follows
 
 __all__ = ["layers_part"]
 
-Q_LIMIT = 0.05
 WIDE, HIGH, THIN = 110.0, 54.0, 5.0  # points of the drawing of a layer; THIN is the least side
 
 
@@ -43,6 +42,7 @@ def layers_part(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         except UsageError:
             continue
         of_model = [run for run in runs if run.model == model]
+        several = {run.kind for run in runs if sum(run.kind == each.kind for each in runs) > 1}
         analysed = {str(layer) for run in of_model for layer in run.record.get("layers", [])}
         shown = [layer for layer in table if layer.kind != "pre-activation" or layer.name in analysed]
         longest = max((layer.shape[0] for layer in shown if layer.is_map), default=1)
@@ -56,7 +56,9 @@ def layers_part(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
                         "shape": _shape(layer),
                         "picture": _picture(layer, longest, highest),
                         "sight": _sight(layer),
-                        "found": [fact for run in of_model for fact in _found(run, layer.name)],
+                        "found": [
+                            fact for run in of_model for fact in _found(run, layer.name, run.kind in several)
+                        ],
                     }
                     for layer in shown
                 ],
@@ -96,16 +98,23 @@ def _sight(layer: Layer) -> str:
     )
 
 
-def _found(run: RunFolder, layer: str) -> list[dict[str, Any]]:
+def _found(run: RunFolder, layer: str, several: bool) -> list[dict[str, Any]]:
+    """Say what a run found in a layer, and over which corpus where several runs are of its kind."""
+    where = f" ({run.corpus_name})" if several else ""
     match run.kind:
         case "neurons":
-            return _neurons_found(run, run.table("neurons.parquet"), layer)
+            facts = _neurons_found(run, run.table("neurons.parquet"), layer)
         case "maps":
-            return _maps_found(run, run.table("maps.parquet"), layer)
+            facts = _maps_found(run, run.table("maps.parquet"), layer)
         case "evaluation":
             return _nre_found(run, layer)
         case _:
             return []
+    for fact in facts:
+        fact["text"] += where
+        if several and "link" in fact:
+            fact["link"] += f"&run={run.place}"
+    return facts
 
 
 def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
@@ -116,7 +125,7 @@ def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict
             facts.append({"text": f"{feature}: nothing to compare"})
             continue
         best = rows.iloc[int(rows["r"].abs().fillna(-1).argmax())]
-        follow = int((rows["q"] < Q_LIMIT).sum())
+        follow = int(follows(rows).sum())
         strongest = f"the strongest, {best['neuron']}, at r = {best['r']:.2f}"
         text = f"{feature}: {follow} of {tested} neurons follow it; {strongest}"
         target = quote(f"{run.model}/{layer}/{best['neuron']}", safe="/")
@@ -128,13 +137,13 @@ def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict
 def _maps_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
     facts = []
     for feature, rows in table[table["layer"] == layer].groupby("feature", sort=False):
-        above = rows[(rows["q"] < Q_LIMIT) & (rows["score"] > rows["score_null"])]
+        above = int(beats_null(rows).sum())
         excess = (rows["score"] - rows["score_null"]).fillna(-np.inf)
         best = rows.iloc[int(excess.argmax())]
-        text = f"{feature}: {len(above)} of {len(rows)} maps match it better than that of other recordings"
+        text = f"{feature}: {above} of {len(rows)} maps match it better than that of other recordings"
         target = quote(f"{run.model}/{layer}/{best['channel']}", safe="/")
         link = f"#map={target}&feature={quote(str(feature), safe='')}"
-        facts.append({"text": text, "share": len(above) / len(rows), "link": link})
+        facts.append({"text": text, "share": above / len(rows), "link": link})
     return facts
 
 
@@ -144,7 +153,7 @@ def _nre_found(run: RunFolder, layer: str) -> list[dict[str, Any]]:
     for row in table[table["layer"] == layer].to_dict("records"):
         interval = interval_of(detail, layer, str(row["method"]))
         told = "" if interval is None else f" (95 %: {interval[0]:.2f} to {interval[1]:.2f})"
-        text = f"inversion, {row['method']}: NRE {row['nre']:.3f}{told} on {Path(run.corpus).name}"
+        text = f"inversion, {row['method']}: NRE {row['nre']:.3f}{told} on {run.corpus_name}"
         low, high = interval or (None, None)
         facts.append(
             {"text": text, "nre": float(row["nre"]), "low": low, "high": high, "link": "#part=inversion"}

@@ -11,29 +11,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
-from numpy.typing import NDArray
 
 from actprobe.errors import CorpusError
 from actprobe.models import Model
-from actprobe.provenance import atomic_path
+from actprobe.report.drawing import OKABE_ITO, ORANGE, SKY, save_figure
+from actprobe.report.map_axes import axis_name, edges, places, span, ticks
+from actprobe.report.wording import weights_named
 from actprobe.runs.maps import MapRun
 from actprobe.runs.maps_look import MapPair, look_at
-from actprobe.similarity.maps_images import CLASSES, OCTAVES
 from actprobe.similarity.maps_pairs import COUNTS
 from actprobe.similarity.maps_table import rank_maps
 
 __all__ = ["best_pairs", "draw_histograms", "draw_matches", "match_rows"]
 
-AGREES, OTHER = "#D55E00", "#56B4E9"  # Okabe and Ito's colour-blind safe orange and blue
-FEATURE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+AGREES, OTHER = ORANGE, SKY
 HISTOGRAMS = ("keypoints_map", "matches", "ratio", "distance", "consistency", "score")
 BINS = 24
-TICKS_HZ = (100, 400, 800, 1600, 3200, 6400, 12800)
-NAMES = ("C", "D", "E", "F", "G", "A", "B")
-SEMITONES = (0, 2, 4, 5, 7, 9, 11)
 
 
 def best_pairs(run: MapRun, model: Model, count: int) -> list[tuple[dict[str, Any], MapPair]]:
@@ -51,11 +46,12 @@ def best_pairs(run: MapRun, model: Model, count: int) -> list[tuple[dict[str, An
     Returns
     -------
     list of tuple
-        Row of the table and pair, feature by feature, the best first. A recording that has become
-        unreadable since is left out.
+        Row of the table, with its ``rank`` for the feature from 1, and pair, feature by feature, the best
+        first. A recording that has become unreadable since is left out.
     """
     found = []
     for number, feature in enumerate(run.settings.features):
+        rank = 0
         for row in rank_maps(run.table, feature.name, count).to_dict("records"):
             counts = run.counts[row["layer"]][:, number, 0, row["channel"]]
             recording = run.usable[int(np.argmax(counts[:, COUNTS.index("agreeing")]))]
@@ -63,7 +59,8 @@ def best_pairs(run: MapRun, model: Model, count: int) -> list[tuple[dict[str, An
                 pair = look_at(model, recording, run.settings, row["layer"], row["channel"], feature.name)
             except CorpusError:
                 continue
-            found.append(({str(key): value for key, value in row.items()}, pair))
+            rank += 1
+            found.append(({**{str(key): value for key, value in row.items()}, "rank": rank}, pair))
     return found
 
 
@@ -92,9 +89,9 @@ def match_rows(pairs: list[tuple[dict[str, Any], MapPair]]) -> pd.DataFrame:
             ("map", pair.map_keypoints.points[matches.first]),
             ("feature", pair.feature_keypoints.points[matches.second]),
         ):
-            seconds, places = _places(pair, points)
+            seconds, upright = places(pair, points)
             ends[f"{side}_seconds"] = seconds
-            ends[f"{side}_place"] = pair.grid.hertz(places) if pair.feature.axis == "hertz" else places % 12
+            ends[f"{side}_place"] = pair.grid.hertz(upright) if pair.feature.axis == "hertz" else upright % 12
         parts.append(
             pd.DataFrame(
                 {
@@ -137,13 +134,11 @@ def draw_matches(run: MapRun, pairs: list[tuple[dict[str, Any], MapPair]], direc
     for earlier in directory.glob("match-*.png"):
         earlier.unlink()
     paths = []
-    ranks: dict[str, int] = {}
     for row, pair in pairs:
-        rank = ranks[row["feature"]] = ranks.get(row["feature"], 0) + 1
         figure = _draw_pair(run, row, pair)
         layer = row["layer"].replace("/", "-")
-        paths.append(directory / f"match-{row['feature']}-{rank}-{layer}-{row['channel']}.png")
-        _save(figure, paths[-1])
+        paths.append(directory / f"match-{row['feature']}-{row['rank']}-{layer}-{row['channel']}.png")
+        save_figure(figure, paths[-1])
     return paths
 
 
@@ -176,7 +171,7 @@ def draw_histograms(run: MapRun, directory: Path) -> list[Path]:
                 for number, feature in enumerate(run.settings.features):
                     of_feature = rows[rows["feature"] == feature.name]
                     values = of_feature[metric].dropna()
-                    colour = FEATURE_COLOURS[number % len(FEATURE_COLOURS)]
+                    colour = OKABE_ITO[number % len(OKABE_ITO)]
                     panel.hist(
                         values, edges, histtype="step", linewidth=1.6, color=colour, label=feature.name
                     )
@@ -190,12 +185,12 @@ def draw_histograms(run: MapRun, directory: Path) -> list[Path]:
             figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
         channels = rows["channel"].nunique()
         figure.suptitle(
-            f"{run.provenance['model']}, {_weights(run)}: {channels} maps of {layer}, means over "
-            f"{len(run.usable)} recordings (dotted: mean score with other recordings' features)",
+            f"{run.provenance['model']}, {weights_named(run.provenance)}: {channels} maps of {layer}, "
+            f"means over {len(run.usable)} recordings (dotted: mean score with other recordings' features)",
             fontsize=10,
         )
         paths.append(directory / f"histograms-{str(layer).replace('/', '-')}.png")
-        _save(figure, paths[-1])
+        save_figure(figure, paths[-1])
     return paths
 
 
@@ -210,18 +205,18 @@ def _draw_pair(run: MapRun, row: dict[str, Any], pair: MapPair) -> Figure:
         (above, pair.feature_picture, f"{pair.feature.name}{unit}"),
         (below, map_picture, name),
     )
-    low, high = _limits(pair)
-    step = pair.grid.step_seconds
-    extent = (pair.place.columns[0] - step / 2, pair.place.columns[-1] + step / 2, low, high)
+    extent = (*span(pair), *edges(pair))
+    marks = ticks(pair)
     for axes, picture, title in sides:
         if picture is not None:
             axes.imshow(picture, cmap="gray", extent=extent, aspect="auto", interpolation="nearest")
         axes.set_title(title, fontsize=10, loc="left")
-        _ticks(axes, pair, low, high)
+        axes.set_ylabel(axis_name(pair))
+        axes.set_yticks([place for place, _ in marks], [label for _, label in marks])
     below.set_xlabel("time (s)")
     matches, agreement = pair.pair.matches, pair.pair.agreement
     ends = [
-        np.stack(_places(pair, points), axis=1)
+        np.stack(places(pair, points), axis=1)
         for points in (
             pair.feature_keypoints.points[matches.second],
             pair.map_keypoints.points[matches.first],
@@ -240,44 +235,14 @@ def _draw_pair(run: MapRun, row: dict[str, Any], pair: MapPair) -> Figure:
     inverted = " with the map's negative" if pair.pair.negative else ""
     null = f"{row['score_null']:.3f}" if np.isfinite(row["score_null"]) else "unknown"
     q = f"q = {row['q']:.2g} over the layer" if np.isfinite(row["q"]) else "no q"
+    weights = weights_named(run.provenance)
     title = (
-        f"{run.provenance['model']}, {_weights(run)}, {pair.recording}: {agreement.count} of {len(matches)} "
+        f"{run.provenance['model']}, {weights}, {pair.recording}: {agreement.count} of {len(matches)} "
         f"matches{inverted} agree (orange)\nscore {row['score']:.3f} over n = {row['n']} recordings, with "
         f"other recordings' features {null}; {q}"
     )
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def _places(pair: MapPair, points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Say where pixels are: seconds, and bands of the front end or semitones above the lowest C."""
-    seconds = pair.place.columns[0] + points[:, 0].astype(np.float64) * pair.grid.step_seconds
-    if pair.feature.axis == "hertz":
-        top = pair.grid.row_bands[-1]
-        return seconds, top - points[:, 1].astype(np.float64) * pair.grid.step_bands
-    rows = len(CLASSES) * OCTAVES
-    return seconds, (rows - 1 - points[:, 1].astype(np.float64)) * float(CLASSES[1])
-
-
-def _limits(pair: MapPair) -> tuple[float, float]:
-    if pair.feature.axis == "hertz":
-        half = pair.grid.step_bands / 2
-        return float(pair.grid.row_bands[0] - half), float(pair.grid.row_bands[-1] + half)
-    half = float(CLASSES[1]) / 2
-    return -half, 12 * OCTAVES - half
-
-
-def _ticks(axes: Axes, pair: MapPair, low: float, high: float) -> None:
-    if pair.feature.axis == "hertz":
-        places = pair.grid.bands(np.array(TICKS_HZ, np.float64))
-        labels: list[str] = [f"{hertz:g}" for hertz in TICKS_HZ]
-        axes.set_ylabel("frequency (Hz)")
-    else:
-        places = np.concatenate([np.array(SEMITONES) + 12.0 * octave for octave in range(OCTAVES)])
-        labels = list(NAMES) * OCTAVES
-        axes.set_ylabel("pitch class (twice)")
-    use = (places >= low) & (places <= high)
-    axes.set_yticks(places[use], [label for label, shown in zip(labels, use, strict=True) if shown])
 
 
 def _label(metric: str) -> str:
@@ -287,15 +252,3 @@ def _label(metric: str) -> str:
         "distance": "distance of matched descriptors",
         "consistency": "consistency (share of matches that agree)",
     }.get(metric, metric)
-
-
-def _weights(run: MapRun) -> str:
-    weights = run.provenance["weights"]
-    if weights["kind"] == "seeded random":
-        return f"random weights (seed {weights['seed']})"
-    return f"{weights['kind']} weights"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": "actprobe"})

@@ -16,20 +16,18 @@ from actprobe.audio import load_audio
 from actprobe.features import FeatureMap, compute_maps
 from actprobe.models import Model
 from actprobe.provenance import atomic_path
+from actprobe.report.map_axes import axis_name, edges, span, ticks
 from actprobe.runs.maps import MapRun
 from actprobe.runs.maps_counts import activations_at
 from actprobe.runs.maps_look import MapPair
 from actprobe.runs.prepare import Prepared, prepare_recording
 from actprobe.similarity.maps_geometry import layer_tolerance
-from actprobe.similarity.maps_images import CLASSES, OCTAVES, feature_image, map_image
+from actprobe.similarity.maps_images import feature_image, map_image
 from actprobe.similarity.maps_keypoints import detect
 from actprobe.similarity.maps_pairs import compare
 
 __all__ = ["write_gallery"]
 
-TICKS_HZ = (100, 200, 400, 800, 1600, 3200, 6400, 12800)
-TICKS_APART = 0.07  # of the height
-NAMES = {0: "C", 4: "E", 8: "G♯"}
 GREY = 128
 
 
@@ -63,21 +61,20 @@ def write_gallery(
     folder.mkdir(parents=True)
     looks = _Looks(run, model)
     written: list[Path] = []
-    items, ranks = [], dict[str, int]()
+    items = []
     for row, pair in pairs:
-        rank = ranks[row["feature"]] = ranks.get(row["feature"], 0) + 1
-        step = pair.grid.step_seconds
+        start, end = span(pair)
         sides = []
         for entry in run.settings.features:
             side = pair if entry.name == row["feature"] else looks.beside(pair, entry.name)
-            stem = f"{row['feature']}-{rank}-{entry.name}"
+            stem = f"{row['feature']}-{row['rank']}-{entry.name}"
             written += [_save(side, folder / f"{stem}-feature.png", "feature")]
             written += [_save(side, folder / f"{stem}-map.png", "map")]
             sides.append(
                 {
                     "feature": entry.name,
                     "unit": side.feature.unit,
-                    "axis": "frequency (Hz)" if side.feature.axis == "hertz" else "pitch class (twice)",
+                    "axis": axis_name(side),
                     "negative": bool(side.pair.negative),
                     "feature_picture": f"{stem}-feature.png",
                     "map_picture": f"{stem}-map.png",
@@ -90,10 +87,10 @@ def write_gallery(
                 "layer": row["layer"],
                 "channel": int(row["channel"]),
                 "feature": row["feature"],
-                "rank": rank,
+                "rank": row["rank"],
                 "recording": pair.recording,
-                "start": float(pair.place.columns[0] - step / 2),
-                "end": float(pair.place.columns[-1] + step / 2),
+                "start": start,
+                "end": end,
                 "sides": sides,
             }
         )
@@ -166,18 +163,5 @@ def _matches(side: MapPair) -> list[list[float]]:
 
 
 def _ticks(side: MapPair) -> list[list[Any]]:
-    if side.feature.axis != "hertz":
-        step = float(CLASSES[1])
-        return [
-            [(12 * octave + semitone + step / 2) / (12 * OCTAVES), label]
-            for octave in range(OCTAVES)
-            for semitone, label in NAMES.items()
-        ]
-    half = side.grid.step_bands / 2
-    low, high = float(side.grid.row_bands[0] - half), float(side.grid.row_bands[-1] + half)
-    found: list[list[Any]] = []
-    for hertz, band in zip(TICKS_HZ, side.grid.bands(np.array(TICKS_HZ, np.float64)), strict=True):
-        place = float((band - low) / (high - low))
-        if 0 <= place <= 1 and (not found or place - found[-1][0] > TICKS_APART):
-            found.append([place, f"{hertz}"])
-    return found
+    low, high = edges(side)
+    return [[(place - low) / (high - low), label] for place, label in ticks(side)]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from actprobe.report.wording import CONTROL, Q_LIMIT, beats_null
 from actprobe.runs.maps import MapRun
 from actprobe.similarity.maps_table import rank_maps
 
 __all__ = ["MapSummary", "map_summary"]
 
-Q_LIMIT = 0.05
 SHOWN = 5
 
 
@@ -51,17 +51,17 @@ def map_summary(run: MapRun) -> MapSummary:
     beating: dict[str, dict[str, int]] = {}
     for feature in run.settings.features:
         of_feature = table[table["feature"] == feature.name]
-        beats = of_feature[(of_feature["q"] < Q_LIMIT) & (of_feature["score"] > of_feature["score_null"])]
+        beats = of_feature[beats_null(of_feature)]
         beating[feature.name] = {layer: int((beats["layer"] == layer).sum()) for layer in run.settings.grids}
         shares = ", ".join(
             f"{count} of {int((of_feature['layer'] == layer).sum())} in {layer}"
             for layer, count in beating[feature.name].items()
         )
-        lines.append(f"{feature.name}: maps that beat other recordings' features at q < {Q_LIMIT}: {shares}")
+        lines.append(f"{feature.name}: maps that beat other recordings' features at q <= {Q_LIMIT}: {shares}")
         ranked = rank_maps(table, feature.name, SHOWN).to_dict("records")
         lines.extend(_line({str(key): value for key, value in row.items()}) for row in ranked)
     if run.provenance["weights"]["kind"] == "seeded random":
-        lines.append("The weights are random: this is the control, not a finding about a trained network.")
+        lines.append(CONTROL)
     silent = table.groupby("layer", sort=False)["keypoints_map"].agg(lambda values: int((values == 0).sum()))
     counts = {
         "recordings": len(run.recordings),

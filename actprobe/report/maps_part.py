@@ -37,7 +37,7 @@ def maps_part(run: RunFolder, assets: Assets) -> str:
     return assets.data(
         run.key,
         {
-            "title": f"{run.model} on {Path(run.corpus).name or 'a corpus'} ({run.key})",
+            "title": run.title,
             "model": run.model,
             "layers": layers,
             "features": features,

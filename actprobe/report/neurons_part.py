@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def neurons_part(run: RunFolder, assets: Assets, clips: Clips) -> str:
     return assets.data(
         run.key,
         {
-            "title": f"{run.model} on {Path(run.corpus).name or 'a corpus'} ({run.key})",
+            "title": run.title,
             "model": run.model,
             "layers": layers,
             "features": [

@@ -126,16 +126,16 @@ RANDOM_WEIGHTS = (
     "it is not a finding about a trained one."
 )
 TITLES = {
-    "neurons": "Neurons of {}",
-    "maps": "Activation maps of {}",
-    "evaluation": "What the layers of {} keep",
-    "inversion": "Inverted from {}",
+    "neurons": "Neurons of {}, {}",
+    "maps": "Activation maps of {}, {}",
+    "evaluation": "What the layers of {} keep, {}",
+    "inversion": "Inverted from {}, {}",
 }
 
 
 def _title(run: RunFolder) -> str:
-    title = TITLES[run.kind].format(run.model or "a network")
-    return f"{title}: {excerpt_name(run)}" if run.kind == "inversion" else title
+    over = excerpt_name(run) if run.kind == "inversion" else run.corpus_name
+    return TITLES[run.kind].format(run.model or "a network", over)
 
 
 def _overview(run: RunFolder) -> dict[str, Any]:

@@ -58,6 +58,24 @@ class RunFolder:
                 return str(named)
         return ""
 
+    @property
+    def corpus_name(self) -> str:
+        """Short name of the corpus: its last part, of a manifest with the folder it stands in."""
+        path = Path(self.corpus)
+        if path.suffix.lower() == ".csv":
+            return f"{path.parent.name}/{path.name}"
+        return path.name or "a corpus"
+
+    @property
+    def place(self) -> int:
+        """Place among the runs of its kind, from 0, by which addresses name it."""
+        return int(self.key.rsplit("-", 1)[1]) - 1
+
+    @property
+    def title(self) -> str:
+        """What the page calls the run where several can be picked."""
+        return f"{self.model} on {self.corpus_name} ({self.key})"
+
     def table(self, name: str) -> pd.DataFrame:
         """Read a table of the run.
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from actprobe.report.figures import best_neurons
+from actprobe.report.wording import CONTROL, Q_LIMIT, follows
 from actprobe.runs import NeuronRun
 from actprobe.runs.prepare import PARTLY_FILLED
 
 __all__ = ["NeuronSummary", "neuron_summary"]
 
-Q_LIMIT = 0.05
 NAMED_FAILURES = 20
 
 
@@ -64,7 +64,7 @@ def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
     for feature, values in run.features.items():
         rows = run.table[run.table["feature"] == feature]
         tested = int(rows["p"].notna().sum())
-        significant = int((rows["q"] <= Q_LIMIT).sum())
+        significant = int(follows(rows).sum())
         known = values[np.isfinite(values)]
         lines.append(
             f"{feature} ({known.min():.3g} to {known.max():.3g}): " if len(known) else f"{feature}: "
@@ -91,7 +91,7 @@ def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
     if len(failed) > NAMED_FAILURES:
         lines.append(f"  ... and {len(failed) - NAMED_FAILURES} more, see recordings.csv")
     if run.provenance["weights"]["kind"] == "seeded random":
-        lines.append("The weights are random: this is the control, not a finding about a trained network.")
+        lines.append(CONTROL)
     return NeuronSummary("\n".join(lines), counts)
 
 

@@ -79,11 +79,25 @@ window.actprobe = (() => {
     return `${minutes}:${(seconds - 60 * minutes).toFixed(2).padStart(5, "0")}`;
   }
 
+  // The runs of a part, with their tables unpacked; one is chosen from a list.
+  async function open(section, choose) {
+    const runs = await Promise.all(section.dataset.runs.split(" ").map(load));
+    for (const each of runs) each.columns = Object.fromEntries(Object.entries(each.table).map(([name, packed]) => [name, unpack(packed)]));
+    const pick = section.querySelector("[name=run]");
+    pick.replaceChildren(...runs.map((each, i) => element("option", { value: i }, each.title)));
+    pick.parentElement.hidden = runs.length < 2;
+    pick.onchange = () => choose(Number(pick.value));
+    return runs;
+  }
+  function fill(select, all, names) {
+    select.replaceChildren(element("option", { value: "" }, all), ...names.map((each, i) => element("option", { value: i }, each)));
+  }
+
   // One sound at a time.
   document.addEventListener("play", (event) => {
     for (const player of document.querySelectorAll("audio")) if (player !== event.target) player.pause();
   }, true);
 
   const parts = new Map();
-  return { load, provide, unpack, address, link, visit, NotFound, element, known, number, small, time, parts };
+  return { load, provide, unpack, open, fill, address, link, visit, NotFound, element, known, number, small, time, parts };
 })();

@@ -108,7 +108,7 @@
     const symbols = ["circle", "square", "diamond", "triangle-up", "x"], dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
     const inks = [plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.SKY];
     const traces = [], layers = [...new Set(runs.flatMap((run) => run.layers))], models = new Set(runs.map((run) => run.model)).size;
-    const label = (run, method) => runs.length > 1 ? `${method}, ${models > 1 ? run.model : run.corpus.split("/").pop()}` : method;
+    const label = (run, method) => runs.length > 1 ? `${method}, ${models > 1 ? run.model : run.corpus}` : method;
     for (const run of runs) for (const method of run.methods) {
       const rows = run.layers.map((layer) => run.nre.find((row) => row.method === method && row.layer === layer)).filter(Boolean);
       const i = traces.length % inks.length, bounded = rows.some((row) => known(row.low));
@@ -116,12 +116,19 @@
         mode: "lines+markers", line: { color: inks[i], dash: dashes[i] }, marker: { symbol: symbols[i], size: 9 },
         error_y: bounded ? { type: "data", symmetric: false, array: rows.map((row) => known(row.high) ? row.high - row.nre : 0), arrayminus: rows.map((row) => known(row.low) ? row.nre - row.low : 0), color: inks[i] } : undefined });
     }
+    // Of several runs only the mean excerpt is drawn, as a line with a name in the legend; the table has the others.
+    if (runs.length > 1) for (const run of runs) {
+      const mean = run.baselines.find((each) => each.method === "mean excerpt"), like = traces.find((trace) => trace.name === plots.plain(label(run, run.methods[0])));
+      if (mean) traces.push({ x: layers, y: layers.map(() => mean.value), name: plots.plain(`${label(run, mean.method)} ${number(mean.value, 2)}`),
+        mode: "lines", line: { color: like?.line.color, dash: "dot", width: 1.5 }, hoverinfo: "skip" });
+    }
     const baselines = (runs.length === 1 ? runs[0].baselines : []).slice().sort((a, b) => a.value - b.value);
     const top = Math.max(...traces.flatMap((trace) => trace.y), ...baselines.map((each) => each.value));
     let beneath = -1;
     const apart = (value) => { beneath = Math.max(value, beneath + 0.07 * top); return beneath; };  // labels do not overlap
-    plots.draw(section.querySelector(".nre"), traces, { xaxis: { title: { text: "layer, from shallow to deep" }, type: "category", categoryorder: "array", categoryarray: layers },
-      yaxis: { title: { text: "NRE" }, rangemode: "tozero" }, showlegend: true, margin: { l: 60, r: 110, t: 30, b: 50 },
+    const host = section.querySelector(".nre"), rows = host.clientWidth < 700 ? traces.length : 1;
+    plots.draw(host, traces, { xaxis: { title: { text: "layer, from shallow to deep" }, type: "category", categoryorder: "array", categoryarray: layers },
+      yaxis: { title: { text: "NRE" }, rangemode: "tozero" }, showlegend: true, margin: { l: 60, r: runs.length > 1 ? 15 : 110, t: 10 + 22 * rows, b: 50 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       shapes: baselines.map((each) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: each.value, y1: each.value, line: { dash: "dot", width: 1, color: "#888" } })),
       annotations: baselines.map((each) => ({ xref: "paper", x: 1, y: apart(each.value), xanchor: "left", showarrow: false, font: { size: 11 }, text: plots.plain(`${each.method} ${number(each.value, 2)}`) })) });
     const names = runs.flatMap((run) => run.methods.map((method) => [run, method]));
@@ -132,7 +139,9 @@
         names.map(([run, method]) => {
           const row = run.nre.find((each) => each.layer === layer && each.method === method);
           return element("td", {}, row ? number(row.nre) + (known(row.low) ? ` (${number(row.low)} to ${number(row.high)})` : "") : "–");
-        }))));
+        }))),
+      ...[...new Set(runs.flatMap((run) => run.baselines.map((each) => each.method)))].map((baseline) => element("tr", {}, element("td", { class: "text" }, baseline),
+        names.map(([run]) => element("td", {}, number(run.baselines.find((each) => each.method === baseline)?.value))))));
     const differences = runs.flatMap((run) => run.differences.map((each) => ({ ...each, model: run.model })));
     const table = section.querySelector(".differences");
     table.hidden = !differences.length;

@@ -1,30 +1,24 @@
 // Activation maps against features: the table of channels, scores against their null, drawn matches.
 "use strict";
 (() => {
-  const { load, unpack, link, element, known, number, small, parts, plots, picture, visit, NotFound } = actprobe;
+  const { open, fill, link, element, known, number, small, parts, plots, picture, visit, NotFound } = actprobe;
   const section = document.getElementById("maps");
   if (!section) return;
   let runs = null, run = null, table = null;
+  const control = (name) => section.querySelector(`[name=${name}]`);
 
   async function prepare() {
     if (runs) return;
-    runs = await Promise.all(section.dataset.runs.split(" ").map(load));
-    for (const each of runs) each.columns = Object.fromEntries(Object.entries(each.table).map(([name, packed]) => [name, unpack(packed)]));
-    const pick = section.querySelector("[name=run]");
-    pick.replaceChildren(...runs.map((each, i) => element("option", { value: i }, each.title)));
-    pick.parentElement.hidden = runs.length < 2;
-    pick.onchange = () => choose(Number(pick.value));
-    for (const control of section.querySelectorAll(".filters input, .filters select"))
-      if (control !== pick) control.addEventListener("input", ["distance", "agree"].includes(control.name) ? thin : filter);
+    runs = await open(section, choose);
+    for (const each of section.querySelectorAll(".filters input, .filters select"))
+      if (each.name !== "run") each.addEventListener("input", ["distance", "agree"].includes(each.name) ? thin : filter);
     choose(0);
   }
   function choose(place) {
     run = runs[place];
     section.querySelector("[name=run]").value = place;
-    const fill = (name, all, names) => section.querySelector(`[name=${name}]`)
-      .replaceChildren(element("option", { value: "" }, all), ...names.map((each, i) => element("option", { value: i }, each)));
-    fill("layer", "all layers", run.layers);
-    fill("feature", "all features", run.features);
+    fill(control("layer"), "all layers", run.layers);
+    fill(control("feature"), "all features", run.features);
     const c = run.columns, above = (i) => c.score[i] - c.score_null[i];
     const column = (name, title, digits = 3, label = name) => ({ name: label, title, width: "6.6rem", key: (i) => c[name][i], show: (i) => number(c[name][i], digits) });
     table = actprobe.table({
@@ -39,6 +33,11 @@
         column("matches", "Matches a recording", 1), column("consistency", "Share of matches that agree on one shift and scale", 3, "agreeing"), column("distance", "Mean distance of matched descriptors", 1),
       ],
     });
+    const all = Array.from(c.score.keys(), above).filter(known), slider = control("least");
+    // Its ends are those of the run: scores of one corpus are a tenth of another's.
+    slider.min = Math.floor(1000 * all.reduce((a, b) => Math.min(a, b), 0)) / 1000;
+    slider.max = Math.ceil(1000 * all.reduce((a, b) => Math.max(a, b), 0)) / 1000;
+    slider.value = slider.min;
     gallery();
     filter();
   }
@@ -46,12 +45,12 @@
     const value = (name) => section.querySelector(`[name=${name}]`).value;
     const c = run.columns, layer = value("layer"), feature = value("feature"), least = Number(value("least"));
     const words = value("search").toLowerCase().split(/\s+/).filter(Boolean);
-    section.querySelector("output").textContent = least.toFixed(2);
+    section.querySelector("output").textContent = least.toFixed(3);
     const rows = [];
     for (let i = 0; i < c.score.length; i++) {
       if (layer !== "" && c.layer[i] !== Number(layer)) continue;
       if (feature !== "" && c.feature[i] !== Number(feature)) continue;
-      if (least > -0.2 && !(c.score[i] - c.score_null[i] >= least)) continue;
+      if (least > Number(control("least").min) && !(c.score[i] - c.score_null[i] >= least)) continue;
       const all = [run.layers[c.layer[i]].toLowerCase(), String(c.channel[i]), run.features[c.feature[i]].toLowerCase()];
       if (!words.every((word) => all.some((each) => each === word || (!/^\d+$/.test(word) && each.includes(word))))) continue;
       rows.push(i);
@@ -79,7 +78,6 @@
     visit({ map: `${run.model}/${run.layers[c.layer[row]]}/${c.channel[row]}`, feature: run.features[c.feature[row]], ...(runs.length > 1 ? { run: runs.indexOf(run) } : {}) });
   }
 
-  const control = (name) => section.querySelector(`[name=${name}]`);
   function gallery() {
     const distances = run.drawn.flatMap((item) => item.sides.flatMap((side) => side.matches.map((match) => match[4])));
     const slider = control("distance"), most = Math.ceil(distances.reduce((a, b) => Math.max(a, b), 5) / 5) * 5;
@@ -91,7 +89,7 @@
   }
   // One channel beside every feature: the feature above, the map below, a line for each match.
   function card(item) {
-    const head = element("h4", {}, element("a", { href: link({ map: `${run.model}/${item.layer}/${item.channel}`, feature: item.feature }) }, `${item.layer}, channel ${item.channel}`), `: rank ${item.rank} for ${item.feature}`);
+    const head = element("h4", {}, element("a", { href: link({ map: `${run.model}/${item.layer}/${item.channel}`, feature: item.feature, ...(runs.length > 1 ? { run: runs.indexOf(run) } : {}) }) }, `${item.layer}, channel ${item.channel}`), `: rank ${item.rank} for ${item.feature}`);
     return element("article", { class: "card" }, head, element("p", { class: "facts", dir: "auto" }, item.recording), element("div", { class: "sides" }, item.sides.map((side) => element("figure", {},
       element("figcaption", {}, element("strong", {}, side.unit ? `${side.feature} (${side.unit})` : side.feature), `; below the map${side.negative ? ", its negative" : ""} `, element("span", { class: "tally" })), stack(item, side)))));
   }

@@ -1,36 +1,30 @@
 // The table of neurons, and one neuron in full.
 "use strict";
 (() => {
-  const { load, unpack, link, element, known, number, small, time, parts, plots, visit, NotFound } = actprobe;
+  const { load, unpack, open, fill, link, element, known, number, small, time, parts, plots, visit, NotFound } = actprobe;
   const section = document.getElementById("neurons");
   if (!section) return;
   let runs = null, run = null, table = null;
+  const control = (name) => section.querySelector(`[name=${name}]`);
 
   async function prepare() {
     if (runs) return;
-    runs = await Promise.all(section.dataset.runs.split(" ").map(load));
+    runs = await open(section, choose);
     for (const each of runs) {
-      each.columns = Object.fromEntries(Object.entries(each.table).map(([name, packed]) => [name, unpack(packed)]));
       each.values = each.features.map((feature) => Array.from(unpack(feature.values)));
       const recording = unpack(each.unit_recording), seconds = unpack(each.unit_seconds);
       each.units = Array.from(recording, (row, i) => each.recordings[row] + (each.unit === "excerpt" ? ` at ${seconds[i].toFixed(2)} s` : ""));
     }
-    const pick = section.querySelector("[name=run]");
-    pick.replaceChildren(...runs.map((each, i) => element("option", { value: i }, each.title)));
-    pick.parentElement.hidden = runs.length < 2;
-    pick.onchange = () => choose(Number(pick.value));
-    for (const control of section.querySelectorAll(".filters input, .filters select"))
-      if (control !== pick) control.addEventListener("input", filter);
+    for (const each of section.querySelectorAll(".filters input, .filters select"))
+      if (each.name !== "run") each.addEventListener("input", filter);
     choose(0);
   }
 
   function choose(place) {
     run = runs[place];
     section.querySelector("[name=run]").value = place;
-    const fill = (name, all, names) => section.querySelector(`[name=${name}]`)
-      .replaceChildren(element("option", { value: "" }, all), ...names.map((each, i) => element("option", { value: i }, each)));
-    fill("layer", "all layers", run.layers);
-    fill("feature", "all features", run.features.map((each) => each.name));
+    fill(control("layer"), "all layers", run.layers);
+    fill(control("feature"), "all features", run.features.map((each) => each.name));
     const c = run.columns, r = (i) => c.r[i];
     table = actprobe.table({
       host: section.querySelector(".table"), count: c.r.length, open: reveal, label: "Neurons and features",
@@ -43,7 +37,7 @@
         { name: "95 %", title: "Interval of r", width: "8rem", key: (i) => c.r_high[i] - c.r_low[i], falling: false, show: (i) => known(c.r_low[i]) ? `${number(c.r_low[i], 2)} to ${number(c.r_high[i], 2)}` : "–" },
         { name: "q", title: "False discovery rate over the layer", width: "5rem", falling: false, key: (i) => c.q[i], show: (i) => small(c.q[i]) },
         { name: "p_max", title: "How often the best neuron of the layer is this strong when recordings are permuted", width: "5rem", falling: false, key: (i) => c.p_max[i], show: (i) => small(c.p_max[i]) },
-        { name: "random", title: "r of the same neuron with random weights", width: "5rem", key: (i) => Math.abs(c.r_random[i]), show: (i) => number(c.r_random[i]) },
+        { name: "random", title: "r of the same neuron with random weights", width: "5.6rem", key: (i) => Math.abs(c.r_random[i]), show: (i) => number(c.r_random[i]) },
         { name: "L2", title: "Euclidean distance of the normalised courses", width: "4.4rem", falling: false, key: (i) => c.l2[i], show: (i) => number(c.l2[i]) },
       ],
     });
@@ -65,7 +59,7 @@
     for (let i = 0; i < c.r.length; i++) {
       if (layer !== "" && c.layer[i] !== Number(layer)) continue;
       if (feature !== "" && c.feature[i] !== Number(feature)) continue;
-      if (beats && !(c.p_max[i] < 0.05)) continue;
+      if (beats && !(c.p_max[i] <= 0.05)) continue;
       if (least > 0 && !(Math.abs(c.r[i]) >= least)) continue;
       if (words.length) {
         const all = [run.layers[c.layer[i]].toLowerCase(), String(c.neuron[i]), run.features[c.feature[i]].name.toLowerCase()];

@@ -1,0 +1,84 @@
+"""What the figures of all analyses share: colours, places of round frequencies, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from actprobe.provenance import atomic_path
+
+__all__ = ["OKABE_ITO", "Tick", "band_ticks", "hertz_ticks", "save_figure"]
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+)  # fmt: skip
+TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
+TICKS_APART = 0.05  # of the axis
+
+Tick = tuple[float, str]
+
+
+def hertz_ticks(
+    places_of: Callable[[NDArray[np.float64]], NDArray[np.float64]], low: float, high: float
+) -> list[Tick]:
+    """Say where round frequencies stand on an axis, none so near to another that labels overlap.
+
+    Parameters
+    ----------
+    places_of : callable
+        Hz -> places on the axis; NaN where there is none.
+    low, high : float
+        Ends of the axis.
+
+    Returns
+    -------
+    list of tuple
+        Place and label, upwards.
+    """
+    found: list[Tick] = []
+    for hertz, place in zip(TICKS_HZ, places_of(np.array(TICKS_HZ, np.float64)), strict=True):
+        apart = not found or place - found[-1][0] > TICKS_APART * (high - low)
+        if low <= place <= high and apart:
+            found.append((float(place), f"{hertz}"))
+    return found
+
+
+def band_ticks(centres_hz: NDArray[np.float64]) -> list[Tick]:
+    """Say where round frequencies stand on an axis of bands.
+
+    Parameters
+    ----------
+    centres_hz : numpy.ndarray
+        Centres of the bands, shape [bands], upwards.
+
+    Returns
+    -------
+    list of tuple
+        Place and label; band k stands at k, from k - 0.5 to k + 0.5.
+    """
+    bands = np.arange(len(centres_hz), dtype=np.float64)
+
+    def places_of(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.interp(hertz, centres_hz, bands, left=np.nan, right=np.nan))
+
+    return hertz_ticks(places_of, -0.5, len(bands) - 0.5)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as a PNG, whole or not at all; the same figure gives the same file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    path : Path
+        PNG to be; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})
