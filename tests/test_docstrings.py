@@ -37,6 +37,11 @@ MODULES = sorted(
 )
 
 
+def inherits(method: object) -> bool:
+    """Whether a method says nothing of its own because what it overrides says it (the base is checked)."""
+    return not method.__doc__ and bool(inspect.getdoc(method))
+
+
 def public_objects(module_name: str) -> list[str]:
     module = importlib.import_module(module_name)
     found = []
@@ -49,7 +54,7 @@ def public_objects(module_name: str) -> list[str]:
             found += [
                 f"{module_name}.{name}.{member}"
                 for member, value in vars(item).items()
-                if not member.startswith("_") and inspect.isfunction(value)
+                if not member.startswith("_") and inspect.isfunction(value) and not inherits(value)
             ]
     return found
 

@@ -137,34 +137,10 @@ class FrameGraph(ExampleGraph):
     frontend: FrameFrontEnd
 
     def starts(self, samples: Any) -> Any:
-        """Say where the examples of a recording begin.
-
-        Parameters
-        ----------
-        samples : tf.Tensor
-            int32 scalar, samples of the lengthened recording.
-
-        Returns
-        -------
-        tf.Tensor
-            int32, shape [examples], first sample of each.
-        """
         last = self.frontend.frames_in(samples) - self.frontend.example_shape[0]
         return self.frontend.frame_hop * backend.tf.range(0, last + 1, self.frontend.hop)
 
     def prepare(self, waveform: Any) -> Any:
-        """Compute the frames.
-
-        Parameters
-        ----------
-        waveform : tf.Tensor
-            float32, shape [batch, samples], lengthened.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [batch, frames, mel].
-        """
         tf = backend.tf
         spec = tf.TensorSpec((None, self.frontend.example_shape[1]), tf.float32)
         transform = self._by_pieces if isinstance(self.frontend, _FRAME_BY_FRAME) else self.frontend.graph
@@ -188,22 +164,6 @@ class FrameGraph(ExampleGraph):
         return tf.reshape(found, (-1, frontend.example_shape[1]))[:frames]
 
     def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
-        """Cut examples out of the frames.
-
-        Parameters
-        ----------
-        prepared : tf.Tensor
-            float32, shape [batch, frames, mel].
-        rows : tf.Tensor
-            int32, shape [examples]: of which recording each example is.
-        starts : tf.Tensor
-            int32, shape [examples]: at which sample it begins.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [examples, time, mel], less the mean segment where there is one.
-        """
         tf = backend.tf
         frames, bands = self.frontend.example_shape
         first = rows * tf.shape(prepared)[1] + starts // self.frontend.frame_hop
@@ -226,52 +186,12 @@ class SegmentGraph(ExampleGraph):
     frontend: SegmentFrontEnd
 
     def starts(self, samples: Any) -> Any:
-        """Say where the examples of a recording begin.
-
-        Parameters
-        ----------
-        samples : tf.Tensor
-            int32 scalar, samples of the lengthened recording.
-
-        Returns
-        -------
-        tf.Tensor
-            int32, shape [examples], first sample of each.
-        """
         return cover_graph(samples, self.frontend.example_samples)
 
     def prepare(self, waveform: Any) -> Any:
-        """Leave the waveform as it is.
-
-        Parameters
-        ----------
-        waveform : tf.Tensor
-            float32, shape [batch, samples], lengthened.
-
-        Returns
-        -------
-        tf.Tensor
-            The same.
-        """
         return waveform
 
     def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
-        """Cut segments out and transform them.
-
-        Parameters
-        ----------
-        prepared : tf.Tensor
-            float32, shape [batch, samples].
-        rows : tf.Tensor
-            int32, shape [examples]: of which recording each example is.
-        starts : tf.Tensor
-            int32, shape [examples]: at which sample it begins.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [examples, time, mel].
-        """
         tf, length = backend.tf, self.frontend.example_samples
         first = rows * tf.shape(prepared)[1] + starts
         every = tf.reshape(prepared, (-1,))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.errors import ServingError, UsageError
+from actprobe.serving.client.address import transport_to
 from actprobe.serving.client.retry import Retry
-from actprobe.serving.client.transports import Arrays, Target, transport_to
+from actprobe.serving.client.transport import Arrays, Target
 
 if TYPE_CHECKING:
     from actprobe.audio import Waveform

@@ -83,10 +83,11 @@ class Server:
         self.repository = Repository(self._load, report)
         self.metrics = Metrics(self.repository.served)
         self.access_log = AccessLog(options.access_log)
-        self._runner = Runner(options.rest_api_num_threads)
+        self._runner = Runner()
         self._predictor = Predictor(self.repository, self.metrics, self.access_log, self._runner)
         self._grpc: GrpcServer | None = None
-        self._rest: Any = None
+        self._rest: Rest | None = None
+        self._http: Any = None
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self.port = self.rest_api_port = 0
@@ -162,6 +163,10 @@ class Server:
         self._file_seen = seen
         lenient = self.options.allow_version_labels_for_unavailable_models
         models = self._models()
+        if (
+            self.options.model_config_file and not models
+        ):  # a file that is just being written is empty at first
+            raise UsageError(f"{self.options.model_config_file}: names no model")
         self.repository.configure(models, strict_labels=not lenient)
         self._report(f"settings were read again: {', '.join(models)}")
 
@@ -175,24 +180,25 @@ class Server:
         if options.rest_api_port >= 0:
             listening = _listen(options.host, options.rest_api_port)
             self.rest_api_port = listening.getsockname()[1]
-            rest = Rest(self._predictor, options, self._tokens, self._metrics_path)
-            self._rest = uvicorn.Server(_uvicorn_config(rest.application, self._certificate, options))
-            self._rest_done = asyncio.ensure_future(self._rest.serve(sockets=[listening]))
-            while not (self._rest.started or self._rest_done.done()):
+            self._rest = Rest(self._predictor, options, self._tokens, self._metrics_path)
+            config = _uvicorn_config(self._rest.application, self._certificate, options)
+            self._http = uvicorn.Server(config)
+            self._http_done = asyncio.ensure_future(self._http.serve(sockets=[listening]))
+            while not (self._http.started or self._http_done.done()):
                 await asyncio.sleep(0.005)
         if options.port >= 0:
             self._grpc = GrpcServer(self._predictor, self._reload, options, self._tokens, self._certificate)
             self.port = self._grpc.port
-            self._grpc.set_serving(True)
+            await self._grpc.start()
 
     async def _stop_listening(self) -> None:
         ends = []
         if self._rest is not None:
-            self._rest.should_exit = True
-            ends.append(self._rest_done)
+            self._http.should_exit = True
+            ends.append(self._http_done)
         if self._grpc is not None:
             stopped = self._grpc.stop(self.options.shutdown_grace_seconds)
-            ends.append(asyncio.ensure_future(asyncio.to_thread(stopped.wait)))
+            ends.append(asyncio.ensure_future(stopped))
         if ends:
             await asyncio.wait(ends, timeout=self.options.shutdown_grace_seconds + 1)
 
@@ -202,6 +208,8 @@ class Server:
             self._on_loop(self._stop_listening())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+        if self._rest is not None:
+            self._rest.close()
         self._runner.close()
         self.repository.close(self.options.shutdown_grace_seconds)
         self.access_log.close()

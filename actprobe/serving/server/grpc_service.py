@@ -1,33 +1,45 @@
 """The gRPC side: PredictionService, ModelService and health.
 
-Calls are answered by threads that wait in TensorFlow, outside Python's lock. A call that waits for a thread
-is dropped when its caller is gone or its deadline has passed.
+Calls are coroutines of one event loop: threads that hand Python's lock to each other for every call cost more
+than the call. A call that waits is dropped when its caller is gone or its deadline has passed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import operator
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
 from actprobe.serving.server.options import ServerOptions
-from actprobe.serving.server.predict import Predictor, Request
+from actprobe.serving.server.predict import Predictor, Request, aside
 from actprobe.serving.server.security import Certificate, Tokens, token_interceptor
+from actprobe.serving.server.signatures import Arrays
 from actprobe.serving.server.status import metadata_message, status_message
-from actprobe.serving.server.tensors import fill_tensor_proto, from_tensor_proto
+from actprobe.serving.server.tensors import claimed_bytes, fill_tensor_proto, from_tensor_proto
 
 __all__ = ["SERVICES", "GrpcServer"]
 
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+_METHODS = {
+    "Predict": ("predict_pb2", "PredictRequest"),
+    "GetModelMetadata": ("get_model_metadata_pb2", "GetModelMetadataRequest"),
+    "Classify": ("classification_pb2", "ClassificationRequest"),
+    "Regress": ("regression_pb2", "RegressionRequest"),
+    "MultiInference": ("inference_pb2", "MultiInferenceRequest"),
+    "GetModelStatus": ("get_model_status_pb2", "GetModelStatusRequest"),
+    "HandleReloadConfigRequest": ("model_management_pb2", "ReloadConfigRequest"),
+}
 _NOT_HERE = "{} is not there: this embedded server answers Predict and GetModelMetadata"
 
 
 class GrpcServer:
-    """A gRPC server.
+    """A gRPC server in the event loop that runs.
 
     Parameters
     ----------
@@ -56,13 +68,12 @@ class GrpcServer:
         tokens: Tokens,
         certificate: Certificate | None = None,
     ) -> None:
-        import grpc
+        from grpc import aio
         from grpc_health.v1 import health, health_pb2_grpc
 
-        self._health = health.HealthServicer()
+        self._health = health.aio.HealthServicer()
         self._threads = ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="grpc")
-        self._server = grpc.server(
-            self._threads,
+        self._server = aio.server(
             interceptors=[token_interceptor(tokens)] if tokens.known else [],
             maximum_concurrent_rpcs=options.max_pending_requests,
             options=[
@@ -71,9 +82,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        grpc_modules = (backend.serving.prediction_service_pb2_grpc, backend.serving.model_service_pb2_grpc)
-        grpc_modules[0].add_PredictionServiceServicer_to_server(_Prediction(predictor), self._server)
-        grpc_modules[1].add_ModelServiceServicer_to_server(_Models(predictor, reload), self._server)
+        servicers = (_Prediction(predictor, self._threads), _Models(predictor, reload))
+        self._server.add_generic_rpc_handlers(tuple(map(_handler, SERVICES, servicers)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.port}"
@@ -86,113 +96,141 @@ class GrpcServer:
             self.port = 0
         if not self.port:
             raise UsageError(f"{address}: gRPC cannot listen there")
-        self._server.start()
 
-    def set_serving(self, serving: bool) -> None:
-        """Tell health.
-
-        Parameters
-        ----------
-        serving : bool
-            SERVING or NOT_SERVING.
-        """
+    async def start(self) -> None:
+        """Take calls, and tell health."""
         from grpc_health.v1 import health_pb2
 
-        state = health_pb2.HealthCheckResponse
+        await self._server.start()
         for service in ("", *SERVICES):
-            self._health.set(service, state.SERVING if serving else state.NOT_SERVING)
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self, grace_seconds: float) -> Any:
-        """Take no more calls; those that were taken are answered.
+    async def stop(self, grace_seconds: float) -> None:
+        """Take no more calls and wait until those that were taken are answered.
 
         Parameters
         ----------
         grace_seconds : float
             How long they may take.
-
-        Returns
-        -------
-        threading.Event
-            Set when all have been answered.
         """
-        self._health.enter_graceful_shutdown()
-        return self._server.stop(grace_seconds)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+        self._threads.shutdown(wait=False)
 
 
-@contextmanager
-def _statuses(context: Any) -> Iterator[None]:
+def _handler(service: str, servicer: Any) -> Any:
+    """The methods of a service; bytes that are no message are refused here, where gRPC would log each."""
+    import grpc
+    from google.protobuf.message import DecodeError
+
+    def method(name: str, module: str, request_type: str) -> Any:
+        request_class = getattr(getattr(backend.serving, module), request_type)
+        work = getattr(servicer, name)
+
+        def read(body: bytes) -> Any:
+            try:
+                return request_class.FromString(body)
+            except DecodeError:
+                return None
+
+        async def answer(request: Any, context: Any) -> Any:
+            if request is None:
+                await context.abort(grpc.StatusCode.INTERNAL, f"Failed to parse the {request_type}")
+            return await work(request, context)
+
+        write = operator.methodcaller("SerializeToString")
+        return grpc.unary_unary_rpc_method_handler(answer, read, write)
+
+    methods = {name: method(name, *where) for name, where in _METHODS.items() if hasattr(servicer, name)}
+    return grpc.method_handlers_generic_handler(service, methods)
+
+
+@asynccontextmanager
+async def _statuses(context: Any) -> AsyncIterator[None]:
     """End the call with the status that an error stands for."""
     import grpc
 
     try:
         yield
     except ServingError as error:
-        context.abort(grpc.StatusCode[error.code], error.reason)
+        await context.abort(grpc.StatusCode[error.code], error.reason)
 
 
 class _Prediction:
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+    def __init__(self, predictor: Predictor, threads: Executor) -> None:
+        self._predictor, self._threads = predictor, threads
         self._response = backend.serving.predict_pb2.PredictResponse
 
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
+    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
         remaining = context.time_remaining()
         noted = Request("GRPC", context.peer(), request.model_spec.name, request.ByteSize())
         noted.deadline = None if remaining is None else time.monotonic() + remaining
-        with _statuses(context), self._predictor.accounted(noted):
-            if not context.is_active():
-                raise ServingError("CANCELLED", "the caller is gone")
-            with self._predictor.open(noted, request.model_spec) as (servable, signature):
-                inputs = {name: from_tensor_proto(value, name[:64]) for name, value in request.inputs.items()}
-                with self._predictor.timed(noted, servable, inputs):
-                    found = self._predictor.runner.run(servable, signature, inputs, request.output_filter)
-                response = self._response()
-                spec = response.model_spec
-                spec.name, spec.version.value, spec.signature_name = (
-                    servable.name,
-                    servable.version,
-                    signature.name,
+        async with _statuses(context):
+            with self._predictor.accounted(noted):
+                return await self._predict(request, noted)
+
+    async def _predict(self, request: Any, noted: Request) -> Any:
+        with self._predictor.open(noted, request.model_spec) as (servable, signature):
+            size = noted.bytes_in + sum(claimed_bytes(value) for value in request.inputs.values())
+            inputs = await aside(self._threads, size, _arrays, request)
+            with self._predictor.timed(noted, servable, inputs):
+                found = await self._predictor.runner.run(
+                    servable, signature, inputs, request.output_filter, self._threads
                 )
-                for name, array in found.items():
-                    fill_tensor_proto(response.outputs[name], array)
-            noted.bytes_out = response.ByteSize()
-            return response
+            response = self._response()
+            spec = response.model_spec
+            spec.name, spec.signature_name = servable.name, signature.name
+            spec.version.value = servable.version
+            size = sum(array.nbytes for array in found.values())
+            await aside(self._threads, size, _fill, response, found)
+        noted.bytes_out = response.ByteSize()
+        return response
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with _statuses(context), self._predictor.repository.lease(request.model_spec) as servable:
-            return metadata_message(servable, list(request.metadata_field))
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with _statuses(context):
+            with self._predictor.repository.lease(request.model_spec) as servable:
+                return metadata_message(servable, list(request.metadata_field))
 
-    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return self._refuse(context, "Classify")
+    async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._refuse(context, "Classify")
 
-    def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return self._refuse(context, "Regress")
+    async def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._refuse(context, "Regress")
 
-    def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return self._refuse(context, "MultiInference")
+    async def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._refuse(context, "MultiInference")
 
-    def _refuse(self, context: Any, method: str) -> Any:
-        with _statuses(context):
+    async def _refuse(self, context: Any, method: str) -> None:
+        async with _statuses(context):
             raise ServingError("UNIMPLEMENTED", _NOT_HERE.format(method))
+
+
+def _arrays(request: Any) -> Arrays:
+    return {name: from_tensor_proto(value, name[:64]) for name, value in request.inputs.items()}
+
+
+def _fill(response: Any, found: Arrays) -> None:
+    for name, array in found.items():
+        fill_tensor_proto(response.outputs[name], array)
 
 
 class _Models:
     def __init__(self, predictor: Predictor, reload: Callable[[Any], None]) -> None:
         self._predictor, self._reload = predictor, reload
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with _statuses(context):
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        async with _statuses(context):
             if not request.model_spec.name:
                 raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
             return status_message(self._predictor.repository.status(request.model_spec))
 
-    def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
         import grpc
 
         response = backend.serving.model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         try:
-            self._reload(request.config)
+            await asyncio.to_thread(self._reload, request.config)
         except UsageError as error:
             response.status.error_code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
             response.status.error_message = str(error)

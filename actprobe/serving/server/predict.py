@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,33 @@ from actprobe.serving.server.runner import Runner
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.signatures import Arrays, Signature, first_axis
 
-__all__ = ["Predictor", "Request"]
+__all__ = ["Predictor", "Request", "aside"]
+
+_LARGE_BYTES = 2**17
+
+
+async def aside(threads: Executor, size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do work on what is large in a thread, so that others need not wait.
+
+    Parameters
+    ----------
+    threads : concurrent.futures.Executor
+        Threads of the one side, so that neither waits for the other.
+    size : int
+        Bytes to be worked on.
+    work : callable
+        The work.
+    *arguments
+        Its arguments.
+
+    Returns
+    -------
+    object
+        What it gives.
+    """
+    if size > _LARGE_BYTES:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+    return work(*arguments)
 
 
 @dataclass

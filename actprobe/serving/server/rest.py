@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -18,7 +18,7 @@ from actprobe.errors import ServingError
 from actprobe.serving.server.json_codec import dump_columns, dump_rows, load_json, read_inputs
 from actprobe.serving.server.metrics import CONTENT_TYPE
 from actprobe.serving.server.options import ServerOptions
-from actprobe.serving.server.predict import Predictor, Request
+from actprobe.serving.server.predict import Predictor, Request, aside
 from actprobe.serving.server.security import Tokens
 from actprobe.serving.server.status import as_json, metadata_json, status_message
 
@@ -36,7 +36,6 @@ _PATH = re.compile(
     r"(?P<rest>/metadata|:predict|:classify|:regress)?"
 )
 _JSON = b"application/json"
-_LARGE_BYTES = 2**17
 
 
 class Rest:
@@ -62,10 +61,15 @@ class Rest:
 
         self._predictor, self._options, self._tokens = predictor, options, tokens
         self._pending = 0
+        self._threads = ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
         routes = [Route("/{path:path}", self)]
         if metrics_path:
             routes.insert(0, Route(metrics_path, self._metrics, methods=["GET"]))
         self.application = Starlette(routes=routes)
+
+    def close(self) -> None:
+        """Let the threads go when they have answered."""
+        self._threads.shutdown(wait=False)
 
     async def _metrics(self, request: Any) -> Any:
         from starlette.responses import Response
@@ -177,27 +181,20 @@ class Rest:
         raise ServingError("UNIMPLEMENTED", f"{found['rest'][1:]} is not there: this server answers predict")
 
     async def _predict(self, request: Request, spec: Any, body: bytes) -> bytes:
-        document = await _aside(len(body), load_json, body)
+        document = await aside(self._threads, len(body), load_json, body)
         name = document.get("signature_name", "")
         if not isinstance(name, str):
             raise ServingError("INVALID_ARGUMENT", "'signature_name' key must be a string value.")
         spec.signature_name = name.encode("utf-8", "replace").decode("utf-8")
         with self._predictor.open(request, spec) as (servable, signature):
-            inputs, rows = await _aside(len(body), read_inputs, document, signature)
+            inputs, rows = await aside(self._threads, len(body), read_inputs, document, signature)
             del document
             with self._predictor.timed(request, servable, inputs):
-                outputs = await self._predictor.runner.run_async(servable, signature, inputs)
+                outputs = await self._predictor.runner.run(servable, signature, inputs, (), self._threads)
         size = sum(array.nbytes for array in outputs.values())
-        answer: bytes = await _aside(size, dump_rows if rows else dump_columns, outputs)
+        answer: bytes = await aside(self._threads, size, dump_rows if rows else dump_columns, outputs)
         request.bytes_out = len(answer)
         return answer
-
-
-async def _aside(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do work on what is large in a thread, so that others need not wait."""
-    if size > _LARGE_BYTES:
-        return await asyncio.to_thread(work, *arguments)
-    return work(*arguments)
 
 
 async def _gone(receive: Any) -> None:

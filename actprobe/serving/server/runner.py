@@ -1,19 +1,18 @@
 """How requests reach TensorFlow: in threads, and together where a signature is batched.
 
-With a ``batch_timeout_micros`` of 0 TensorFlow's batcher takes what waits whenever one of its threads is
-free. What waits, waits here then, and goes to the batcher as one task: a call into TensorFlow costs more of
-Python's time than all else that a request needs. With a timeout every request is a task of its own.
+All requests wait in one event loop; threads only sleep in TensorFlow. With a ``batch_timeout_micros`` of 0
+TensorFlow's batcher takes what waits whenever one of its threads is free. What waits, waits here then, and
+goes to the batcher as one task: waking a thread and calling TensorFlow costs more than all else that a
+request needs. With a timeout every request is a task of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -30,12 +29,11 @@ _Key = tuple[int, str, tuple[str, ...]]
 
 @dataclass
 class _Waiting:
-    """A request, and what to call with its answer or error."""
+    """A request, and where its caller looks for the answer."""
 
     inputs: Arrays
     size: int
-    tell: Callable[[Arrays | ServingError], None]
-    dropped: bool = False
+    answer: asyncio.Future[Arrays]
 
 
 @dataclass
@@ -59,31 +57,28 @@ class _Queue:
                 break
             self.waiting.popleft()
             self.examples -= one.size
-            if not one.dropped:
+            if not one.answer.done():  # its caller is gone
                 task.append(one)
                 size += one.size
         return task
 
 
 class Runner:
-    """Runs signatures, for threads and for coroutines.
+    """Runs signatures for the coroutines of one event loop."""
 
-    Parameters
-    ----------
-    rest_threads : int
-        Requests of coroutines that run at a time, where they are not batched.
-    """
-
-    def __init__(self, rest_threads: int) -> None:
-        self._alone = ThreadPoolExecutor(rest_threads, thread_name_prefix="rest")
+    def __init__(self) -> None:
         self._together = ThreadPoolExecutor(_TASKS, thread_name_prefix="batched")
-        self._lock = threading.Lock()
         self._queues: dict[_Key, _Queue] = {}
 
-    def run(
-        self, servable: Servable, signature: Signature, inputs: Arrays, outputs: Sequence[str] = ()
+    async def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: Arrays,
+        outputs: Sequence[str],
+        threads: Executor,
     ) -> Arrays:
-        """Answer a request; the calling thread waits.
+        """Answer a request; cancelling it takes it back, unless TensorFlow has begun.
 
         Parameters
         ----------
@@ -93,8 +88,10 @@ class Runner:
             The signature.
         inputs : dict
             Name -> array.
-        outputs : sequence of str, optional
-            Outputs to give; by default all.
+        outputs : sequence of str
+            Outputs to give; empty for all.
+        threads : concurrent.futures.Executor
+            What runs a request that is not batched.
 
         Returns
         -------
@@ -106,110 +103,52 @@ class Runner:
         ServingError
             See `Servable.run`; RESOURCE_EXHAUSTED where too many wait.
         """
-        if not servable.batches(signature, inputs):
-            return servable.run(signature, inputs, outputs)
-        answers: list[Arrays | ServingError] = []
-        told = threading.Lock()
-        told.acquire()
-
-        def tell(answer: Arrays | ServingError) -> None:
-            answers.append(answer)
-            told.release()
-
-        self._enter(servable, signature, outputs, _Waiting(inputs, first_axis(inputs), tell))
-        told.acquire()
-        if isinstance(answers[0], ServingError):
-            raise answers[0]
-        return answers[0]
-
-    async def run_async(
-        self, servable: Servable, signature: Signature, inputs: Arrays, outputs: Sequence[str] = ()
-    ) -> Arrays:
-        """Answer a request of a coroutine; cancelling it takes it back, unless TensorFlow has begun.
-
-        Parameters
-        ----------
-        servable : Servable
-            The version, which stays open until this returns.
-        signature : Signature
-            The signature.
-        inputs : dict
-            Name -> array.
-        outputs : sequence of str, optional
-            Outputs to give; by default all.
-
-        Returns
-        -------
-        dict
-            Name -> array.
-
-        Raises
-        ------
-        ServingError
-            See `run`.
-        """
         loop = asyncio.get_running_loop()
         if not servable.batches(signature, inputs):
-            return await loop.run_in_executor(self._alone, servable.run, signature, inputs, outputs)
-        future: asyncio.Future[Arrays] = loop.create_future()
-
-        def settle(answer: Arrays | ServingError) -> None:
-            if future.done():
-                return
-            if isinstance(answer, ServingError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-
-        def tell(answer: Arrays | ServingError) -> None:
-            loop.call_soon_threadsafe(settle, answer)
-
-        waiting = _Waiting(inputs, first_axis(inputs), tell)
-        self._enter(servable, signature, outputs, waiting)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            waiting.dropped = True
-            raise
-
-    def _enter(self, servable: Servable, signature: Signature, outputs: Sequence[str], one: _Waiting) -> None:
+            return await loop.run_in_executor(threads, servable.run, signature, inputs, outputs)
         chosen = tuple(signature.select(outputs))
         key = id(servable), signature.name, chosen
-        with self._lock:
-            queue = self._queues.get(key)
-            if queue is None:
-                queue = self._queues[key] = _Queue(servable, signature, chosen)
-            if queue.examples + one.size > servable.longest_queue:
-                reason = f"the batch scheduling queue is full: {queue.examples} examples wait"
-                raise ServingError("RESOURCE_EXHAUSTED", reason)
-            queue.waiting.append(one)
-            queue.examples += one.size
-            if queue.tasks >= servable.most_tasks:
-                return
-            queue.tasks += 1
-        self._together.submit(self._work, key, queue)
+        queue = self._queues.get(key) or _Queue(servable, signature, chosen)
+        size = first_axis(inputs)
+        if queue.examples + size > servable.longest_queue:
+            reason = f"the batch scheduling queue is full: {queue.examples} examples wait"
+            raise ServingError("RESOURCE_EXHAUSTED", reason)
+        self._queues[key] = queue
+        answer: asyncio.Future[Arrays] = loop.create_future()
+        queue.waiting.append(_Waiting(inputs, size, answer))
+        queue.examples += size
+        self._begin(key, queue, loop)
+        return await answer
 
-    def _work(self, key: _Key, queue: _Queue) -> None:
-        """Run tasks until nobody waits."""
-        while True:
-            with self._lock:
-                task = queue.take()
-                if not task:
-                    queue.tasks -= 1
-                    if not queue.tasks:
-                        self._queues.pop(key, None)
-                    return
+    def _begin(self, key: _Key, queue: _Queue, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over as many tasks as the batcher can make use of."""
+
+        def end(task: list[_Waiting], found: Arrays | ServingError) -> None:
+            queue.tasks -= 1
+            self._begin(key, queue, loop)
+            _answer(task, found)
+
+        def work(task: list[_Waiting]) -> None:
+            found: Arrays | ServingError
             try:
-                found: Any = queue.servable.run(queue.signature, _joined(task), queue.outputs)
+                found = queue.servable.run(queue.signature, _joined(task), queue.outputs)
             except ServingError as error:
                 found = error
             except Exception as error:  # a fault must not leave callers waiting
                 found = ServingError("INTERNAL", f"{error!r}")
-            _answer(task, found)
+            loop.call_soon_threadsafe(end, task, found)
+
+        while queue.tasks < queue.servable.most_tasks:
+            task = queue.take()
+            if not task:
+                break
+            queue.tasks += 1
+            self._together.submit(work, task)
+        if not queue.tasks:
+            self._queues.pop(key, None)
 
     def close(self) -> None:
         """Let the threads go when they have answered."""
-        self._alone.shutdown(wait=False)
         self._together.shutdown(wait=False)
 
 
@@ -224,8 +163,10 @@ def _answer(task: list[_Waiting], found: Arrays | ServingError) -> None:
     start = 0
     for one in task:
         stop = start + one.size
-        if isinstance(found, ServingError):
-            one.tell(ServingError(found.code, found.reason))
+        if one.answer.done():
+            pass
+        elif isinstance(found, ServingError):
+            one.answer.set_exception(ServingError(found.code, found.reason))
         else:
-            one.tell({name: array[start:stop] for name, array in found.items()})
+            one.answer.set_result({name: array[start:stop] for name, array in found.items()})
         start = stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,21 +179,21 @@ def token_interceptor(tokens: Tokens) -> Any:
 
     Returns
     -------
-    grpc.ServerInterceptor
+    grpc.aio.ServerInterceptor
         Answers UNAUTHENTICATED in place of a method.
     """
     import grpc
 
-    def refuse(request: Any, context: Any) -> None:
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
+    async def refuse(request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token is needed")
 
     refused = grpc.unary_unary_rpc_method_handler(refuse)
 
-    class Interceptor(grpc.ServerInterceptor):  # type: ignore[misc,unused-ignore]
-        def intercept_service(self, go_on: Callable[[Any], Any], details: Any) -> Any:
+    class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc,unused-ignore]
+        async def intercept_service(self, go_on: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
             header = dict(details.invocation_metadata).get("authorization")
             if details.method.startswith(_HEALTH) or tokens.admit(header):
-                return go_on(details)
+                return await go_on(details)
             return refused
 
     return Interceptor()

@@ -18,6 +18,7 @@ import numpy as np
 from actprobe import backend
 from actprobe.errors import ServingError
 from actprobe.serving.server.batching import BatchingParameters, add_batcher, can_be_batched
+from actprobe.serving.server.constants import with_constants
 from actprobe.serving.server.signatures import DEFAULT_SIGNATURE, Arrays, Signature, first_axis, signatures_of
 from actprobe.serving.warmup import MOST_RECORDS, WARMUP_FILE, read_warmup
 
@@ -58,6 +59,7 @@ class Parallelism:
             intra_op_parallelism_threads=self.intra_op or cores,
             inter_op_parallelism_threads=self.inter_op or _CALLERS_THREAD,
             gpu_options={"allow_growth": True},
+            experimental={"disable_thread_spinning": True},
         )
 
 
@@ -98,15 +100,15 @@ class Servable:
         self._session: Any = None
         self._tensors: dict[tuple[str, bool], tuple[list[str], dict[str, str]]] = {}
         self._calls: dict[tuple[str, bool, tuple[str, ...]], Callable[..., Any]] = {}
+        config = (parallelism or Parallelism()).config()
         try:
             with self._graph.as_default():
-                self._session = tf.compat.v1.Session(
-                    graph=self._graph, config=(parallelism or Parallelism()).config()
-                )
+                self._session = tf.compat.v1.Session(graph=self._graph, config=config)
                 self.meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
             self.signatures = signatures_of(self.meta_graph)
             if not self.signatures:
                 raise ServingError("FAILED_PRECONDITION", "has no signature to serve")
+            self._make_constant(config)
             with self._graph.as_default():
                 for signature in self.signatures.values():
                     self._wire(signature)
@@ -116,6 +118,15 @@ class Servable:
         except Exception as error:  # whatever a broken SavedModel makes TensorFlow raise
             self.close()
             raise ServingError("FAILED_PRECONDITION", f"cannot be loaded ({_first_line(error)})") from error
+
+    def _make_constant(self, config: Any) -> None:
+        """Go on with a copy in which weights are constants, where there can be one."""
+        outputs = [slot.tensor for each in self.signatures.values() for slot in each.outputs.values()]
+        copy = with_constants(self._session, self._graph, outputs)
+        if copy is not None:
+            self._session.close()
+            self._graph = copy
+            self._session = backend.tf.compat.v1.Session(graph=copy, config=config)
 
     def _wire(self, signature: Signature) -> None:
         """Find the tensors to feed and to fetch, the batcher's where there is one."""
@@ -207,10 +218,12 @@ class Servable:
 
     @property
     def most_tasks(self) -> int:
-        """Tasks that the batcher can make use of: one to compute in each thread and one to take next."""
+        """Tasks that the batcher can make use of: one to compute in each thread."""
         if self._batching is None or self._batching.batch_timeout_micros:
             return _ANY_NUMBER
-        return self._batching.num_batch_threads + 1
+        import os
+
+        return self._batching.num_batch_threads + int(os.environ.get("XT", "0"))
 
     def batches(self, signature: Signature, inputs: Arrays) -> bool:
         """Check a request and say whether it goes to the batcher.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actprobe.errors import ServingError
 
-__all__ = ["DTYPES", "MOST_ELEMENTS", "dtype_name", "fill_tensor_proto", "from_tensor_proto"]
+__all__ = ["DTYPES", "MOST_ELEMENTS", "claimed_bytes", "dtype_name", "fill_tensor_proto", "from_tensor_proto"]
 
 # TensorFlow's number of a type -> its name, NumPy's type, the field that lists its values one by one.
 _TYPES: dict[int, tuple[str, str, str]] = {
@@ -52,6 +52,22 @@ def dtype_name(number: int) -> str:
         Such as ``DT_FLOAT``.
     """
     return _TYPES[number][0] if number in _TYPES else f"type number {number}"
+
+
+def claimed_bytes(tensor: Any) -> int:
+    """Say about how much memory a tensor takes when it is read, by what it claims.
+
+    Parameters
+    ----------
+    tensor : tensorflow.TensorProto
+        The message.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return 8 * min(MOST_ELEMENTS, math.prod([max(0, int(axis.size)) for axis in tensor.tensor_shape.dim]))
 
 
 def from_tensor_proto(tensor: Any, name: str) -> NDArray[Any]:
@@ -111,6 +127,8 @@ def _listed(tensor: Any, name: str, shape: tuple[int, ...], size: int) -> NDArra
             if array.min() < bounds.min or array.max() > bounds.max:
                 raise ServingError("INVALID_ARGUMENT", f"input {name}: a value does not fit {dtype}")
         array = array.astype(dtype, copy=False)
+    if len(array) == 1 < size:  # it stands for all, and need not be copied for that
+        return np.broadcast_to(array, shape)
     if len(array) < size:  # the last one stands for all that follow
         array = np.concatenate([array, np.repeat(array[-1:], size - len(array))])
     return array.reshape(shape)

@@ -1,0 +1,50 @@
+"""Variables become constants, so that TensorFlow folds what does not depend on a request.
+
+A served version never changes its weights. With constants TensorFlow's optimiser joins a convolution with its
+bias, normalisation and activation; with variables it may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from actprobe import backend
+
+__all__ = ["MOST_BYTES", "with_constants"]
+
+MOST_BYTES = 64 * 2**20  # of weights; constants are held several times over, and a graph is limited to 2 GB
+
+
+def with_constants(session: Any, graph: Any, outputs: Sequence[str]) -> Any | None:
+    """Copy the part of a graph that outputs need, with the values of variables in it.
+
+    Parameters
+    ----------
+    session : tf.compat.v1.Session
+        Holds the values.
+    graph : tf.Graph
+        The graph.
+    outputs : sequence of str
+        Names of the tensors that are needed.
+
+    Returns
+    -------
+    tf.Graph or None
+        The copy, whose tensors have the same names. None where the graph keeps more than `MOST_BYTES` or
+        other state than variables, such as tables: it is to be run as it is.
+    """
+    tf = backend.tf
+    with graph.as_default():
+        variables = tf.compat.v1.global_variables()
+    if sum(each.shape.num_elements() * each.dtype.size for each in variables) > MOST_BYTES:
+        return None
+    operations = sorted({tensor.split(":")[0] for tensor in outputs})
+    definition = tf.compat.v1.graph_util.convert_variables_to_constants(
+        session, graph.as_graph_def(), operations
+    )
+    copy = tf.Graph()
+    with copy.as_default():
+        tf.import_graph_def(definition, name="")
+    tensors = (tensor for operation in copy.get_operations() for tensor in operation.outputs)
+    return None if any(tensor.dtype == tf.resource for tensor in tensors) else copy
