@@ -28,13 +28,14 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.inversion.comparator import feature_function
+from actprobe.inversion.feature_cache import cached_features
 from actprobe.inversion.inverter import initial_arrays, set_arrays
 from actprobe.inversion.keras_layers import build_inverter
 from actprobe.inversion.losses import Objective
 from actprobe.inversion.networks import PUBLISHED
 from actprobe.inversion.pipeline import Batches
-from actprobe.inversion.store import FrameStore, cached_features
-from actprobe.inversion.training import training_model
+from actprobe.inversion.store import FrameStore
+from actprobe.inversion.training_model import training_model
 from actprobe.models import load_model
 
 BATCH = 32
