@@ -378,4 +378,4 @@ def test_a_model_that_takes_too_long_is_a_deadline_exceeded(tmp_path) -> None:
     with running(options(tmp_path, port=-1, rest_api_timeout_in_ms=50)) as server:
         ask = Http(f"http://127.0.0.1:{server.rest_api_port}")
         answer = ask.predict({"signature_name": "work", "inputs": [100_000]})
-        refused(answer, 504, "did not answer in time")
+        refused(answer, 504, "not answered in time")

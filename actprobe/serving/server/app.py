@@ -35,6 +35,7 @@ __all__ = ["Server", "serve"]
 
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 _BACKLOG = 2048
+_SWITCH_SECONDS = 2e-4  # a thread that comes back from TensorFlow waits so long for the event loop, not 5 ms
 
 Report = Callable[[str], None]
 
@@ -181,7 +182,7 @@ class Server:
             listening = _listen(options.host, options.rest_api_port)
             self.rest_api_port = listening.getsockname()[1]
             self._rest = Rest(self._predictor, options, self._tokens, self._metrics_path)
-            config = _uvicorn_config(self._rest.application, self._certificate, options)
+            config = _uvicorn_config(self._rest, self._certificate, options)
             self._http = uvicorn.Server(config)
             self._http_done = asyncio.ensure_future(self._http.serve(sockets=[listening]))
             while not (self._http.started or self._http_done.done()):
@@ -303,6 +304,7 @@ def serve(options: ServerOptions, report: Report = _say) -> int:
     int
         0: every request that was taken has been answered.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     told = threading.Event()
 
     def tell(number: int, frame: FrameType | None) -> None:

@@ -56,28 +56,14 @@ class Rest:
     def __init__(
         self, predictor: Predictor, options: ServerOptions, tokens: Tokens, metrics_path: str
     ) -> None:
-        from starlette.applications import Starlette
-        from starlette.routing import Route
-
         self._predictor, self._options, self._tokens = predictor, options, tokens
+        self._metrics_path = metrics_path
         self._pending = 0
         self._threads = ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
-        routes = [Route("/{path:path}", self)]
-        if metrics_path:
-            routes.insert(0, Route(metrics_path, self._metrics, methods=["GET"]))
-        self.application = Starlette(routes=routes)
 
     def close(self) -> None:
         """Let the threads go when they have answered."""
         self._threads.shutdown(wait=False)
-
-    async def _metrics(self, request: Any) -> Any:
-        from starlette.responses import Response
-
-        if not self._tokens.admit(request.headers.get("authorization")):
-            return Response(_error("a bearer token is needed"), 401, media_type="application/json")
-        page = await asyncio.to_thread(self._predictor.metrics.page)
-        return Response(page, media_type=CONTENT_TYPE)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request.
@@ -90,14 +76,25 @@ class Rest:
         if self._pending >= self._options.max_pending_requests:
             await _reply(send, 429, _error("too many requests are under way"))
             return
+        kind = _JSON
         self._pending += 1
         try:
-            status, body = await self._answer(scope, receive)
+            if self._metrics_path and scope["path"] == self._metrics_path:
+                status, body, kind = *await self._metrics(scope), CONTENT_TYPE.encode()
+            else:
+                status, body = await self._answer(scope, receive)
         except ServingError as error:
-            status, body = HTTP_STATUS[error.code], _error(error.reason)
+            status, body, kind = HTTP_STATUS[error.code], _error(error.reason), _JSON
         finally:
             self._pending -= 1
-        await _reply(send, status, body)
+        await _reply(send, status, body, kind)
+
+    async def _metrics(self, scope: Any) -> tuple[int, bytes]:
+        if not self._tokens.admit(dict(scope["headers"]).get(b"authorization")):
+            raise ServingError("UNAUTHENTICATED", "a bearer token is needed")
+        if scope["method"] not in ("GET", "HEAD"):
+            raise ServingError("UNIMPLEMENTED", "metrics are to be had by GET")
+        return 200, await asyncio.to_thread(self._predictor.metrics.page)
 
     async def _answer(self, scope: Any, receive: Any) -> tuple[int, bytes]:
         headers = dict(scope["headers"])
@@ -115,15 +112,14 @@ class Rest:
             what = "Missing model name in request." if method == "GET" else f"Malformed request: {method}"
             raise ServingError("INVALID_ARGUMENT", what)
         seconds = self._options.rest_api_timeout_in_ms / 1000
-        deadline = time.monotonic() + seconds
-        try:
-            body = await asyncio.wait_for(self._read(headers, receive), seconds)
-        except asyncio.TimeoutError:
-            raise ServingError("DEADLINE_EXCEEDED", "the request did not arrive in time") from None
-        if len(body) > self._options.rest_max_body_bytes:
-            return 413, _error(f"the request is larger than {self._options.rest_max_body_bytes} bytes")
-        request = Request("REST", _peer(scope), found["name"], len(body), deadline)
-        return 200, await self._work(request, found, body, receive)
+        request = Request("REST", _peer(scope), found["name"], deadline=time.monotonic() + seconds)
+        with _Patience(seconds) as patience:
+            body = await self._read(headers, receive)
+            request.bytes_in = len(body)
+            if len(body) > self._options.rest_max_body_bytes:
+                return 413, _error(f"the request is larger than {self._options.rest_max_body_bytes} bytes")
+            patience.watch(receive)
+            return 200, await self._dispatch(request, found, body)
 
     async def _read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
         """The body; of one that is too large, no more than shows it."""
@@ -140,24 +136,6 @@ class Rest:
             size += len(parts[-1])
             more = message.get("more_body", False)
         return b"".join(parts)
-
-    async def _work(self, request: Request, found: re.Match[str], body: bytes, receive: Any) -> bytes:
-        """Answer as long as somebody waits."""
-        work = asyncio.ensure_future(self._dispatch(request, found, body))
-        gone = asyncio.ensure_future(_gone(receive))
-        assert request.deadline is not None
-        timeout = max(0.0, request.deadline - time.monotonic())
-        try:
-            both: set[asyncio.Future[Any]] = {work, gone}
-            done, _ = await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if work in done:
-                return work.result()
-            if not done:
-                raise ServingError("DEADLINE_EXCEEDED", "the model did not answer in time")
-            raise ServingError("CANCELLED", "the caller is gone")
-        finally:
-            gone.cancel()
-            work.cancel()
 
     async def _dispatch(self, request: Request, found: re.Match[str], body: bytes) -> bytes:
         spec = backend.serving.model_pb2.ModelSpec(name=found["name"])
@@ -197,9 +175,41 @@ class Rest:
         return answer
 
 
-async def _gone(receive: Any) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Patience:
+    """Cancels the coroutine that runs when its time is up or its caller has gone, and says which it was."""
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._reason = task, ""
+        self._gone: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._cancel, "DEADLINE_EXCEEDED")
+
+    def watch(self, receive: Any) -> None:
+        """Wait for the caller to leave."""
+
+        async def gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self._cancel("CANCELLED")
+
+        self._gone = asyncio.ensure_future(gone())
+
+    def _cancel(self, reason: str) -> None:
+        self._reason = reason
+        self._task.cancel()
+
+    def __enter__(self) -> _Patience:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._timer.cancel()
+        if self._gone is not None:
+            self._gone.cancel()
+        if isinstance(error, asyncio.CancelledError) and self._reason:
+            late = self._reason == "DEADLINE_EXCEEDED"
+            reason = "the request was not answered in time" if late else "the caller is gone"
+            raise ServingError(self._reason, reason) from None
 
 
 def _peer(scope: Any) -> str:
@@ -215,8 +225,8 @@ def _error(reason: str) -> bytes:
     return orjson.dumps({"error": reason.encode("utf-8", "replace").decode("utf-8")})
 
 
-async def _reply(send: Any, status: int, body: bytes) -> None:
-    headers = [(b"content-type", _JSON), (b"content-length", str(len(body)).encode())]
+async def _reply(send: Any, status: int, body: bytes, kind: bytes = _JSON) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     if status in (413, 401):  # what is left of the request is not read
         headers.append((b"connection", b"close"))
     if status == 429:

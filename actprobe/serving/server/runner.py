@@ -3,7 +3,9 @@
 All requests wait in one event loop; threads only sleep in TensorFlow. With a ``batch_timeout_micros`` of 0
 TensorFlow's batcher takes what waits whenever one of its threads is free. What waits, waits here then, and
 goes to the batcher as one task: waking a thread and calling TensorFlow costs more than all else that a
-request needs. With a timeout every request is a task of its own.
+request needs. While one batch runs, the next begins with an equal share of what is under way, or when it
+ends: single examples beside a batch of all others would waste the time of the model. With a timeout the
+batcher itself waits, and has each request at once.
 """
 
 from __future__ import annotations
@@ -46,6 +48,12 @@ class _Queue:
     waiting: deque[_Waiting] = field(default_factory=deque)
     examples: int = 0
     tasks: int = 0
+    running: int = 0
+
+    def is_worth_a_task(self) -> bool:
+        """Whether what waits is an equal share of all that waits or runs, so that no batch is a crumb."""
+        share = (self.running + self.examples) / self.servable.most_tasks
+        return not self.running or self.examples >= min(share, self.servable.largest_batch)
 
     def take(self) -> list[_Waiting]:
         """The next task, no larger than a batch; empty if nobody waits."""
@@ -125,8 +133,9 @@ class Runner:
 
         def end(task: list[_Waiting], found: Arrays | ServingError) -> None:
             queue.tasks -= 1
-            self._begin(key, queue, loop)
+            queue.running -= sum(one.size for one in task)
             _answer(task, found)
+            self._begin(key, queue, loop)
 
         def work(task: list[_Waiting]) -> None:
             found: Arrays | ServingError
@@ -138,11 +147,12 @@ class Runner:
                 found = ServingError("INTERNAL", f"{error!r}")
             loop.call_soon_threadsafe(end, task, found)
 
-        while queue.tasks < queue.servable.most_tasks:
+        while queue.tasks < queue.servable.most_tasks and queue.is_worth_a_task():
             task = queue.take()
             if not task:
                 break
             queue.tasks += 1
+            queue.running += sum(one.size for one in task)
             self._together.submit(work, task)
         if not queue.tasks:
             self._queues.pop(key, None)
