@@ -376,6 +376,35 @@ def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_par
     assert len(sizes) <= 1 + 5  # 29 examples in tasks of 7 or 8, the last one perhaps smaller
 
 
+def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base) -> None:
+    servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(num_batch_threads=2, max_batch_size=8))
+    sizes, go_on, ask = [], threading.Event(), servable.run
+
+    def run(signature, inputs, outputs=()):
+        sizes.append(len(inputs["x"]))
+        assert go_on.wait(60)
+        return ask(signature, inputs, outputs)
+
+    async def ask_for(*examples: int) -> None:
+        runner, calls = Runner(), []
+        for count in examples:
+            work = runner.run(
+                servable, servable.signature(""), {"x": np.ones((count, 3), np.float32)}, (), None
+            )
+            calls.append(asyncio.ensure_future(work))
+            await asyncio.sleep(0)
+        waiting = sum(queue.examples for queue in runner._queues.values())
+        go_on.set()
+        await asyncio.gather(*calls)
+        runner.close()
+        assert waiting == 2  # the last request, which has no thread
+
+    servable.run = run
+    asyncio.run(ask_for(6, 1, 1, 1, 3, 2))  # while 6 run, 1, 2 and 3 are too few; 6 are a share
+    servable.close()
+    assert sizes == [6, 6, 2]
+
+
 def test_requests_that_could_spoil_a_batch_are_not_batched(base) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(batch_timeout_micros=2_000_000_000))
     signature = servable.signature("any_length")
