@@ -15,7 +15,7 @@ from typing import Any
 
 import actprobe
 
-__all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_json"]
+__all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
 
 _DISTRIBUTIONS = (
     "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia-tensorflow",
@@ -103,6 +103,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.close(directory)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, frame: Any) -> None:
+    """Write a table as CSV.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be.
+    frame : pandas.DataFrame
+        The table; numbers are written so that they read back the same.
+    """
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from actprobe.inversion.output import output_layer, threshold_of
 from actprobe.inversion.scores import Inversion, Scores, score_inversions
 from actprobe.inversion.sources import Source, invertible_layers, recorded
 from actprobe.models import Model
-from actprobe.provenance import atomic_path, digest
+from actprobe.provenance import digest, write_csv
 
 __all__ = ["Evaluation", "EvaluationSettings", "evaluate_inverters"]
 
@@ -165,7 +165,7 @@ def evaluate_inverters(
             short=settings.short,
             folder=scratch,
             advance=bar.advance,
-            ledger=lambda notes: _write_csv(output_dir / "recordings.csv", _ledger(notes)),
+            ledger=lambda notes: write_csv(output_dir / "recordings.csv", _ledger(notes)),
         )
     clock = _Clock()
     inversions = [
@@ -216,8 +216,8 @@ def evaluate_inverters(
         reference=settings.reference,
         seed=settings.seed,
     )
-    _write_csv(output_dir / "nre.csv", nre)
-    _write_csv(output_dir / "nre_detail.csv", detail)
+    write_csv(output_dir / "nre.csv", nre)
+    write_csv(output_dir / "nre_detail.csv", detail)
     normalisers = [float(pairs.normaliser()) for pairs in drawn.pairs]
     about |= {
         "normaliser_by_draw": normalisers,
@@ -294,8 +294,3 @@ def _ledger(notes: Sequence[Any]) -> pd.DataFrame:
     rows = [{**vars(note), "status": "failed" if note.reason else "ok"} for note in notes]
     frame = pd.DataFrame(rows, columns=list(LEDGER))
     return frame.astype({"seconds": "Float64", "examples": "Int64"})
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False)

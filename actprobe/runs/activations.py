@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from actprobe.corpora import Recording
 from actprobe.errors import UsageError
 from actprobe.models import Layer, Model, svd
-from actprobe.provenance import atomic_path, canonical_json, versions
+from actprobe.provenance import atomic_path, canonical_json, versions, write_csv
 from actprobe.runs.executors import DEFAULT, run_job
 from actprobe.runs.ledger import LedgerRow, ledger_frame, usable_recordings
 from actprobe.runs.opening import ModelHandle, run_key
 from actprobe.runs.prepare import Prepared, failed_row, prepare_recording
 from actprobe.runs.shards import file_stem, fingerprint
-from actprobe.runs.tables import write_csv
 
 __all__ = ["ActivationRun", "run_activations"]
 

@@ -13,8 +13,8 @@ from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.errors import CorpusError
+from actprobe.provenance import write_csv
 from actprobe.runs.merged import Merged, open_merged
-from actprobe.runs.tables import write_csv
 from actprobe.similarity import align_units, cka_table
 
 __all__ = ["Comparison", "compare_runs"]

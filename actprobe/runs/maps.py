@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from actprobe.corpora import Recording
 from actprobe.errors import UsageError
 from actprobe.models import Model
-from actprobe.provenance import atomic_path, digest
+from actprobe.provenance import atomic_path, digest, write_csv
 from actprobe.runs.executors import DEFAULT, run_job
 from actprobe.runs.ledger import ledger_frame, usable_recordings
 from actprobe.runs.maps_counts import CountStore, MapJob, partners_of
@@ -31,7 +31,7 @@ from actprobe.runs.maps_features import FeatureJob
 from actprobe.runs.maps_settings import MapSettings
 from actprobe.runs.opening import ModelHandle, run_key
 from actprobe.runs.shards import ShardStore
-from actprobe.runs.tables import write_csv, write_parquet
+from actprobe.runs.tables import write_parquet
 from actprobe.similarity.maps_table import map_table
 
 __all__ = ["LONGEST_SECONDS", "PARTNERS", "MapRun", "run_maps"]

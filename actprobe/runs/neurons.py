@@ -19,7 +19,7 @@ from actprobe.errors import UsageError
 from actprobe.features.labels import resolve
 from actprobe.features.own import own_sources
 from actprobe.models import Model
-from actprobe.provenance import versions
+from actprobe.provenance import versions, write_csv
 from actprobe.runs.executors import DEFAULT, run_job
 from actprobe.runs.ledger import ledger_frame, usable_recordings
 from actprobe.runs.merged import Merged, merge
@@ -27,7 +27,7 @@ from actprobe.runs.neuron_job import NeuronJob, evaluation_of
 from actprobe.runs.opening import ModelHandle, run_key
 from actprobe.runs.prepare import UNITS, StageSeconds
 from actprobe.runs.shards import ShardStore
-from actprobe.runs.tables import write_csv, write_parquet
+from actprobe.runs.tables import write_parquet
 from actprobe.similarity import neuron_table
 from actprobe.similarity.statistics import ENOUGH
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from actprobe.corpora import Recording
 from actprobe.errors import UsageError
+from actprobe.provenance import write_csv
 from actprobe.runs.merged import Merged
-from actprobe.runs.tables import write_csv
 from actprobe.similarity import PLAYLIST_COLUMNS, Extremes, cut_playlist, playlist
 
 __all__ = ["best_of_layers", "parse_neurons", "write_playlists"]

@@ -1,4 +1,4 @@
-"""Tables as files, whole or not at all."""
+"""Tables that know their run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,7 @@ import pyarrow.parquet as pq
 
 from actprobe.provenance import atomic_path
 
-__all__ = ["write_csv", "write_parquet"]
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as CSV.
-
-    Parameters
-    ----------
-    path : Path
-        The file to be.
-    frame : pandas.DataFrame
-        The table; numbers are written so that they read back the same.
-    """
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+__all__ = ["write_parquet"]
 
 
 def write_parquet(path: Path, frame: pd.DataFrame, run_key: str) -> None:
