@@ -376,3 +376,19 @@ def test_a_report_of_nothing_is_refused(tmp_path) -> None:
         write_report([], tmp_path)
     with pytest.raises(CorpusError, match="does not exist"):
         write_report([tmp_path / "nowhere"], tmp_path)
+
+
+def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
+    from matplotlib.figure import Figure
+
+    from actprobe.report.drawing import set_title
+
+    figure = Figure(figsize=(4, 3))
+    set_title(figure, "a recording with a long name, " * 4 + "\nits second line")
+    figure.canvas.draw()
+    box = figure.get_suptitle()
+    assert box.count("\n") >= 3
+    assert box.endswith("\nits second line")
+    extent = figure._suptitle.get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.x1

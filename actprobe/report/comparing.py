@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from actprobe.report.drawing import save_figure
+from actprobe.report.drawing import save_figure, set_title
 from actprobe.report.wording import Q_LIMIT, follows
 from actprobe.runs.compare import Comparison
 
@@ -74,7 +74,7 @@ def draw_comparison(found: Comparison, directory: Path) -> Path:
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].set_ylabel(found.names[0])
     figure.colorbar(image, ax=axes, label="1: the same but for rotation and factor", shrink=0.9)
-    figure.suptitle(f"Layers over the {found.recordings} recordings of both runs", fontsize=11)
+    set_title(figure, f"Layers over the {found.recordings} recordings of both runs")
     path = directory / "cka.png"
     save_figure(figure, path)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from actprobe.provenance import atomic_path
 
-__all__ = ["OKABE_ITO", "Tick", "band_ticks", "hertz_ticks", "save_figure"]
+__all__ = ["OKABE_ITO", "Tick", "band_ticks", "hertz_ticks", "save_figure", "set_title"]
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
@@ -19,6 +20,7 @@ BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
 )  # fmt: skip
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
 TICKS_APART = 0.05  # of the axis
+CHARACTERS_AN_INCH = 10  # of a title
 
 Tick = tuple[float, str]
 
@@ -67,6 +69,21 @@ def band_ticks(centres_hz: NDArray[np.float64]) -> list[Tick]:
         return np.asarray(np.interp(hertz, centres_hz, bands, left=np.nan, right=np.nan))
 
     return hertz_ticks(places_of, -0.5, len(bands) - 0.5)
+
+
+def set_title(figure: Figure, title: str) -> None:
+    """Write a title over a figure, in as many lines as its width needs.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    title : str
+        The title.
+    """
+    width = int(CHARACTERS_AN_INCH * figure.get_figwidth())
+    lines = [textwrap.fill(line, max(width, 20)) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=11)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.report.drawing import BLUE, ORANGE, save_figure
+from actprobe.report.drawing import BLUE, ORANGE, save_figure, set_title
 from actprobe.report.wording import weights_named
 from actprobe.runs import NeuronRun
 
@@ -104,11 +104,11 @@ def _draw(
         f"[{found['r_low']:.2f}, {found['r_high']:.2f}]" if np.isfinite(found["r_low"]) else "no interval"
     )
     chance = f", p_max = {found['p_max']:.2g}" if np.isfinite(found["p_max"]) else ""
-    figure.suptitle(
+    set_title(
+        figure,
         f"{run.provenance['model']}, {weights_named(run.provenance)}: {neuron_label} and {found['feature']}\n"
         f"r = {found['r']:.3f}, 95 % {interval}, q = {found['q']:.2g} over the layer{chance}, "
         f"n = {found['n']}",
-        fontsize=11,
     )
     return figure
 

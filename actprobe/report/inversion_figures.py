@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
-from actprobe.report.drawing import OKABE_ITO, band_ticks, save_figure
+from actprobe.report.drawing import OKABE_ITO, band_ticks, save_figure, set_title
 
 __all__ = ["draw_inversion", "draw_nre"]
 
@@ -138,7 +138,7 @@ def draw_inversion(
         bar = figure.colorbar(image, ax=grid, extend="both", shrink=0.8, aspect=30)
         bar.set_label(_unit(frontend))
     if title:
-        figure.suptitle(title, fontsize=11)
+        set_title(figure, title)
     save_figure(figure, path)
 
 

@@ -16,7 +16,7 @@ from matplotlib.patches import ConnectionPatch
 
 from actprobe.errors import CorpusError
 from actprobe.models import Model
-from actprobe.report.drawing import OKABE_ITO, ORANGE, SKY, save_figure
+from actprobe.report.drawing import OKABE_ITO, ORANGE, SKY, save_figure, set_title
 from actprobe.report.map_axes import axis_name, edges, places, span, ticks
 from actprobe.report.wording import weights_named
 from actprobe.runs.maps import MapRun
@@ -184,10 +184,10 @@ def draw_histograms(run: MapRun, directory: Path) -> list[Path]:
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
         channels = rows["channel"].nunique()
-        figure.suptitle(
+        set_title(
+            figure,
             f"{run.provenance['model']}, {weights_named(run.provenance)}: {channels} maps of {layer}, "
             f"means over {len(run.usable)} recordings (dotted: mean score with other recordings' features)",
-            fontsize=10,
         )
         paths.append(directory / f"histograms-{str(layer).replace('/', '-')}.png")
         save_figure(figure, paths[-1])
@@ -241,7 +241,7 @@ def _draw_pair(run: MapRun, row: dict[str, Any], pair: MapPair) -> Figure:
         f"matches{inverted} agree (orange)\nscore {row['score']:.3f} over n = {row['n']} recordings, with "
         f"other recordings' features {null}; {q}"
     )
-    figure.suptitle(title, fontsize=11)
+    set_title(figure, title)
     return figure
 
 

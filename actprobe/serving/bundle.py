@@ -25,7 +25,7 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.provenance import atomic_path
-from actprobe.serving.messages import read_message
+from actprobe.serving.messages import parse_message
 
 __all__ = [
     "METRICS_PATH",
@@ -228,9 +228,9 @@ def read_models_config(path: Path) -> Any:
     if not path.exists():
         return backend.serving.model_server_config_pb2.ModelServerConfig()
     try:
-        return read_message(path, "ModelServerConfig")
-    except UsageError as error:  # a damaged file is no wrong usage
-        raise ActprobeError(f"{error}; is it a models.config of TensorFlow Serving?") from None
+        return parse_message(path.read_text("utf-8"), "ModelServerConfig")
+    except (UsageError, UnicodeDecodeError) as error:
+        raise ActprobeError(f"{path}: is not a models.config of TensorFlow Serving ({error})") from None
 
 
 def write_settings(output_dir: Path, name: str, version: int, label: str | None = None) -> None:
