@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from actprobe import backend
+from actprobe.inversion.arrays import initial_arrays, set_arrays
 from actprobe.inversion.comparator import feature_function
 from actprobe.inversion.feature_cache import cached_features
-from actprobe.inversion.inverter import initial_arrays, set_arrays
 from actprobe.inversion.keras_layers import build_inverter
 from actprobe.inversion.losses import Objective
 from actprobe.inversion.networks import PUBLISHED

@@ -15,10 +15,12 @@ from actprobe.audio import Waveform, load_audio
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.inversion.arrays import get_arrays
 from actprobe.inversion.evaluation import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
 from actprobe.inversion.evaluation_job import EvaluationSettings, evaluate_inverters
 from actprobe.inversion.excerpts import Drawn, RecordingNote, draw_corpus, open_evaluation_corpus
-from actprobe.inversion.inverter import Origin, get_arrays, load_inverter, save_inverter
+from actprobe.inversion.inverter import load_inverter
+from actprobe.inversion.inverter_file import Origin, save_inverter
 from actprobe.inversion.inverting import invert_span, open_methods, save_sounds
 from actprobe.inversion.nre import nre
 from actprobe.inversion.output import output_layer, threshold_of

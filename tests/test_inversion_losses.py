@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actprobe.errors import UsageError
-from actprobe.inversion.inverter import get_arrays, initial_arrays, set_arrays
+from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
 from actprobe.inversion.losses import LOSSES, Objective, squared_weights
 from actprobe.inversion.networks import PUBLISHED
 from actprobe.inversion.schedule import published_rate, truncated

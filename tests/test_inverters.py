@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from actprobe.errors import UsageError, WeightsError
 from actprobe.inversion import load_inverter
+from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
 from actprobe.inversion.design import design, plan_for
-from actprobe.inversion.inverter import Origin, get_arrays, initial_arrays, save_inverter, set_arrays
+from actprobe.inversion.inverter_file import Origin, save_inverter
 from actprobe.inversion.networks import PUBLISHED, published_plan
 from actprobe.inversion.port import port, unport
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +13,21 @@ from actprobe import backend
 from actprobe.checkpoints.catalog import find
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import FrontEnd
+from actprobe.inversion.arrays import initial_arrays, set_arrays
 from actprobe.inversion.design import plan_for, strides_of
+from actprobe.inversion.inverter_file import ORIGIN, architecture_in, read_inverter
 from actprobe.inversion.keras_layers import build_inverter
 from actprobe.inversion.networks import Plan
-from actprobe.inversion.port import port, unport
 from actprobe.models.model import Model, WeightsRecord
 from actprobe.models.registry import NETWORKS, layers_of
 from actprobe.models.table import LayerTable
-from actprobe.provenance import atomic_path
 from actprobe.weights.cache import identify, locate
-from actprobe.weights.npz import read_npz
 
-__all__ = ["Inverter", "Origin", "initial_arrays", "load_inverter", "save_inverter"]
+__all__ = ["Inverter", "load_inverter"]
 
 Floats = NDArray[np.float32]
 
 BATCH = 32
-ORIGIN = "origin"
-ORIGIN_BYTES = 1024
-DIRECTORY_BYTES = 1 << 16  # the names of an npz stand at its end
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What an inverter trained here was made for; stored with its weights.
-
-    Parameters
-    ----------
-    model, layer : str
-        Whose features it inverts.
-    weights : str
-        sha256 of the network's weights; empty for seeded random ones.
-    ending : str
-        See `Plan`.
-    architecture : str
-        See `actprobe.inversion.design.plan_for`.
-    """
-
-    model: str
-    layer: str
-    weights: str = ""
-    ending: str = "elu"
-    architecture: str = "published"
 
 
 class Inverter:
@@ -202,12 +171,12 @@ def load_inverter(
         if entry is not None and entry.role == "inverter" and entry.layer != canonical:
             raise UsageError(f"{entry.name} inverts {entry.layer}, not {canonical}")
         path, named = locate(checkpoint, name, "inverter")
-        has_origin, hinted = _hints(path)
+        has_origin, hinted = architecture_in(path)
         if has_origin:
             architecture = hinted
         plan = plan_of(ending, architecture)
         try:
-            arrays, origin, sha256 = _read(path, plan, has_origin)
+            arrays, origin, sha256 = read_inverter(path, plan, has_origin)
         except WeightsError as error:
             raise _explained(error, name, canonical) from error
         if origin is not None:
@@ -250,129 +219,3 @@ def _of_network(model: str | Model) -> tuple[str, LayerTable, FrontEnd]:
     network = importlib.import_module(NETWORKS[model])
     frontend: FrontEnd = network.FRONTEND()
     return model, table, frontend
-
-
-def set_arrays(keras_model: Any, arrays: list[Floats], plan: Plan) -> None:
-    """Set the weights of an inverter.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        What `build_inverter` gave for the plan.
-    arrays : list of numpy.ndarray
-        In the layout of Lasagne.
-    plan : Plan
-        The inverter.
-    """
-    for name, values in port(arrays, plan).items():
-        keras_model.get_layer(name).set_weights(values)
-
-
-def get_arrays(keras_model: Any, plan: Plan) -> dict[str, Floats]:
-    """Get the weights of an inverter.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        What `build_inverter` gave for the plan.
-    plan : Plan
-        The inverter.
-
-    Returns
-    -------
-    dict
-        ``param0`` and so on, in the layout of Lasagne.
-    """
-    by_layer = {layer.name: layer.get_weights() for layer in keras_model.layers if layer.weights}
-    return unport(by_layer, plan)
-
-
-def initial_arrays(plan: Plan, seed: int) -> list[Floats]:
-    """Draw weights as Lasagne's HeNormal with gain 1 does: of variance 1 / fan_in.
-
-    fan_in is what Lasagne takes for it: the inputs of a unit or of a convolution's output, but for an
-    up-convolution its *output* channels times the size of the kernel.
-
-    Parameters
-    ----------
-    plan : Plan
-        The inverter.
-    seed : int
-        Same seed, same weights, on every version of TensorFlow.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        float32, in the layout of Lasagne: normalisations neutral, biases zero.
-    """
-    shapes = iter(plan.arrays_in_file())
-    arrays: list[Floats] = []
-    for number, (_, step, _, _) in enumerate(plan.walk()):
-        shape = next(shapes)
-        fan_in = shape[0] if step.kind == "dense" else math.prod(shape[1:])
-        rng = np.random.Generator(np.random.PCG64([seed, number]))
-        arrays.append((rng.standard_normal(shape) / math.sqrt(fan_in)).astype(np.float32))
-        neutral = (0, 1, 0, 1) if step.normalized else (0,)
-        arrays += [np.full(next(shapes), value, np.float32) for value in neutral]
-    return arrays
-
-
-def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> None:
-    """Write the weights of an inverter, all or nothing: the original's arrays and what they are for.
-
-    Parameters
-    ----------
-    path : Path
-        npz to be.
-    arrays : mapping
-        ``param0`` and so on, as `get_arrays` gives them.
-    origin : Origin
-        What they are for.
-    """
-    text = json.dumps(asdict(origin)).encode().ljust(ORIGIN_BYTES)
-    if len(text) > ORIGIN_BYTES:
-        raise UsageError(f"{origin.layer}: the name of a layer has to be shorter to be stored")
-    members: dict[str, Any] = {**arrays, ORIGIN: np.frombuffer(text, np.uint8)}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)
-
-
-def _hints(path: Path) -> tuple[bool, str]:
-    """Look whether a file says what it is for, and for the architecture that it names.
-
-    What is seen here only decides which arrays the file is held against; all of it is checked then.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - DIRECTORY_BYTES))
-            tail = file.read(DIRECTORY_BYTES)
-    except OSError:
-        return False, "published"  # whoever reads the file says what is wrong with it
-    designed = b'"architecture": "designed"' in tail
-    return f"{ORIGIN}.npy".encode() in tail, "designed" if designed else "published"
-
-
-def _read(path: Path, plan: Plan, has_origin: bool) -> tuple[list[Floats], Origin | None, str]:
-    """Read the arrays, the origin if the file has one, and the digest of the file."""
-    expected: dict[str, tuple[int, ...]] = {
-        f"param{i}": shape for i, shape in enumerate(plan.arrays_in_file())
-    }
-    if has_origin:
-        file = read_npz(path, expected | {ORIGIN: (ORIGIN_BYTES,)}, dtypes=("<f4", "|u1"))
-    else:
-        file = read_npz(path, expected)
-    arrays = [file.arrays[key] for key in expected]
-    for key, array in zip(expected, arrays, strict=True):
-        if array.dtype != np.float32:
-            raise WeightsError(path, key, f"has type {array.dtype.str}, not <f4; it is not cast")
-    for number, array in enumerate(arrays):
-        if not np.isfinite(array).all():
-            raise WeightsError(path, f"param{number}", "holds NaN or infinity")
-    if not has_origin:
-        return arrays, None, file.sha256
-    try:
-        fields = json.loads(file.arrays[ORIGIN].astype(np.uint8).tobytes().decode())
-        origin = Origin(**{key: str(value) for key, value in fields.items()})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise WeightsError(path, ORIGIN, "does not say what the weights were made for") from error
-    return arrays, origin, file.sha256

@@ -18,7 +18,7 @@ from actprobe.inversion.card import inverter_card
 from actprobe.inversion.comparator import feature_function
 from actprobe.inversion.design import plan_for, strides_of
 from actprobe.inversion.feature_cache import cached_features, feature_bytes
-from actprobe.inversion.inverter import Origin
+from actprobe.inversion.inverter_file import Origin
 from actprobe.inversion.losses import Objective
 from actprobe.inversion.pipeline import Batches
 from actprobe.inversion.store import Excerpts, FrameStore, Rows

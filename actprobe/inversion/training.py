@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import ActprobeError, UsageError
-from actprobe.inversion.inverter import Origin, get_arrays, initial_arrays, save_inverter, set_arrays
+from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
+from actprobe.inversion.inverter_file import Origin, save_inverter
 from actprobe.inversion.keras_layers import build_inverter
 from actprobe.inversion.losses import Objective
 from actprobe.inversion.networks import Plan
