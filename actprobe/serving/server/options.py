@@ -45,7 +45,7 @@ class ServerOptions:
     grpc_max_message_bytes, rest_max_body_bytes : int
         Largest request.
     grpc_max_threads, rest_api_num_threads : int
-        Requests that are worked on at a time.
+        Requests, of those that are not batched, that are worked on at a time.
     max_pending_requests : int
         Requests that may be under way together, for gRPC and for REST; more are refused.
     tensorflow_intra_op_parallelism, tensorflow_inter_op_parallelism : int

@@ -59,7 +59,7 @@ class Parallelism:
             intra_op_parallelism_threads=self.intra_op or cores,
             inter_op_parallelism_threads=self.inter_op or _CALLERS_THREAD,
             gpu_options={"allow_growth": True},
-            experimental={"disable_thread_spinning": True},
+            experimental={"disable_thread_spinning": True},  # the event loop needs the core
         )
 
 
@@ -221,9 +221,7 @@ class Servable:
         """Tasks that the batcher can make use of: one to compute in each thread."""
         if self._batching is None or self._batching.batch_timeout_micros:
             return _ANY_NUMBER
-        import os
-
-        return self._batching.num_batch_threads + int(os.environ.get("XT", "0"))
+        return self._batching.num_batch_threads
 
     def batches(self, signature: Signature, inputs: Arrays) -> bool:
         """Check a request and say whether it goes to the batcher.
