@@ -1,26 +1,31 @@
-"""The only place that imports TensorFlow, tf-keras, tensorflow-io, TensorFlow Serving's API and essentia.
+"""The only place that imports TensorFlow, tf-keras, tensorflow-io, TensorFlow Serving, essentia and librosa.
 
 essentia has to be imported before TensorFlow in a process: in the other order essentia's random
 device cannot be opened. Every other module writes ``from actprobe import backend`` and then
-``backend.tf``, ``backend.keras``, ``backend.essentia`` or ``backend.tfio``; nothing heavy is loaded
-until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
+``backend.tf``, ``backend.keras``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
+heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
 ``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api, and
 ``backend.freeze`` makes a function's variables constants, which TensorFlow has no public name for.
 """
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from actprobe.errors import ActprobeError
 
-__all__ = ["essentia", "freeze", "keras", "serving", "tf", "tfio"]  # noqa: F822  (by __getattr__)
+__all__ = ["essentia", "freeze", "keras", "librosa", "serving", "tf", "tfio"]  # noqa: F822  (by __getattr__)
+
+# librosa compiles these when they are imported, and Numba keeps what it compiled in two files each.
+COMPILED_ON_IMPORT = ("librosa.util.utils", "librosa.core.audio", "librosa.core.pitch")
 
 _loaded: dict[str, Any] = {}
 
@@ -96,6 +101,21 @@ def _load_freeze() -> Any:
     return module.convert_variables_to_constants_v2
 
 
+def _load_librosa() -> Any:
+    package = importlib.import_module("librosa")
+    importlib.import_module(
+        "librosa.filters"
+    )  # most of what it needs, which several processes may load at once
+    # Two processes that compile the same generalised ufunc write files that do not fit each other, and every
+    # later process that loads them crashes (Numba issue 10128): one at a time.
+    with Path(str(package.__file__)).open("rb") as lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in COMPILED_ON_IMPORT:
+            importlib.import_module(name)
+    return package
+
+
 class _ServingApi:
     """The modules of tensorflow-serving-api by name; they import TensorFlow themselves."""
 
@@ -112,6 +132,7 @@ _LOADERS = {
     "essentia": _load_essentia,
     "freeze": _load_freeze,
     "keras": _load_keras,
+    "librosa": _load_librosa,
     "serving": _ServingApi,
     "tf": _load_tf,
     "tfio": _load_tfio,

@@ -23,7 +23,7 @@ STEPS: list[tuple[int, set[str]]] = [
     (8, {"cli"}),
 ]
 STEP = {room: step for step, (_, rooms) in enumerate(STEPS) for room in rooms}
-FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "essentia", "tensorflow_io", "tensorflow_serving"}
+FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "essentia", "tensorflow_io", "tensorflow_serving", "librosa"}
 
 
 def house() -> list[Path]:

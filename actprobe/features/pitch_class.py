@@ -168,8 +168,6 @@ def chroma(waveform: Waveform) -> tuple[Floats, Places, Places]:
     FeatureError
         The waveform is too short.
     """
-    import librosa
-
     waveform = waveform.resample(CHROMA_RATE)
     if waveform.seconds < CHROMA_SECONDS:
         raise FeatureError(
@@ -180,7 +178,7 @@ def chroma(waveform: Waveform) -> tuple[Floats, Places, Places]:
     frames = 1 + len(samples) // CHROMA_HOP
     # librosa, too, takes what is beyond the end as zeros, but warns when that is most of a filter.
     padded = np.pad(samples, (0, max(0, CHROMA_TRANSFORM - len(samples))))
-    values = librosa.feature.chroma_cqt(y=padded, sr=CHROMA_RATE, hop_length=CHROMA_HOP, tuning=0.0).T
+    values = backend.librosa.feature.chroma_cqt(y=padded, sr=CHROMA_RATE, hop_length=CHROMA_HOP, tuning=0.0).T
     values = values[:frames]
     times_seconds = np.arange(frames) * (CHROMA_HOP / CHROMA_RATE)
     return np.asarray(values, np.float32), times_seconds, np.arange(PITCH_CLASSES, dtype=np.float64)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
 from actprobe.features.framing import at_least_a_frame
@@ -61,8 +62,6 @@ def separate(waveform: Waveform) -> Iterator[tuple[Floats, Floats]]:
     FeatureError
         The waveform is too short.
     """
-    import librosa
-
     waveform = at_least_a_frame("harmonic_percussive", waveform, SAMPLE_RATE, FRAME_SIZE)
     samples = np.pad(
         np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0), FRAME_SIZE // 2
@@ -73,13 +72,13 @@ def separate(waveform: Waveform) -> Iterator[tuple[Floats, Floats]]:
         end = min(start + BLOCK_FRAMES, frames)
         first, last = max(start - half, 0), min(end + half, frames)
         part = samples[first * HOP_SIZE : (last - 1) * HOP_SIZE + FRAME_SIZE]
-        around = np.abs(librosa.stft(part, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)).T
+        around = np.abs(backend.librosa.stft(part, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)).T
         mirrored = np.pad(around, ((half - (start - first), half - (last - end)), (0, 0)), mode="symmetric")
         along_time = np.ascontiguousarray(_median_of_rows(np.ascontiguousarray(mirrored.T)).T)
         magnitude = np.ascontiguousarray(mirrored[half:-half])
         along_frequency = _median_of_rows(np.pad(magnitude, ((0, 0), (half, half)), mode="symmetric"))
         masks = (
-            librosa.util.softmask(one, other, power=MASK_POWER, split_zeros=True)
+            backend.librosa.util.softmask(one, other, power=MASK_POWER, split_zeros=True)
             for one, other in ((along_time, along_frequency), (along_frequency, along_time))
         )
         harmonic, percussive = (magnitude * mask for mask in masks)
@@ -128,9 +127,7 @@ def harmonic_percussive(
     FeatureError
         The waveform is too short.
     """
-    import librosa
-
-    bank = librosa.filters.mel(
+    bank = backend.librosa.filters.mel(
         sr=SAMPLE_RATE, n_fft=FRAME_SIZE, n_mels=MEL_BANDS, fmin=LOWEST_HZ, fmax=HIGHEST_HZ
     ).T
     blocks = [
@@ -140,7 +137,7 @@ def harmonic_percussive(
     harmonic, percussive, both = (np.concatenate(part) for part in zip(*blocks, strict=True))
     loudest = float(both.max())
     times_seconds = np.arange(len(both)) * (HOP_SIZE / SAMPLE_RATE)
-    edges = librosa.mel_frequencies(MEL_BANDS + 2, fmin=LOWEST_HZ, fmax=HIGHEST_HZ)
+    edges = backend.librosa.mel_frequencies(MEL_BANDS + 2, fmin=LOWEST_HZ, fmax=HIGHEST_HZ)
     values = _decibels(harmonic, loudest), _decibels(percussive, loudest)
     return values, times_seconds, np.asarray(edges[1:-1], np.float64)
 

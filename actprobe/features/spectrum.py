@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
 from actprobe.features.framing import at_least_a_frame
@@ -39,15 +40,13 @@ def spectral_centroid(waveform: Waveform) -> float:
     FeatureError
         The waveform is too short or nothing but silence.
     """
-    import librosa
-
     waveform = at_least_a_frame("spectral_centroid", waveform, SAMPLE_RATE, FRAME_SIZE)
     if not waveform.peak:
         raise FeatureError("spectral_centroid", "silence has no centroid")
     samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak)
-    magnitude = np.abs(librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False))
+    magnitude = np.abs(backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False))
     heard = magnitude[:, magnitude.any(axis=0)]
-    return float(np.mean(librosa.feature.spectral_centroid(S=heard, sr=SAMPLE_RATE)))
+    return float(np.mean(backend.librosa.feature.spectral_centroid(S=heard, sr=SAMPLE_RATE)))
 
 
 @feature("zero_crossing_rate", unit="1/s", sample_rate=SAMPLE_RATE, backend="librosa")
@@ -72,10 +71,8 @@ def zero_crossing_rate(waveform: Waveform) -> float:
     FeatureError
         The waveform is too short.
     """
-    import librosa
-
     waveform = waveform.resample(SAMPLE_RATE)
     if not len(waveform.samples):
         raise FeatureError("zero_crossing_rate", "too short: nothing is left of it at 22.05 kHz")
-    crossings = np.count_nonzero(librosa.zero_crossings(waveform.samples, pad=False))
+    crossings = np.count_nonzero(backend.librosa.zero_crossings(waveform.samples, pad=False))
     return float(crossings / waveform.seconds)

@@ -38,9 +38,9 @@ def mel_matrix() -> NDArray[np.float32]:
     numpy.ndarray
         float32, shape [N_FFT // 2 + 1, MELS].
     """
-    from librosa.filters import mel
-
-    bank = mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MELS, fmin=FMIN, fmax=FMAX, htk=False, norm="slaney")
+    bank = backend.librosa.filters.mel(
+        sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MELS, fmin=FMIN, fmax=FMAX, htk=False, norm="slaney"
+    )
     return np.asarray(bank.T, np.float32)
 
 
@@ -52,9 +52,8 @@ def mel_edges_hz() -> NDArray[np.float64]:
     numpy.ndarray
         float64, shape [98], Hz.
     """
-    from librosa import mel_frequencies
-
-    return np.asarray(mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False), np.float64)
+    edges = backend.librosa.mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False)
+    return np.asarray(edges, np.float64)
 
 
 def melgram_db(segments: Any, mel: Any) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import (
     FrontEnd,
@@ -228,8 +229,6 @@ class Sonifier:
         numpy.ndarray
             complex128, shape [time + 2 around, bins]; before and after the sound it is mirrored.
         """
-        from librosa import stft
-
         framing = self.framing
         frames = (len(samples) - framing.samples_of(1)) // framing.hop + 1
         whole = (frames + 2 * framing.around - 1) * framing.hop + framing.n_fft
@@ -237,8 +236,10 @@ class Sonifier:
         longer = np.pad(
             np.asarray(samples, np.float64), (before, max(whole - before - len(samples), 0)), mode="reflect"
         )[:whole]
-        found = stft(longer, n_fft=framing.n_fft, hop_length=framing.hop, win_length=len(framing.window),
-                     window=framing.window, center=False)  # fmt: skip
+        found = backend.librosa.stft(
+            longer, n_fft=framing.n_fft, hop_length=framing.hop, win_length=len(framing.window),
+            window=framing.window, center=False,
+        )  # fmt: skip
         return np.asarray(found.T, np.complex128)
 
     def analyse(self, samples: Floats) -> Doubles:
@@ -285,8 +286,6 @@ class Sonifier:
         numpy.ndarray
             float32, shape [samples].
         """
-        from librosa import griffinlim, istft
-
         framing = self.framing
         around = framing.around
         # Where few frames overlap, dividing by the window blows the sound up: that is put outside.
@@ -296,12 +295,12 @@ class Sonifier:
             "window": framing.window, "center": False,
         }  # fmt: skip
         if phase_of is None:
-            longer = griffinlim(magnitudes, n_iter=iterations, random_state=seed, **options)
+            longer = backend.librosa.griffinlim(magnitudes, n_iter=iterations, random_state=seed, **options)
         else:
             angles = np.angle(self.spectra(phase_of)).T
             if angles.shape != magnitudes.shape:
                 raise UsageError("the sound whose phase is wanted is not as long as the sonogram")
-            longer = istft(magnitudes * np.exp(1j * angles), **options)
+            longer = backend.librosa.istft(magnitudes * np.exp(1j * angles), **options)
         wanted = framing.samples_of(len(bands))
         found = np.asarray(longer[framing.before :][:wanted], np.float32)
         return np.pad(found, (0, wanted - len(found)))
