@@ -4,8 +4,9 @@ essentia has to be imported before TensorFlow in a process: in the other order e
 device cannot be opened. Every other module writes ``from actprobe import backend`` and then
 ``backend.tf``, ``backend.keras``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
 heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
-``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api, and
-``backend.freeze`` makes a function's variables constants, which TensorFlow has no public name for.
+``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api. Two have no public
+name in TensorFlow: ``backend.freeze`` makes a function's variables constants, and ``backend.session_call``
+makes a call of a session that is looked up once and not at each call.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 
 from actprobe.errors import ActprobeError
 
-__all__ = ["essentia", "freeze", "keras", "librosa", "serving", "tf", "tfio"]  # noqa: F822  (by __getattr__)
+__all__ = ["essentia", "freeze", "keras", "librosa", "serving", "session_call", "tf", "tfio"]  # noqa: F822  (by __getattr__)
 
 # librosa compiles these when they are imported, and Numba keeps what it compiled in two files each.
 COMPILED_ON_IMPORT = ("librosa.util.utils", "librosa.core.audio", "librosa.core.pitch")
@@ -116,6 +117,16 @@ def _load_librosa() -> Any:
     return package
 
 
+def _load_session_call() -> Any:
+    _get("tf")
+    options = importlib.import_module("tensorflow.core.protobuf.config_pb2").CallableOptions
+
+    def session_call(session: Any, fed: list[str], fetched: list[str]) -> Any:
+        return session._make_callable_from_options(options(feed=fed, fetch=fetched))
+
+    return session_call
+
+
 class _ServingApi:
     """The modules of tensorflow-serving-api by name; they import TensorFlow themselves."""
 
@@ -134,6 +145,7 @@ _LOADERS = {
     "keras": _load_keras,
     "librosa": _load_librosa,
     "serving": _ServingApi,
+    "session_call": _load_session_call,
     "tf": _load_tf,
     "tfio": _load_tfio,
 }

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,17 @@ def test_the_newest_version_answers_and_a_newer_one_takes_over(stock, tmp_path) 
         server.repository.poll()
         assert answers(server) == 2
         assert states(server) == {2: "AVAILABLE", 1: "END"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows a thread's own niceness")
+def test_threads_that_compute_give_way_to_the_event_loop(stock, tmp_path) -> None:
+    bring(stock, 1, tmp_path)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with running(options(tmp_path, port=-1, enable_batching=True)) as server:
+        assert answers(server) == 1
+        nice = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id) for each in threading.enumerate()}
+    assert nice["serving"] == nice["MainThread"] == before
+    assert nice["loader_0"] == nice["batched_0"] == before + 5
 
 
 def test_new_versions_and_models_are_found_by_polling(stock, tmp_path) -> None:

@@ -151,6 +151,15 @@ def test_nan_and_infinity_are_read_and_written_as_bare_words(http) -> None:
     assert answer.data == b'{"predictions":[[NaN,0.1,2.0]]}'
 
 
+def test_the_largest_numbers_go_in_and_come_out(http) -> None:
+    """Their sum is infinite, and the shortest text of the largest lies above it."""
+    body = {"instances": [[1.7014117e38, -1.7014117e38, 1.7014117e38]], "signature_name": "serving_default"}
+    status, answer = http.predict(body)
+    assert (status, answer) == (200, {"predictions": [[3.4028235e38, -3.4028235e38, 3.4028235e38]]})
+    status, answer = http.predict({"inputs": 3.4028235e38, "signature_name": "scalar"})
+    assert (status, answer) == (200, {"outputs": 1.7014117e38})
+
+
 def test_binary_strings_are_base64_and_so_are_outputs_that_end_in_bytes(http) -> None:
     binary = {"b64": base64.b64encode(b"\xff\x00").decode()}
     plain = {"b64": base64.b64encode(b"plain").decode()}

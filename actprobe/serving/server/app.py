@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,7 @@ from actprobe.serving.server.grpc_service import GrpcServer
 from actprobe.serving.server.metrics import Metrics
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor
+from actprobe.serving.server.priority import give_way
 from actprobe.serving.server.repository import Repository
 from actprobe.serving.server.rest import Rest
 from actprobe.serving.server.runner import Runner
@@ -89,11 +91,16 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._rest: Rest | None = None
         self._http: Any = None
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=give_way)
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self.port = self.rest_api_port = 0
 
     def _load(self, folder: Path, name: str, number: int) -> Servable:
+        """Load in a thread of its own, whose priority TensorFlow's threads take over."""
+        return self._loader.submit(self._load_here, folder, name, number).result()
+
+    def _load_here(self, folder: Path, name: str, number: int) -> Servable:
         servable = Servable(folder, name, number, self._batching, self._parallelism)
         if self.options.enable_model_warmup:
             try:
@@ -212,6 +219,7 @@ class Server:
         if self._rest is not None:
             self._rest.close()
         self._runner.close()
+        self._loader.shutdown(wait=False)
         self.repository.close(self.options.shutdown_grace_seconds)
         self.access_log.close()
 
@@ -253,6 +261,7 @@ def _uvicorn_config(application: Any, certificate: Certificate | None, options: 
         access_log=False,
         lifespan="off",
         server_header=False,
+        proxy_headers=False,
         date_header=False,
         ws="none",
         backlog=_BACKLOG,

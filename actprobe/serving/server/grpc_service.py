@@ -18,6 +18,7 @@ from actprobe import backend
 from actprobe.errors import ServingError, UsageError
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor, Request, aside
+from actprobe.serving.server.priority import give_way
 from actprobe.serving.server.security import Certificate, Tokens, token_interceptor
 from actprobe.serving.server.signatures import Arrays
 from actprobe.serving.server.status import metadata_message, status_message
@@ -72,7 +73,9 @@ class GrpcServer:
         from grpc_health.v1 import health, health_pb2_grpc
 
         self._health = health.aio.HealthServicer()
-        self._threads = ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="grpc")
+        self._threads = ThreadPoolExecutor(
+            options.grpc_max_threads, thread_name_prefix="grpc", initializer=give_way
+        )
         self._server = aio.server(
             interceptors=[token_interceptor(tokens)] if tokens.known else [],
             maximum_concurrent_rpcs=options.max_pending_requests,

@@ -163,13 +163,11 @@ def _array(value: Any, slot: Slot, name: str) -> NDArray[Any]:
         bounds = np.iinfo(dtype)
         if int(found.min()) < bounds.min or int(found.max()) > bounds.max:
             raise _invalid(f"input {name}: a value does not fit {dtype}")
-    elif dtype.kind == "f":
-        largest = np.finfo(dtype).max
-        with np.errstate(invalid="ignore"):
-            finite = np.abs(found[np.isfinite(found)].astype(np.float64))
-        if finite.size and float(finite.max()) > float(largest):
-            raise _invalid(f"input {name}: cannot convert a value to {dtype} without loss of precision")
-    return np.ascontiguousarray(found.astype(dtype)).reshape(found.shape)
+    with np.errstate(over="ignore"):
+        fitting = found.astype(dtype)
+    if dtype.kind == "f" and (np.isinf(fitting) & np.isfinite(found)).any():
+        raise _invalid(f"input {name}: cannot convert a value to {dtype} without loss of precision")
+    return fitting
 
 
 def _strings(value: Any, name: str) -> NDArray[Any]:
@@ -292,7 +290,11 @@ def dump_json(value: Any) -> bytes:
 
 def _is_finite(value: Any) -> bool:
     if isinstance(value, np.ndarray | np.generic):
-        return value.dtype.kind != "f" or bool(np.isfinite(value).all())
+        if value.dtype.kind != "f":
+            return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = value.sum()  # quicker than a look at each number, and not finite if one of them is not
+        return bool(np.isfinite(total) or np.isfinite(value).all())
     if isinstance(value, dict):
         return all(_is_finite(item) for item in value.values())
     if isinstance(value, list):
@@ -301,8 +303,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _listed(value: Any) -> Any:
-    """What orjson does not write itself: arrays of strings, and those that are not contiguous."""
-    if isinstance(value, np.ndarray | np.generic):
+    """What orjson does not write itself: arrays of strings, of no axis, and those that are not contiguous."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and not (value.ndim and value.flags.c_contiguous):
+            return np.ascontiguousarray(value) if value.ndim else value[()]
+        return value.tolist()
+    if isinstance(value, np.generic):
         return value.tolist()
     raise TypeError(f"{type(value)} cannot be written as JSON")
 

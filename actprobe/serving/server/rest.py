@@ -19,6 +19,7 @@ from actprobe.serving.server.json_codec import dump_columns, dump_rows, load_jso
 from actprobe.serving.server.metrics import CONTENT_TYPE
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor, Request, aside
+from actprobe.serving.server.priority import give_way
 from actprobe.serving.server.security import Tokens
 from actprobe.serving.server.status import as_json, metadata_json, status_message
 
@@ -36,6 +37,7 @@ _PATH = re.compile(
     r"(?P<rest>/metadata|:predict|:classify|:regress)?"
 )
 _JSON = b"application/json"
+_SOON_SECONDS = 0.05
 
 
 class Rest:
@@ -59,7 +61,9 @@ class Rest:
         self._predictor, self._options, self._tokens = predictor, options, tokens
         self._metrics_path = metrics_path
         self._pending = 0
-        self._threads = ThreadPoolExecutor(options.rest_api_num_threads, thread_name_prefix="rest")
+        self._threads = ThreadPoolExecutor(
+            options.rest_api_num_threads, thread_name_prefix="rest", initializer=give_way
+        )
 
     def close(self) -> None:
         """Let the threads go when they have answered."""
@@ -182,18 +186,23 @@ class _Patience:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._reason = task, ""
-        self._gone: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._cancel, "DEADLINE_EXCEEDED")
+        self._loop = asyncio.get_running_loop()
+        self._waits: list[asyncio.TimerHandle | asyncio.Task[None]] = [
+            self._loop.call_later(seconds, self._cancel, "DEADLINE_EXCEEDED")
+        ]
 
     def watch(self, receive: Any) -> None:
-        """Wait for the caller to leave."""
+        """Wait for the caller to leave, unless the answer comes soon."""
 
         async def gone() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
             self._cancel("CANCELLED")
 
-        self._gone = asyncio.ensure_future(gone())
+        def begin() -> None:
+            self._waits.append(self._loop.create_task(gone()))
+
+        self._waits.append(self._loop.call_later(_SOON_SECONDS, begin))
 
     def _cancel(self, reason: str) -> None:
         self._reason = reason
@@ -203,9 +212,8 @@ class _Patience:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._timer.cancel()
-        if self._gone is not None:
-            self._gone.cancel()
+        for wait in self._waits:
+            wait.cancel()
         if isinstance(error, asyncio.CancelledError) and self._reason:
             late = self._reason == "DEADLINE_EXCEEDED"
             reason = "the request was not answered in time" if late else "the caller is gone"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actprobe.errors import ServingError
+from actprobe.serving.server.priority import give_way
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.signatures import Arrays, Signature, first_axis
 
@@ -75,7 +76,7 @@ class Runner:
     """Runs signatures for the coroutines of one event loop."""
 
     def __init__(self) -> None:
-        self._together = ThreadPoolExecutor(_TASKS, thread_name_prefix="batched")
+        self._together = ThreadPoolExecutor(_TASKS, thread_name_prefix="batched", initializer=give_way)
         self._queues: dict[_Key, _Queue] = {}
 
     async def run(

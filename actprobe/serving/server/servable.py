@@ -141,7 +141,7 @@ class Servable:
         call = self._calls.get((key, batched, names))
         if call is None:
             fed, fetched = self._tensors[key, batched]
-            call = self._session.make_callable([fetched[name] for name in names], feed_list=fed)
+            call = backend.session_call(self._session, fed, [fetched[name] for name in names])
             # A caller may ask for any subset of outputs; only whole answers and single outputs are kept.
             if len(names) in (1, len(fetched)):
                 self._calls[key, batched, names] = call
