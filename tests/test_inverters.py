@@ -12,6 +12,7 @@ from actprobe.inversion import load_inverter
 from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
 from actprobe.inversion.design import design, plan_for
 from actprobe.inversion.inverter_file import Origin, save_inverter
+from actprobe.inversion.losses import Objective
 from actprobe.inversion.networks import PUBLISHED, published_plan
 from actprobe.inversion.port import port, unport
 
@@ -265,12 +266,12 @@ def test_the_up_convolution_is_a_transposed_convolution(scale):
     assert np.abs(found - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("counts", [1, 2])
-def test_batch_normalisation_keeps_the_inverse_deviation(fused, counts):
+def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
     from actprobe.inversion.keras_layers import batch_norm_class
 
-    layer = batch_norm_class()(fused)
+    layer = batch_norm_class()(quick)
     rng = np.random.default_rng(0)
     maps = (3 * rng.standard_normal((4, 5, 6, 8)) + 2).astype(np.float32)
     layer.build(maps.shape)
@@ -282,6 +283,32 @@ def test_batch_normalisation_keeps_the_inverse_deviation(fused, counts):
     assert layer.mean.numpy() == pytest.approx((1 - kept) * mean, abs=1e-5)
     expected = kept + (1 - kept) / np.sqrt(variance + 1e-4)
     assert layer.inverse_std.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("elu", [False, True])
+@pytest.mark.parametrize("shape", [(4, 5, 6, 8), (64, 8)])
+def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
+    from actprobe import backend
+    from actprobe.inversion.keras_layers import batch_norm_class
+
+    tf, rng = backend.tf, np.random.default_rng(0)
+    maps = tf.constant((3 * rng.standard_normal(shape) + 2).astype(np.float32))
+    upstream = tf.constant(rng.standard_normal(shape).astype(np.float32))
+    layer = batch_norm_class()(quick, elu)
+    layer.build(shape)
+    layer.gamma.assign(rng.uniform(0.5, 2, 8).astype(np.float32))
+    layer.beta.assign(rng.standard_normal(8).astype(np.float32))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(maps)
+        found = layer(maps, training=True)
+        mean, variance = tf.nn.moments(maps, list(range(len(shape) - 1)))
+        expected = tf.nn.batch_normalization(maps, mean, variance, layer.beta, layer.gamma, 1e-4)
+        expected = tf.nn.elu(expected) if elu else expected
+    assert np.abs(found - expected).max() < 1e-5
+    for source in (maps, layer.gamma, layer.beta):
+        ours, theirs = (tape.gradient(each, source, upstream) for each in (found, expected))
+        assert np.abs(ours - theirs).max() < 1e-4
 
 
 def test_mixed_precision_is_near_single_precision():
@@ -297,6 +324,24 @@ def test_mixed_precision_is_near_single_precision():
         assert all(each.dtype == "float32" for each in inverter.weights)
         outputs.append(inverter(features, training=True).numpy())
     assert 0 < np.abs(outputs[0] - outputs[1]).mean() < 0.02
+
+
+def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
+    """Sums over all places of a map, such as that of the last bias, are not made in bfloat16."""
+    from actprobe import backend
+    from actprobe.inversion.keras_layers import build_inverter
+
+    tf, plan, rng = backend.tf, PUBLISHED["fc7"], np.random.default_rng(0)
+    features = tf.constant(rng.standard_normal((8, 256)).astype(np.float32))
+    wanted = tf.constant(rng.standard_normal((8, 115, 80)).astype(np.float32))
+    norms = []
+    for precision in ("float32", "mixed_bfloat16"):
+        inverter = build_inverter(plan, precision=precision)
+        set_arrays(inverter, initial_arrays(plan, 0), plan)
+        with tf.GradientTape() as tape:
+            loss = Objective("input").distance(inverter(features, training=True), wanted)
+        norms.append([float(tf.norm(each)) for each in tape.gradient(loss, inverter.trainable_variables)])
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
 
 # Designed inverters

@@ -24,6 +24,7 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import UsageError
+from actprobe.inversion.fused import fused
 
 __all__ = ["LOSSES", "Objective", "squared_weights"]
 
@@ -103,10 +104,8 @@ class Objective:
         tf.Tensor
             float32 scalar.
         """
-        tf = backend.tf
-        squares = tf.math.squared_difference(tf.cast(found, tf.float32), tf.cast(wanted, tf.float32))
-        mean = tf.reduce_mean(squares)
-        return mean * float(squares.shape[1:].num_elements()) if self.name == "eq3" else mean
+        mean = _mean_square(found, wanted)
+        return mean * float(found.shape[1:].num_elements()) if self.name == "eq3" else mean
 
     def total(self, input_term: Any, feature_term: Any, l2_term: Any) -> Any:
         """Put the terms together.
@@ -126,6 +125,21 @@ class Objective:
         feature_factor = self.feature_weight / (self.feature_variance if balanced else 1.0)
         total = input_factor * input_term + self.l2_weight * l2_term
         return total + feature_factor * feature_term if self.compares else total
+
+
+def _mean_square(found: Any, wanted: Any) -> Any:
+    """The mean squared difference, float32; its gradient goes to what was found only."""
+    tf = backend.tf
+    subtract = fused(lambda one, other: tf.cast(one, tf.float32) - tf.cast(other, tf.float32))
+    back = fused(lambda slope, difference: tf.cast(slope * difference, found.dtype))
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def mean_square(found: Any) -> Any:
+        difference = subtract(found, wanted)
+        count = tf.cast(tf.size(difference), tf.float32)
+        return 2 * tf.nn.l2_loss(difference) / count, lambda upstream: back(2 * upstream / count, difference)
+
+    return mean_square(found)
 
 
 def squared_weights(variables: Sequence[Any]) -> Any:
