@@ -104,9 +104,7 @@ def _load_freeze() -> Any:
 
 def _load_librosa() -> Any:
     package = importlib.import_module("librosa")
-    importlib.import_module(
-        "librosa.filters"
-    )  # most of what it needs, which several processes may load at once
+    importlib.import_module("librosa.filters")  # most of it compiles nothing and need not wait
     # Two processes that compile the same generalised ufunc write files that do not fit each other, and every
     # later process that loads them crashes (Numba issue 10128): one at a time.
     with Path(str(package.__file__)).open("rb") as lock:

@@ -269,7 +269,7 @@ def test_the_up_convolution_is_a_transposed_convolution(scale):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("counts", [1, 2])
 def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
-    from actprobe.inversion.keras_layers import batch_norm_class
+    from actprobe.inversion.batch_norm import batch_norm_class
 
     layer = batch_norm_class()(quick)
     rng = np.random.default_rng(0)
@@ -290,7 +290,7 @@ def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
 @pytest.mark.parametrize("shape", [(4, 5, 6, 8), (64, 8)])
 def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
     from actprobe import backend
-    from actprobe.inversion.keras_layers import batch_norm_class
+    from actprobe.inversion.batch_norm import batch_norm_class
 
     tf, rng = backend.tf, np.random.default_rng(0)
     maps = tf.constant((3 * rng.standard_normal(shape) + 2).astype(np.float32))

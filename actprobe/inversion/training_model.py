@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from actprobe import backend
+from actprobe.inversion.batch_norm import batch_norm_class
 from actprobe.inversion.discriminator import build_discriminator
-from actprobe.inversion.keras_layers import batch_norm_class
 from actprobe.inversion.losses import Objective, squared_weights
 
 __all__ = ["training_model"]

@@ -219,8 +219,8 @@ class Server:
         if self._rest is not None:
             self._rest.close()
         self._runner.close()
-        self._loader.shutdown(wait=False)
         self.repository.close(self.options.shutdown_grace_seconds)
+        self._loader.shutdown(wait=False)
         self.access_log.close()
 
     def addresses(self) -> list[str]:
