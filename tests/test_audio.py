@@ -289,7 +289,7 @@ def test_missing_directory_empty_and_special_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     assert refusal(tmp_path / "pipe.wav") == "is not a regular file"
     assert refusal("/dev/zero") == "is not a regular file"
-    assert refusal("a\0.wav") == "embedded null byte"
+    assert refusal("a\0.wav") == "has a null byte in its name"
 
 
 def test_no_permission(tmp_path, monkeypatch):

@@ -135,8 +135,10 @@ def _open(name: str) -> BinaryIO:
         raise AudioError(name, "does not exist") from error
     except PermissionError as error:
         raise AudioError(name, "no permission to read it") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise AudioError(name, (getattr(error, "strerror", None) or str(error)).lower()) from error
+    except ValueError as error:
+        raise AudioError(name, "has a null byte in its name") from error
+    except OSError as error:
+        raise AudioError(name, (error.strerror or str(error)).lower()) from error
 
 
 def _decode(stream: BinaryIO, header: Header, decoder: str, blank: Collector) -> Collector:

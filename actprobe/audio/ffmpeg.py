@@ -22,6 +22,8 @@ DEMUXERS = (
     "ogg,oma,rm,shn,tak,truehd,tta,voc,w64,wav,webm,wv,xwma"
 )
 OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+# Tags need not be UTF-8; PyAV takes them as they are since 19.
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # Demuxers that guess a duration from the file's size and first bit rate.
 _ESTIMATING = {"aac", "ac3", "amr", "dts", "eac3", "loas", "mlp", "mp3", "mpeg", "mpegts", "truehd"}
@@ -98,7 +100,7 @@ class _Readable:
 
 def _open(stream: BinaryIO) -> Any:
     try:
-        return av.open(_Readable(stream), options=OPTIONS, metadata_errors="replace")
+        return av.open(_Readable(stream), options=OPTIONS, **LENIENT)
     except av.ArgumentError as error:  # what FFmpeg says of a demuxer that is not in the list
         raise Undecodable("not an audio or video format that is read here") from error
 
