@@ -38,9 +38,10 @@ def read_image(path: str, limit: int) -> bytes:
             image = file.read(limit + 1)
     except FileNotFoundError:
         raise WeightsError(path, "", "no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise WeightsError(path, "", f"cannot be read: {reason}") from error
+    except ValueError as error:
+        raise WeightsError(path, "", "has a null byte in its name") from error
+    except OSError as error:
+        raise WeightsError(path, "", f"cannot be read: {error.strerror or error}") from error
     if not image:
         raise WeightsError(path, "", "is empty")
     if len(image) > limit:
