@@ -8,7 +8,8 @@ turns in one run:
 
 - actprobe: features of the recorded excerpts (FC7, conv5) from the store; --precision for how it computes;
 - without cached features: both computed in the step, as the program of Mishra et al. does;
-- PyTorch: the same networks, features from the store, channels_last; in float32, and in bfloat16 by autocast.
+- PyTorch: the same networks, features from the store; in float32, and in bfloat16 by autocast.
+  --torch_layout=default leaves its maps as it makes them; channels_last is faster.
 
 The share of time that the training waits for its input is measured on the real pipeline: examples from
 memory-mapped files, drawn in random order. With --input=FOLDER they come from recordings, otherwise from
@@ -76,13 +77,14 @@ def tensorflow_step(model, layer: str, precision: str, cached: bool):
     return run
 
 
-def torch_step(model, threads: int, autocast: bool):
+def torch_step(model, threads: int, autocast: bool, channels_last: bool):
     """The same step of the FC7 inverter in PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional
 
     torch.set_num_threads(threads)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
     plan = PUBLISHED["fc7"]
 
     class Step(nn.Module):
@@ -122,7 +124,7 @@ def torch_step(model, threads: int, autocast: bool):
         def forward(self, features):
             for each in self.steps[:dense]:
                 features = each(features)
-            tensor = features.reshape(-1, 16, 4, 4).contiguous(memory_format=torch.channels_last)
+            tensor = features.reshape(-1, 16, 4, 4).contiguous(memory_format=layout)
             for each in self.steps[dense:]:
                 tensor = each(tensor)
             return tensor[:, :, :115, :80]
@@ -134,7 +136,7 @@ def torch_step(model, threads: int, autocast: bool):
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
             layer.bias.copy_(torch.from_numpy(bias))
-        convolutions.append(layer.requires_grad_(False).to(memory_format=torch.channels_last))
+        convolutions.append(layer.requires_grad_(False).to(memory_format=layout))
 
     def compared_of(tensor):
         first, second, fourth, fifth = convolutions
@@ -142,7 +144,7 @@ def torch_step(model, threads: int, autocast: bool):
         tensor = functional.leaky_relu(functional.max_pool2d(second(tensor), 3), 0.01)
         return functional.leaky_relu(fifth(functional.leaky_relu(fourth(tensor), 0.01)), 0.01)
 
-    network = Network().to(memory_format=torch.channels_last)
+    network = Network().to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, eps=1e-8)
     counted = [each.linear.weight for each in steps]
     counted += [each.norm.weight for each in steps if not isinstance(each.norm, nn.Identity)]
@@ -156,7 +158,7 @@ def torch_step(model, threads: int, autocast: bool):
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             inverted = network(batch["features"])
-            found = compared_of(inverted.contiguous(memory_format=torch.channels_last))
+            found = compared_of(inverted.contiguous(memory_format=layout))
         loss = functional.mse_loss(inverted.float(), batch["excerpt"][:, None])
         loss = loss + functional.mse_loss(found.float(), batch["compared"])
         loss = loss + 1e-4 * sum((weight**2).sum() for weight in counted)
@@ -168,7 +170,7 @@ def torch_step(model, threads: int, autocast: bool):
         return {
             "excerpt": as_torch(batch["excerpt"]),
             "features": as_torch(batch["features"]),
-            "compared": as_torch(batch["compared"], maps=True).contiguous(memory_format=torch.channels_last),
+            "compared": as_torch(batch["compared"], maps=True).contiguous(memory_format=layout),
         }
 
     return run, prepared
@@ -180,6 +182,12 @@ def main():
     parser.add_argument("--checkpoint", default="svd-open")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="mixed_bfloat16", choices=["float32", "mixed_bfloat16"])
+    parser.add_argument(
+        "--torch_layout",
+        default="channels_last",
+        choices=["channels_last", "default"],
+        help="of PyTorch's maps",
+    )
     parser.add_argument("--steps", type=int, default=20, help="steps of each way")
     options = parser.parse_args()
 
@@ -201,7 +209,9 @@ def main():
         }
         try:
             for name, autocast in (("PyTorch, float32", False), ("PyTorch, bfloat16", True)):
-                run, prepared = torch_step(model, options.threads, autocast)
+                run, prepared = torch_step(
+                    model, options.threads, autocast, options.torch_layout == "channels_last"
+                )
                 ways[name] = (run, prepared(batch))
         except ImportError:
             print("PyTorch is not installed: its rows are left out")
