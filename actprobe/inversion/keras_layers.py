@@ -98,10 +98,8 @@ def up_convolution_class() -> Any:
             if self.keep is not None:
                 inputs = tf.slice(inputs, [0, 0, 0, 0], [-1, *self.keep, inputs.shape[-1]])
             outputs = up_convolution(inputs, tf.convert_to_tensor(self.kernel), self.scale)
-            if not self.use_bias:
-                return outputs
-            # The gradient of bias_add is slow for one channel, that of a sum for several.
-            return outputs + self.bias if self.filters == 1 else tf.nn.bias_add(outputs, self.bias)
+            # Not bias_add: in bfloat16 its gradient loses most of a sum over all places.
+            return outputs + self.bias if self.use_bias else outputs
 
     return UpConvolution
 
