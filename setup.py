@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "actprobe/__init__.py").read_text("utf-8")).group(1)
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "actprobe/version.py").read_text("utf-8")).group(1)
 
 # tensorflow-io 0.37.1 loads with TensorFlow 2.16 and 2.17 only, and there is none for Python 3.13.
 # pyarrow 26 needs NumPy 2 when it runs, whatever its metadata says.
@@ -69,7 +69,7 @@ setup(
     packages=[*find_packages(include=["actprobe", "actprobe.*"]), "actprobe.checkpoints"],
     package_dir={"actprobe.checkpoints": "checkpoints"},
     package_data={
-        "actprobe": ["py.typed", "report/templates/*.html"],
+        "actprobe": ["py.typed", "explorer/templates/*.html"],
         "actprobe.checkpoints": ["*.json", "*.md", "*/*"],
     },
     scripts=sorted(str(path.relative_to(HERE)) for path in (HERE / "bin").glob("actprobe-*")),

@@ -1,43 +1,89 @@
-"""actprobe opens audio CNNs and says what they learned."""
+"""actprobe opens audio networks and says what they learned.
+
+The names below are the public face; they are loaded when they are first asked for. Everything else may
+change between releases.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from actprobe.version import __version__
+
 if TYPE_CHECKING:
+    from actprobe.analyses.activations.run import activations
+    from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
+    from actprobe.analyses.inversion.inverting.run import invert
+    from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
+    from actprobe.analyses.inversion.training.run import train_inverter
+    from actprobe.analyses.maps.run import maps
+    from actprobe.analyses.neurons.compare import compare
+    from actprobe.analyses.neurons.run import neurons
+    from actprobe.analyses.runs import load_run
     from actprobe.audio import Waveform, load_audio
+    from actprobe.batch.result import Result
+    from actprobe.corpora import Corpus, open_corpus
+    from actprobe.detection.run import train_detector
     from actprobe.errors import ActprobeError, AudioError, WeightsError
-    from actprobe.inversion import Inverter, load_inverter
+    from actprobe.explorer.page import report
     from actprobe.models import Model, load_model, wrap_model
-
-__version__ = "0.1.0"
-
-__all__ = [
-    "ActprobeError",
-    "AudioError",
-    "Inverter",
-    "Model",
-    "Waveform",
-    "WeightsError",
-    "load_audio",
-    "load_inverter",
-    "load_model",
-    "wrap_model",
-]
+    from actprobe.serving.export import export
 
 _HOMES = {
     "ActprobeError": "actprobe.errors",
     "AudioError": "actprobe.errors",
-    "Inverter": "actprobe.inversion",
+    "Corpus": "actprobe.corpora",
+    "Inverter": "actprobe.analyses.inversion.networks.inverter",
     "Model": "actprobe.models",
+    "Result": "actprobe.batch.result",
     "Waveform": "actprobe.audio",
     "WeightsError": "actprobe.errors",
+    "activations": "actprobe.analyses.activations.run",
+    "compare": "actprobe.analyses.neurons.compare",
+    "evaluate_inverters": "actprobe.analyses.inversion.evaluation.run",
+    "export": "actprobe.serving.export",
+    "invert": "actprobe.analyses.inversion.inverting.run",
     "load_audio": "actprobe.audio",
-    "load_inverter": "actprobe.inversion",
+    "load_inverter": "actprobe.analyses.inversion.networks.inverter",
     "load_model": "actprobe.models",
+    "load_run": "actprobe.analyses.runs",
+    "maps": "actprobe.analyses.maps.run",
+    "neurons": "actprobe.analyses.neurons.run",
+    "open_corpus": "actprobe.corpora",
+    "report": "actprobe.explorer.page",
+    "train_detector": "actprobe.detection.run",
+    "train_inverter": "actprobe.analyses.inversion.training.run",
     "wrap_model": "actprobe.models",
 }
+
+__all__ = [
+    "ActprobeError",
+    "AudioError",
+    "Corpus",
+    "Inverter",
+    "Model",
+    "Result",
+    "Waveform",
+    "WeightsError",
+    "__version__",
+    "activations",
+    "compare",
+    "evaluate_inverters",
+    "export",
+    "invert",
+    "load_audio",
+    "load_inverter",
+    "load_model",
+    "load_run",
+    "maps",
+    "neurons",
+    "open_corpus",
+    "report",
+    "train_detector",
+    "train_inverter",
+    "wrap_model",
+]
 
 
 def __getattr__(name: str) -> Any:

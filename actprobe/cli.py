@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,12 +20,13 @@ except ModuleNotFoundError:  # started from a checkout by a Python without the d
         sys.exit("actprobe is not installed here: run bin/quickstart, or pip install .")
     os.execv(_venv / "bin" / "python", [str(_venv / "bin" / "python"), *sys.argv])  # noqa: S606
 
-from actprobe.errors import ActprobeError, UsageError, WeightsError
+from actprobe.errors import ActprobeError, UsageError
+from actprobe.provenance import invoked_by
 
 if TYPE_CHECKING:
-    from actprobe.models import Model
+    from actprobe.models.source import ModelSource
 
-__all__ = ["FLAGS", "comma_list", "flags", "logging", "model_flags", "open_model", "run", "run_record"]
+__all__ = ["FLAGS", "comma_list", "flags", "logging", "model_flags", "model_source", "run"]
 
 flags.disclaim_key_flags()  # flags defined here belong to the binary that asks for them
 FLAGS = flags.FLAGS
@@ -53,32 +53,25 @@ def model_flags(*, required: bool = True) -> None:
     flags.DEFINE_boolean("allow_unverified_weights", False, "Take weights the catalog does not know.")
 
 
-def open_model() -> Model:
-    """Open the model that the flags of `model_flags` name.
+def model_source() -> ModelSource:
+    """Name the model that the flags of `model_flags` ask for; it is not opened yet.
 
     Returns
     -------
-    Model
-        What `actprobe.load_model` gives.
-
-    Raises
-    ------
-    UsageError
-        No such network.
-    WeightsError
-        The weights were refused, or are unknown and were not allowed.
+    ModelSource
+        Every analysis takes it in place of a model.
     """
-    from actprobe.models import load_model
+    from actprobe.models.source import ModelSource
 
     options = {"padding": FLAGS.padding} | ({} if FLAGS.hop is None else {"hop": FLAGS.hop})
-    model = load_model(FLAGS.model, FLAGS.checkpoint, FLAGS.normalization, seed=FLAGS.seed, **options)
-    if model.weights.kind == "unverified" and not FLAGS.allow_unverified_weights:
-        raise WeightsError(
-            FLAGS.checkpoint,
-            "",
-            f"its sha256 {model.weights.sha256} is not in the catalog (--allow_unverified_weights takes it)",
-        )
-    return model
+    return ModelSource(
+        FLAGS.model,
+        FLAGS.checkpoint,
+        FLAGS.normalization,
+        seed=FLAGS.seed,
+        options=options,
+        allow_unverified=FLAGS.allow_unverified_weights,
+    )
 
 
 def comma_list(text: str) -> list[str]:
@@ -115,6 +108,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         logging.set_verbosity(logging.INFO if FLAGS["verbosity"].using_default_value else FLAGS.verbosity)
         handler = logging.get_absl_handler()
         handler.setFormatter(_PlainFormatter())
+        invoked_by(shlex.join(sys.argv), _flag_values)
         try:
             if len(argv) > 1:
                 raise UsageError(f"unexpected argument {argv[1]!r}; options are given as --name=value")
@@ -135,6 +129,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     raise AssertionError("absl's app.run returned")
 
 
+def _flag_values() -> dict[str, Any]:
+    return {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+
+
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{Path(sys.argv[0]).name}: {message}\n")
     return code
@@ -143,27 +141,3 @@ def _fail(message: str, code: int) -> int:
 class _PlainFormatter(logging.PythonFormatter):
     def format(self, record: Any) -> str:
         return str(record.getMessage())
-
-
-def run_record(began: float, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what was run, for run.json.
-
-    Parameters
-    ----------
-    began : float
-        ``time.time()`` at the start.
-    provenance : mapping
-        What made the numbers.
-
-    Returns
-    -------
-    dict
-        Command, flags, start, seconds and the provenance.
-    """
-    return {
-        "command": shlex.join(sys.argv),
-        "flags": {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-        "seconds": round(time.time() - began, 3),
-        **provenance,
-    }

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import actprobe
+from actprobe.version import __version__
 
 __all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
 
@@ -65,7 +66,7 @@ def versions() -> dict[str, str]:
     """
     installed = {name: _version(name) for name in _DISTRIBUTIONS}
     found = {name: number for name, number in installed.items() if number is not None}
-    return {"actprobe": actprobe.__version__, "python": platform.python_version(), **found}
+    return {"actprobe": __version__, "python": platform.python_version(), **found}
 
 
 def _version(name: str) -> str | None:
@@ -131,3 +132,51 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+_invocation: tuple[str, Callable[[], Mapping[str, Any]]] | None = None
+
+
+def invoked_by(command: str, flags: Callable[[], Mapping[str, Any]]) -> None:
+    """Let run.json name the command line that this process was started by instead of a Python call.
+
+    Parameters
+    ----------
+    command : str
+        The command line.
+    flags : callable
+        Gives the values of its flags once they are parsed.
+    """
+    global _invocation
+    _invocation = (command, flags)
+
+
+def run_record(
+    call: str, began: float, arguments: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put together what run.json holds.
+
+    Parameters
+    ----------
+    call : str
+        Name of the Python call, such as ``neurons``.
+    began : float
+        ``time.time()`` at the start.
+    arguments : mapping
+        JSON-able arguments of the call.
+    provenance : mapping
+        What made the numbers.
+
+    Returns
+    -------
+    dict
+        command, flags (those of the command line, or the arguments), started, seconds and the provenance.
+    """
+    command, flags = _invocation or (f"actprobe.{call}(...)", lambda: arguments)
+    return {
+        "command": command,
+        "flags": dict(flags()),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 3),
+        **provenance,
+    }

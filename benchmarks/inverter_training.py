@@ -28,16 +28,16 @@ from pathlib import Path
 import numpy as np
 
 from actprobe import backend
-from actprobe.inversion.arrays import initial_arrays, set_arrays
-from actprobe.inversion.comparator import feature_function
-from actprobe.inversion.feature_cache import cached_features
-from actprobe.inversion.keras_layers import build_inverter
-from actprobe.inversion.losses import Objective
-from actprobe.inversion.networks import PUBLISHED
-from actprobe.inversion.pipeline import Batches
-from actprobe.inversion.store import FrameStore
-from actprobe.inversion.training_model import training_model
+from actprobe.analyses.inversion.networks.arrays import initial_arrays, set_arrays
+from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+from actprobe.analyses.inversion.networks.plans import PUBLISHED
+from actprobe.analyses.inversion.training.comparator import feature_function
+from actprobe.analyses.inversion.training.feature_cache import cached_features
+from actprobe.analyses.inversion.training.losses import Objective
+from actprobe.analyses.inversion.training.store import FrameStore
+from actprobe.analyses.inversion.training.training_model import training_model
 from actprobe.models import load_model
+from actprobe.training.batches import Batches
 
 BATCH = 32
 

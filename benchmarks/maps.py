@@ -24,16 +24,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from actprobe import load_model
+from actprobe.analyses.maps.counting import activations_at
+from actprobe.analyses.maps.geometry import layer_tolerance
+from actprobe.analyses.maps.images import feature_image, map_image
+from actprobe.analyses.maps.keypoints import RATIO, detect, negative
+from actprobe.analyses.maps.pairs import compare
+from actprobe.analyses.maps.settings import MapSettings
 from actprobe.audio import load_audio
+from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import open_corpus
 from actprobe.features import compute_maps
-from actprobe.runs.maps_counts import activations_at
-from actprobe.runs.maps_settings import MapSettings
-from actprobe.runs.prepare import prepare_recording
-from actprobe.similarity.maps_geometry import layer_tolerance
-from actprobe.similarity.maps_images import feature_image, map_image
-from actprobe.similarity.maps_keypoints import RATIO, detect, negative
-from actprobe.similarity.maps_pairs import compare
 
 CORES = 2
 CLOCKS = (perf_counter, process_time)

@@ -48,8 +48,8 @@ def open_all(options: argparse.Namespace):
 
 
 def actprobe_run(options: argparse.Namespace) -> dict:
-    from actprobe.runs import run_neurons
-    from actprobe.runs.feature_pool import FeaturePool
+    from actprobe.analyses.neurons.run import run_neurons
+    from actprobe.batch.feature_pool import FeaturePool
 
     of_feature_processes = [0.0]
     close = FeaturePool.close

@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="folder that stays")
     flags = parser.parse_args()
-    from actprobe.report.page import write_report
+    from actprobe.explorer.page import write_report
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = flags.keep or Path(scratch)

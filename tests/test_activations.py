@@ -11,10 +11,10 @@ import pytest
 import soundfile
 
 from actprobe import load_audio
+from actprobe.analyses.activations.run import ActivationRun, run_activations
 from actprobe.corpora import open_corpus
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Model, load_model
-from actprobe.runs import ActivationRun, run_activations
 
 LAYERS = ["pool3", "conv5/linear", "output"]
 

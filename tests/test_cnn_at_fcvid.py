@@ -8,7 +8,7 @@ import pytest
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.models import Model, layers_of, load_model
-from actprobe.models.cnn_at_fcvid import CLASSES
+from actprobe.models.networks.cnn_at_fcvid import CLASSES
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from actprobe.analyses.inversion.evaluation.run import LEDGER
+from actprobe.analyses.inversion.evaluation.statistics import DETAIL_COLUMNS, NRE_COLUMNS
+from actprobe.analyses.maps.table import MAP_COLUMNS
+from actprobe.analyses.neurons.playlists import PLAYLIST_COLUMNS, cut_playlist
+from actprobe.analyses.neurons.table import LAYER_COLUMNS, NEURON_COLUMNS, neuron_table
+from actprobe.batch.ledger import LedgerRow, ledger_frame
 from actprobe.columns import TABLES, VARYING
-from actprobe.inversion.evaluation import DETAIL_COLUMNS, NRE_COLUMNS
-from actprobe.inversion.evaluation_job import LEDGER
-from actprobe.runs.ledger import LedgerRow, ledger_frame
-from actprobe.similarity import (
-    ALIGNMENT_COLUMNS,
-    CKA_COLUMNS,
-    LAYER_COLUMNS,
-    NEURON_COLUMNS,
-    PLAYLIST_COLUMNS,
-    cut_playlist,
-    neuron_table,
-)
-from actprobe.similarity.maps_table import MAP_COLUMNS
+from actprobe.statistics.alignment import ALIGNMENT_COLUMNS
+from actprobe.statistics.cka import CKA_COLUMNS
 
 
 @pytest.mark.parametrize(

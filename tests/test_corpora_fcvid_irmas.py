@@ -8,7 +8,7 @@ from absl import logging
 from actprobe.corpora import Recording, fcvid, irmas, open_corpus, open_named
 from actprobe.corpora.named import NAMES
 from actprobe.errors import CorpusError, UsageError
-from actprobe.models import cnn_at_fcvid
+from actprobe.models.networks import cnn_at_fcvid
 
 FCVID_ROWS = (
     "./violinPerformance/_iiwx8skEBs,6\n"

@@ -268,7 +268,7 @@ def written_scalars(logs, name):
 
 
 def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path, store):
-    from actprobe.models import svd
+    from actprobe.models.networks import svd
 
     training = a_training(tmp_path / "out", store, epochs=4, steps_per_epoch=6)
     losses = [line["loss"] for line in training.run()]
@@ -347,7 +347,7 @@ def test_the_binary_names_damaged_recordings(corpus, tmp_path, binary):
 def test_the_open_detector_finds_singing_by_singers_it_has_not_heard(assets):
     """A loose bound for a regression: these two clips gave 0.927, all clips of the test singers 0.951."""
     from actprobe import checkpoints
-    from actprobe.models import svd
+    from actprobe.models.networks import svd
 
     folder = checkpoints.__path__[0]
     model = svd.build()

@@ -22,15 +22,16 @@ import pytest
 import soundfile
 from conftest import ROOT
 
+from actprobe.analyses.activations.run import run_activations
+from actprobe.analyses.neurons.run import run_neurons
+from actprobe.batch.executors import Executor, parse_executor, run_job
+from actprobe.batch.feature_pool import AHEAD, FeaturePool
+from actprobe.batch.ledger import LedgerRow
+from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.models import load_model
-from actprobe.runs import run_activations, run_neurons
-from actprobe.runs.executors import Executor, parse_executor, run_job
-from actprobe.runs.feature_pool import AHEAD, FeaturePool
-from actprobe.runs.ledger import LedgerRow
-from actprobe.runs.shards import Shard, ShardStore
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no other process can import this module
 
@@ -140,8 +141,8 @@ def test_feature_processes_never_load_tensorflow(tmp_path) -> None:
 
 def test_real_recordings_are_prepared_without_tensorflow(tmp_path) -> None:
     """The neuron run's own job, with all that decoding, features and front ends import."""
+    from actprobe.batch.prepare import prepare_recording
     from actprobe.features import get_feature
-    from actprobe.runs.prepare import prepare_recording
 
     frontend = load_model("svd", seed=0).frontend
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(44100) * 0.1, 22050)
@@ -288,7 +289,7 @@ def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(tmp_
     """The first worker's nanny gives up, too, as it does on a machine too busy: a new cluster takes over."""
     import distributed
 
-    from actprobe.runs import cluster
+    from actprobe.batch import cluster
 
     restart, given_up = distributed.Nanny._on_worker_exit, []
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actprobe import backend, load_audio
+from actprobe.analyses.inversion.networks.inverter import load_inverter
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.frontends import MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd, cover
-from actprobe.inversion import load_inverter
 from actprobe.models import NETWORKS, load_model, wrap_model
 from actprobe.serving import export_inverter, export_model
 from actprobe.serving.bundle import new_version, read_models_config, versions_in, write_settings

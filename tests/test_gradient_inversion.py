@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from actprobe import backend, wrap_model
+from actprobe.analyses.inversion.inverting.gradient import GradientInverter, GradientSettings
 from actprobe.errors import UsageError
-from actprobe.inversion.gradient import GradientInverter, GradientSettings
 from actprobe.models import load_model
 
 SHAPE = (12, 8)

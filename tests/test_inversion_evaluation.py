@@ -11,25 +11,35 @@ import soundfile
 from scipy.spatial.distance import pdist
 
 from actprobe import backend, wrap_model
+from actprobe.analyses.inversion.evaluation.excerpts import (
+    Drawn,
+    RecordingNote,
+    draw_corpus,
+    open_evaluation_corpus,
+)
+from actprobe.analyses.inversion.evaluation.nre import nre
+from actprobe.analyses.inversion.evaluation.run import EvaluationSettings, evaluate_inverters
+from actprobe.analyses.inversion.evaluation.scores import COLUMNS, Inversion, Scores, score_inversions
+from actprobe.analyses.inversion.evaluation.statistics import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
+from actprobe.analyses.inversion.figures import draw_inversion
+from actprobe.analyses.inversion.inverting.run import invert_span, open_methods, save_sounds
+from actprobe.analyses.inversion.inverting.spans import cut_span
+from actprobe.analyses.inversion.networks.arrays import get_arrays
+from actprobe.analyses.inversion.networks.inverter import load_inverter
+from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
+from actprobe.analyses.inversion.networks.sources import (
+    find_sources,
+    invertible_layers,
+    open_sources,
+    recorded,
+)
 from actprobe.audio import Waveform, load_audio
+from actprobe.batch.progress import Progress
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
-from actprobe.inversion.arrays import get_arrays
-from actprobe.inversion.evaluation import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
-from actprobe.inversion.evaluation_job import EvaluationSettings, evaluate_inverters
-from actprobe.inversion.excerpts import Drawn, RecordingNote, draw_corpus, open_evaluation_corpus
-from actprobe.inversion.inverter import load_inverter
-from actprobe.inversion.inverter_file import Origin, save_inverter
-from actprobe.inversion.inverting import invert_span, open_methods, save_sounds
-from actprobe.inversion.nre import nre
-from actprobe.inversion.output import output_layer, threshold_of
-from actprobe.inversion.scores import COLUMNS, Inversion, Scores, score_inversions
-from actprobe.inversion.sources import find_sources, invertible_layers, open_sources, recorded
-from actprobe.inversion.spans import cut_span
 from actprobe.models import load_model
-from actprobe.report.inversion_figures import draw_inversion
-from actprobe.runs.progress import Progress
+from actprobe.models.output import output_layer, threshold_of
 
 RATE = 22050
 
@@ -186,7 +196,7 @@ def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, draw
 
 
 def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, drawn, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("actprobe.inversion.scores.EXCERPTS_IN_SHARD", 10)
+    monkeypatch.setattr("actprobe.analyses.inversion.evaluation.scores.EXCERPTS_IN_SHARD", 10)
     asked = []
 
     def invert(features):

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
+from actprobe.analyses.inversion.networks.plans import PUBLISHED
+from actprobe.analyses.inversion.training.losses import LOSSES, Objective, squared_weights
 from actprobe.errors import UsageError
-from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
-from actprobe.inversion.losses import LOSSES, Objective, squared_weights
-from actprobe.inversion.networks import PUBLISHED
-from actprobe.inversion.schedule import published_rate, truncated
+from actprobe.training.schedule import published_rate, truncated
 
 MP6 = PUBLISHED["mp6"]
 
@@ -35,9 +35,9 @@ def golden(assets):
 def a_training(detector, golden, loss, **options):
     """The mp6 inverter of the golden data, its training model and the batch."""
     from actprobe import backend
-    from actprobe.inversion.comparator import feature_function
-    from actprobe.inversion.keras_layers import build_inverter
-    from actprobe.inversion.training_model import training_model
+    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.training.comparator import feature_function
+    from actprobe.analyses.inversion.training.training_model import training_model
 
     inverter = build_inverter(MP6)
     set_arrays(inverter, [golden[f"init_param{i}"] for i in range(25)], MP6)
@@ -65,7 +65,7 @@ def in_the_files_layout(model, values):
     for name, *_ in MP6.walk():
         by_layer[name] = [rest.pop(0).numpy()]
         by_layer[f"{name}_norm"] = [rest.pop(0).numpy(), rest.pop(0).numpy(), 0, 1]
-    from actprobe.inversion.port import unport
+    from actprobe.analyses.inversion.networks.port import unport
 
     arrays = list(unport(by_layer, MP6).values())
     return [array for i, array in enumerate(arrays) if i % 5 < 3]
@@ -175,7 +175,7 @@ def test_weights_of_the_terms_count(detector, golden):
 
 
 def test_the_squared_weights_are_those_of_kernels_and_gammas():
-    from actprobe.inversion.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
 
     plan = PUBLISHED["fc8"]
     inverter = build_inverter(plan)
@@ -196,9 +196,9 @@ def test_a_loss_that_does_not_exist_is_refused():
 
 def test_the_adversarial_term_moves_both_networks(detector, golden):
     from actprobe import backend
-    from actprobe.inversion.comparator import feature_function
-    from actprobe.inversion.keras_layers import build_inverter
-    from actprobe.inversion.training_model import training_model
+    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.training.comparator import feature_function
+    from actprobe.analyses.inversion.training.training_model import training_model
 
     inverter = build_inverter(MP6)
     model = training_model(

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from actprobe.analyses.inversion.networks.inverter import load_inverter
+from actprobe.analyses.inversion.training.card import inverter_card
+from actprobe.analyses.inversion.training.feature_cache import cached_features
+from actprobe.analyses.inversion.training.run import Task, train_inverter
+from actprobe.analyses.inversion.training.store import FrameStore
+from actprobe.analyses.inversion.training.training import Settings
 from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
 from actprobe.errors import ActprobeError, CorpusError, UsageError
-from actprobe.inversion import load_inverter
-from actprobe.inversion.card import inverter_card
-from actprobe.inversion.feature_cache import cached_features
-from actprobe.inversion.job import Task, train_inverter
-from actprobe.inversion.pipeline import Batches
-from actprobe.inversion.store import FrameStore
-from actprobe.inversion.training import Settings
+from actprobe.training.batches import Batches
 
 PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
 PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
@@ -143,7 +143,7 @@ def test_cached_features_are_those_of_the_excerpts(tmp_path, recordings, detecto
 
 
 def test_the_comparators_function_gives_the_activations(detector):
-    from actprobe.inversion.comparator import feature_function
+    from actprobe.analyses.inversion.training.comparator import feature_function
 
     examples = np.random.default_rng(0).standard_normal((3, 115, 80)).astype(np.float32)
     layers = ["conv1", "conv1/linear", "conv2", "mp3", "conv5", "mp6", "flatten", "fc7/linear", "fc8", "fc9"]
@@ -196,7 +196,7 @@ class _Numbers:
     """An example is its own number."""
 
     def __init__(self, count):
-        from actprobe.inversion.store import Rows
+        from actprobe.training.batches import Rows
 
         rows = Rows(np.arange(count, dtype=np.float32)[:, None], np.arange(count), 1, (1,))
         self.parts = {"excerpt": rows}
@@ -302,7 +302,7 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
     tmp_path, whole, detector, recordings, cache, monkeypatch
 ):
     from actprobe import backend
-    from actprobe.inversion import training
+    from actprobe.analyses.inversion.training import training
 
     def failing_at(call, real):
         calls = []
@@ -406,8 +406,8 @@ def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
 
 def work(config, songs, folder, cache, options):
     os.environ["TF_CONFIG"] = json.dumps(config)
-    from actprobe.inversion.device import strategy
     from actprobe.models import load_model
+    from actprobe.training.device import strategy
 
     chosen = strategy("multi_worker")
     model = load_model("svd", seed=1)

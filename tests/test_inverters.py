@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
+from actprobe.analyses.inversion.networks.design import design, plan_for
+from actprobe.analyses.inversion.networks.inverter import load_inverter
+from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
+from actprobe.analyses.inversion.networks.plans import PUBLISHED, published_plan
+from actprobe.analyses.inversion.networks.port import port, unport
+from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.errors import UsageError, WeightsError
-from actprobe.inversion import load_inverter
-from actprobe.inversion.arrays import get_arrays, initial_arrays, set_arrays
-from actprobe.inversion.design import design, plan_for
-from actprobe.inversion.inverter_file import Origin, save_inverter
-from actprobe.inversion.losses import Objective
-from actprobe.inversion.networks import PUBLISHED, published_plan
-from actprobe.inversion.port import port, unport
 
 FILES = {
     "conv1": "conv1_a1", "conv2": "conv2_a15", "mp3": "mp3_a16", "conv4": "conv4_a25", "conv5": "conv5_a7",
@@ -254,7 +254,7 @@ def test_seeded_weights_are_as_lasagne_draws_them():
 @pytest.mark.parametrize("scale", [(2, 2), (2, 1), (1, 2), (1, 1)])
 def test_the_up_convolution_is_a_transposed_convolution(scale):
     from actprobe import backend
-    from actprobe.inversion.keras_layers import up_convolution
+    from actprobe.analyses.inversion.networks.keras_layers import up_convolution
 
     rng = np.random.default_rng(0)
     kernel = rng.standard_normal((*(4 if each == 2 else 3 for each in scale), 3, 5)).astype(np.float32)
@@ -269,7 +269,7 @@ def test_the_up_convolution_is_a_transposed_convolution(scale):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("counts", [1, 2])
 def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
-    from actprobe.inversion.batch_norm import batch_norm_class
+    from actprobe.analyses.inversion.networks.batch_norm import batch_norm_class
 
     layer = batch_norm_class()(quick)
     rng = np.random.default_rng(0)
@@ -290,7 +290,7 @@ def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
 @pytest.mark.parametrize("shape", [(4, 5, 6, 8), (64, 8)])
 def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
     from actprobe import backend
-    from actprobe.inversion.batch_norm import batch_norm_class
+    from actprobe.analyses.inversion.networks.batch_norm import batch_norm_class
 
     tf, rng = backend.tf, np.random.default_rng(0)
     maps = tf.constant((3 * rng.standard_normal(shape) + 2).astype(np.float32))
@@ -312,7 +312,7 @@ def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
 
 
 def test_mixed_precision_is_near_single_precision():
-    from actprobe.inversion.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
 
     plan = PUBLISHED["mp6"]
     arrays = initial_arrays(plan, 0)
@@ -329,7 +329,7 @@ def test_mixed_precision_is_near_single_precision():
 def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
     """Sums over all places of a map, such as that of the last bias, are not made in bfloat16."""
     from actprobe import backend
-    from actprobe.inversion.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
 
     tf, plan, rng = backend.tf, PUBLISHED["fc7"], np.random.default_rng(0)
     features = tf.constant(rng.standard_normal((8, 256)).astype(np.float32))
@@ -433,9 +433,9 @@ def test_a_wrapped_model_gets_an_inverter():
 @pytest.mark.parametrize(("layer", "first"), [("mp3", 3), ("conv4", 6), ("conv5", 9), ("mp6", 12)])
 def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer, first):
     """Position i of conv5 is centred at frame 9 + 3 i, and after the doublings that is where it must be."""
-    from actprobe.inversion.design import strides_of
-    from actprobe.inversion.keras_layers import interpolation
-    from actprobe.models import svd
+    from actprobe.analyses.inversion.networks.design import strides_of
+    from actprobe.analyses.inversion.networks.keras_layers import interpolation
+    from actprobe.models.networks import svd
 
     described = svd.LAYERS[layer]
     strides = strides_of(described, svd.FRONTEND())

@@ -15,6 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from actprobe.analyses.maps.counting import partners_of
+from actprobe.analyses.maps.figures import best_pairs, draw_histograms, draw_matches, match_rows
+from actprobe.analyses.maps.geometry import Tolerance, agreement, layer_tolerance
+from actprobe.analyses.maps.grid import layer_grid
+from actprobe.analyses.maps.images import feature_image, map_image, to_bytes
+from actprobe.analyses.maps.keypoints import Keypoints, detect, match_descriptors, negative
+from actprobe.analyses.maps.pairs import compare, metrics
+from actprobe.analyses.maps.recording import FeatureKeypoints, count_stretch, feature_keypoints
+from actprobe.analyses.maps.run import run_maps
+from actprobe.analyses.maps.segments import Stretch, positions_of, stretches_of
+from actprobe.analyses.maps.settings import MapSettings
+from actprobe.analyses.maps.summary import map_summary
+from actprobe.analyses.maps.table import MAP_COLUMNS, map_table, permutation_p, rank_maps
 from actprobe.audio import Waveform
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
@@ -22,21 +35,8 @@ from actprobe.errors import CorpusError, UsageError
 from actprobe.features import FeatureMap, compute_maps
 from actprobe.features.own import import_features
 from actprobe.models import layers_of, load_model
-from actprobe.models.svd import FRONTEND as SVD_FRONTEND
+from actprobe.models.networks.svd import FRONTEND as SVD_FRONTEND
 from actprobe.provenance import digest
-from actprobe.report.map_figures import best_pairs, draw_histograms, draw_matches, match_rows
-from actprobe.report.map_text import map_summary
-from actprobe.runs.maps import run_maps
-from actprobe.runs.maps_counts import partners_of
-from actprobe.runs.maps_settings import MapSettings
-from actprobe.similarity.maps_geometry import Tolerance, agreement, layer_tolerance
-from actprobe.similarity.maps_grid import layer_grid
-from actprobe.similarity.maps_images import feature_image, map_image, to_bytes
-from actprobe.similarity.maps_keypoints import Keypoints, detect, match_descriptors, negative
-from actprobe.similarity.maps_pairs import compare, metrics
-from actprobe.similarity.maps_recording import FeatureKeypoints, count_stretch, feature_keypoints
-from actprobe.similarity.maps_stretches import Stretch, positions_of, stretches_of
-from actprobe.similarity.maps_table import MAP_COLUMNS, map_table, permutation_p, rank_maps
 
 TABLES = ("maps.csv", "maps.parquet", "recordings.csv")
 
@@ -238,7 +238,7 @@ def test_blocks_of_rows_do_not_change_the_matches(scene, monkeypatch) -> None:
     first, second = detect(to_bytes(scene)), detect(to_bytes(scene[:, ::-1]))
     doubled = np.concatenate([first.descriptors, first.descriptors])  # every distance twice
     whole = match_descriptors(doubled, second.descriptors)
-    monkeypatch.setattr("actprobe.similarity.maps_keypoints.ROWS_AT_ONCE", 37)
+    monkeypatch.setattr("actprobe.analyses.maps.keypoints.ROWS_AT_ONCE", 37)
     assert listed(match_descriptors(doubled, second.descriptors)) == listed(whole)
     assert len(whole) > 0
 

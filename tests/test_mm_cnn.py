@@ -18,9 +18,10 @@ from actprobe import backend, load_audio
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import MelgramFrontEnd, MmCnnFrontEnd
 from actprobe.frontends.mm_cnn import read_mean
-from actprobe.models import Model, layers_of, load_model, mm_cnn, mm_cnn_multilayer
+from actprobe.models import Model, layers_of, load_model
 from actprobe.models.keras_build import build_keras
 from actprobe.models.model import set_weights
+from actprobe.models.networks import mm_cnn, mm_cnn_multilayer
 from actprobe.models.specs import Branches, Conv, Dense, Dropout, Flatten, MaxPool, Pad, Spec
 from actprobe.models.table import layer_table
 from actprobe.weights import Keras1Weights, seeded_kernel

@@ -9,7 +9,7 @@ import pytest
 from actprobe import backend
 from actprobe.errors import UsageError, WeightsError
 from actprobe.models import Model, layers_of, load_model
-from actprobe.models.cnn_at import TAGS
+from actprobe.models.networks.cnn_at import TAGS
 
 RELATIVE = 1e-4
 

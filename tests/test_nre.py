@@ -10,11 +10,11 @@ from hypothesis.extra import numpy as arrays
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import bootstrap
 
+from actprobe.analyses.inversion.evaluation.baselines import BASELINES, baseline
+from actprobe.analyses.inversion.evaluation.nre import draw_excerpts, errors_of, nre, pair_sums
 from actprobe.errors import UsageError
-from actprobe.inversion.baselines import BASELINES, baseline
-from actprobe.inversion.intervals import percentile_interval, ratio, resample
-from actprobe.inversion.nre import draw_excerpts, errors_of, nre, pair_sums
 from actprobe.models import load_model
+from actprobe.statistics.intervals import percentile_interval, ratio, resample
 
 excerpts_of_any_kind = arrays.arrays(
     np.float64, st.tuples(st.integers(2, 7), st.just(3), st.just(2)), elements=st.floats(-50, 50, width=32)

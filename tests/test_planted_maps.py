@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from actprobe import backend, wrap_model
+from actprobe.analyses.maps.run import run_maps
+from actprobe.analyses.maps.table import rank_maps
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
-from actprobe.models.svd import FRONTEND
-from actprobe.runs.maps import run_maps
-from actprobe.similarity.maps_table import rank_maps
+from actprobe.models.networks.svd import FRONTEND
 
 HARMONIC, PERCUSSIVE, NOISE = 0, 1, range(2, 8)
 DELAY = 2  # frames by which the planted channels look back

@@ -13,12 +13,12 @@ from scipy import stats
 
 import actprobe
 from actprobe import backend
+from actprobe.analyses.neurons.table import neuron_table
 from actprobe.audio import load_audio
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.features import compute_scalars
 from actprobe.frontends import SvdFrontEnd
-from actprobe.similarity import neuron_table
 
 UNITS, LOUDNESS, ONSET_RATE, NOTHING = 64, 0, 1, 2
 FEATURES = ("onset_rate", "loudness")

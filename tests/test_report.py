@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 import soundfile
 
+from actprobe.analyses.neurons.merged import open_merged
 from actprobe.errors import CorpusError, UsageError
-from actprobe.report.assets import Assets, packed, packed_unit_range
-from actprobe.report.clips import Clips
-from actprobe.report.findings import findings
-from actprobe.report.inversion_part import errors_of, excerpt_of, inversion_part
-from actprobe.report.layers_part import layers_part
-from actprobe.report.neurons_part import DOTS, neurons_part
-from actprobe.report.page import write_report
-from actprobe.report.reading import RunFolder, open_run
-from actprobe.runs.merged import open_merged
+from actprobe.explorer.assets import Assets, packed, packed_unit_range
+from actprobe.explorer.clips import Clips
+from actprobe.explorer.findings import findings
+from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
+from actprobe.explorer.layers_part import layers_part
+from actprobe.explorer.neurons_part import DOTS, neurons_part
+from actprobe.explorer.page import write_report
+from actprobe.explorer.reading import RunFolder, open_run
 
 RATE = 22050
 
@@ -381,7 +381,7 @@ def test_a_report_of_nothing_is_refused(tmp_path) -> None:
 def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
     from matplotlib.figure import Figure
 
-    from actprobe.report.drawing import set_title
+    from actprobe.plotting import set_title
 
     figure = Figure(figsize=(4, 3))
     set_title(figure, "a recording with a long name, " * 4 + "\nits second line")

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from actprobe.report.page import write_report  # noqa: E402
+from actprobe.explorer.page import write_report  # noqa: E402
 
 PATIENCE_SECONDS = 60  # until a browser on a busy machine has done what it does in milliseconds
 UNKNOWN = "\u2013"

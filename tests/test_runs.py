@@ -10,17 +10,17 @@ import pytest
 import soundfile
 
 from actprobe import features as hand_crafted
+from actprobe.analyses.neurons.merged import open_merged
+from actprobe.analyses.neurons.playlist_run import best_of_layers, parse_neurons, write_playlists
+from actprobe.analyses.neurons.run import run_neurons
+from actprobe.analyses.neurons.table import neuron_similarity
 from actprobe.audio import load_audio
+from actprobe.batch.ledger import LedgerRow, ledger_frame
+from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Model, load_model, wrap_model
-from actprobe.runs import run_neurons
-from actprobe.runs.ledger import LedgerRow, ledger_frame
-from actprobe.runs.merged import open_merged
-from actprobe.runs.playlists import best_of_layers, parse_neurons, write_playlists
-from actprobe.runs.shards import Shard, ShardStore
-from actprobe.similarity import neuron_similarity
 
 TABLES = ("neurons.csv", "neurons.parquet", "neurons_detail.csv", "layers.csv", "recordings.csv")
 FEATURES = ["onset_rate", "loudness"]
@@ -294,7 +294,7 @@ def test_label_columns_are_features_and_change_nothing_that_was_computed(
 
 
 def test_merge_reads_again_only_what_changed(random_cnn_at, phantom, tmp_path, monkeypatch) -> None:
-    from actprobe.runs import merged
+    from actprobe.analyses.neurons import merged
 
     monkeypatch.setattr(merged, "BLOCK", 4)
     found = run(random_cnn_at, phantom, tmp_path, ["pool5"])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from actprobe.similarity import NEURON_COLUMNS, neuron_similarity, neuron_table, unit_means
-from actprobe.similarity.control import median_seed
+from actprobe.analyses.neurons.table import NEURON_COLUMNS, neuron_similarity, neuron_table, unit_means
+from actprobe.statistics.control import median_seed
 
 
 def test_pearson_interval_and_p_against_scipy_one_neuron_at_a_time() -> None:
@@ -185,9 +185,9 @@ def test_a_memory_map_in_blocks_gives_what_an_array_gives(tmp_path, monkeypatch)
     activity, feature = rng.standard_normal((30, 70)).astype(np.float32), rng.standard_normal(30)
     whole = neuron_table("toy", {"fc": activity}, {"x": feature}, permutations=99)
     np.save(tmp_path / "fc.npy", activity)
-    monkeypatch.setattr("actprobe.similarity.statistics.BLOCK_BYTES", 8 * 30 * 17)
-    monkeypatch.setattr("actprobe.similarity.permutation.NEURONS_AT_ONCE", 17)
-    monkeypatch.setattr("actprobe.similarity.permutation.UNITS_AT_ONCE", 7)
+    monkeypatch.setattr("actprobe.statistics.correlation.BLOCK_BYTES", 8 * 30 * 17)
+    monkeypatch.setattr("actprobe.statistics.permutation.NEURONS_AT_ONCE", 17)
+    monkeypatch.setattr("actprobe.statistics.permutation.UNITS_AT_ONCE", 7)
     mapped = np.load(tmp_path / "fc.npy", mmap_mode="r")
     found = neuron_table("toy", {"fc": mapped}, {"x": feature}, permutations=99)
     for mine, theirs in zip(vars(found).values(), vars(whole).values(), strict=True):

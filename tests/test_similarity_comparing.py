@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from actprobe.similarity import ALIGNMENT_COLUMNS, CKA_COLUMNS, align_units, cka_table, linear_cka
+from actprobe.statistics.alignment import ALIGNMENT_COLUMNS, align_units
+from actprobe.statistics.cka import CKA_COLUMNS, cka_table, linear_cka
 
 
 def textbook_cka(x: np.ndarray, y: np.ndarray) -> float:
@@ -36,8 +37,8 @@ def textbook_debiased(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize(("neurons_a", "neurons_b"), [(3, 7), (60, 5), (80, 90)])
 @pytest.mark.parametrize("small", [1024, 0], ids=["products of units", "products of neurons"])
 def test_both_estimates_equal_the_textbook(neurons_a: int, neurons_b: int, small: int, monkeypatch) -> None:
-    monkeypatch.setattr("actprobe.similarity.cka.SMALL", small)
-    monkeypatch.setattr("actprobe.similarity.statistics.BLOCK_BYTES", 1)  # blocks of 16 neurons
+    monkeypatch.setattr("actprobe.statistics.cka.SMALL", small)
+    monkeypatch.setattr("actprobe.statistics.correlation.BLOCK_BYTES", 1)  # blocks of 16 neurons
     rng = np.random.default_rng(0)
     x = 3 + rng.standard_normal((40, neurons_a))
     y = x @ rng.standard_normal((neurons_a, neurons_b)) + 5 * rng.standard_normal((40, neurons_b)) - 1
@@ -106,8 +107,8 @@ def test_partners_are_those_of_the_whole_matrix_of_correlations(monkeypatch) -> 
     b = rng.standard_normal((25, 35)).astype(np.float32)
     a[:, 3], b[:, 2] = 1.5, 0.0
     whole = align_units(a, b, permutations=39)
-    monkeypatch.setattr("actprobe.similarity.alignment.NEURONS_AT_ONCE", 4)
-    monkeypatch.setattr("actprobe.similarity.statistics.BLOCK_BYTES", 1)  # blocks of 16 neurons
+    monkeypatch.setattr("actprobe.statistics.alignment.NEURONS_AT_ONCE", 4)
+    monkeypatch.setattr("actprobe.statistics.correlation.BLOCK_BYTES", 1)  # blocks of 16 neurons
     pd.testing.assert_frame_equal(align_units(a, b, permutations=39), whole)
     table = align_units(a, b, permutations=0)
     with np.errstate(invalid="ignore"):

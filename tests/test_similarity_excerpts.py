@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from actprobe.similarity import neuron_similarity, neuron_table
-from actprobe.similarity.permutation import BestOfK, best_of_k, permuted_units
-from actprobe.similarity.statistics import Clusters, pearson
+from actprobe.analyses.neurons.table import neuron_similarity, neuron_table
+from actprobe.statistics.correlation import Clusters, pearson
+from actprobe.statistics.permutation import BestOfK, best_of_k, permuted_units
 
 SIZES = {
     "as many of each": [10] * 20,

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from actprobe.analyses.neurons.playlists import PLAYLIST_COLUMNS, Extremes, cut_playlist, playlist
 from actprobe.errors import UsageError
-from actprobe.similarity import PLAYLIST_COLUMNS, Extremes, cut_playlist, playlist
 
 PATHS = ["a.wav", "sub/b.wav", "c.wav", "d.wav"]
 
@@ -65,7 +65,7 @@ def test_an_excerpt_ends_with_its_recording() -> None:
 
 
 def test_neurons_come_in_the_order_asked(monkeypatch) -> None:
-    monkeypatch.setattr("actprobe.similarity.playlists.NEURONS_AT_ONCE", 1)
+    monkeypatch.setattr("actprobe.analyses.neurons.playlists.NEURONS_AT_ONCE", 1)
     table = listed(neurons=[1, 0], count=1)
     found = list(zip(table["neuron"], table["end"], strict=True))
     assert found == [(1, "top"), (1, "bottom"), (0, "top"), (0, "bottom")]

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from actprobe.analyses.neurons import compare
+from actprobe.analyses.neurons.comparison import comparison_summary, draw_comparison
+from actprobe.analyses.neurons.figures import draw_neurons
+from actprobe.analyses.neurons.summary import neuron_summary
+from actprobe.analyses.neurons.table import neuron_table
 from actprobe.errors import CorpusError
-from actprobe.report.comparing import comparison_summary, draw_comparison
-from actprobe.report.figures import draw_neurons
-from actprobe.report.text import neuron_summary
-from actprobe.runs import compare
-from actprobe.similarity import linear_cka, neuron_table
+from actprobe.statistics.cka import linear_cka
 
 
 def merged(

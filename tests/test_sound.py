@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from actprobe.analyses.inversion.inverting.sound import Sonifier, write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
-from actprobe.inversion.sound import Sonifier, write_wav
 
 FRONT_ENDS = [SvdFrontEnd, VggishFrontEnd, MelgramFrontEnd, MmCnnFrontEnd]
 

@@ -12,8 +12,9 @@ from actprobe.audio import Waveform
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import SvdFrontEnd
 from actprobe.frontends.logmel import filter_bank, log_mel, magnitudes
-from actprobe.models import Model, layers_of, load_model, svd
+from actprobe.models import Model, layers_of, load_model
 from actprobe.models.dense import DenseEvaluation, dense_activations
+from actprobe.models.networks import svd
 from actprobe.weights import LasagneWeights
 
 EVERY_LAYER = [layer.name for layer in svd.LAYERS]

@@ -21,11 +21,12 @@ from actprobe.checkpoints.catalog import entries
 from actprobe.errors import FrontEndError, UsageError, WeightsError
 from actprobe.frontends import VggishFrontEnd
 from actprobe.frontends.vggish import vggish_mel_matrix
-from actprobe.models import Model, WeightsRecord, layers_of, load_model, vggish_smoke
-from actprobe.models import vggish as network
+from actprobe.models import Model, WeightsRecord, layers_of, load_model
 from actprobe.models.model import set_weights
-from actprobe.models.vggish_postprocess import VggishPostprocessor, quantise
-from actprobe.models.vggish_smoke import smoke_checks
+from actprobe.models.networks import vggish as network
+from actprobe.models.networks import vggish_smoke
+from actprobe.models.networks.vggish_postprocess import VggishPostprocessor, quantise
+from actprobe.models.networks.vggish_smoke import smoke_checks
 from actprobe.weights import TfCheckpointWeights
 
 DATA = Path(__file__).parent / "data"

@@ -6,12 +6,13 @@ import soundfile
 
 import actprobe
 from actprobe import backend, wrap_model
+from actprobe.analyses.activations.run import run_activations
+from actprobe.analyses.neurons.run import run_neurons
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd
 from actprobe.models import load_model
-from actprobe.runs import run_activations, run_neurons
 
 FRAMES, BANDS = MelgramFrontEnd.example_shape
 
@@ -361,5 +362,5 @@ def test_wrapping_imports_nothing_heavy_until_it_is_asked() -> None:
     import subprocess
     import sys
 
-    code = "import sys, actprobe.models.wrap; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, actprobe.models.adapters.tf_keras; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,7 +31,7 @@ __all__ = ["CLASSES", "TABLE", "VIDEOS", "open_fcvid"]
 
 TABLE = "fcvid_dataset.csv"
 VIDEOS = 5147
-# In the order of the class ids, which is that of the outputs of `actprobe.models.cnn_at_fcvid`.
+# In the order of the class ids, which is that of the outputs of `actprobe.models.networks.cnn_at_fcvid`.
 CLASSES = (
     "accordion",
     "trumpet",

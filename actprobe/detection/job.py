@@ -16,7 +16,7 @@ from actprobe.detection.card import model_card
 from actprobe.detection.data import Augmentation, Segments, SpectraStore
 from actprobe.detection.evaluation import predict_all, report
 from actprobe.detection.training import WEIGHTS, DetectorTraining, Settings
-from actprobe.models import svd
+from actprobe.models.networks import svd
 from actprobe.provenance import write_json
 
 __all__ = ["train_detector"]

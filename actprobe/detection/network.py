@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from actprobe import backend
-from actprobe.models import svd
 from actprobe.models.keras_build import LEAKY_RELU_SLOPE
+from actprobe.models.networks import svd
 from actprobe.models.specs import Conv, Dense
 
 __all__ = ["build_trainable", "logits"]
@@ -31,7 +31,7 @@ def build_trainable(seed: int) -> Any:
     Returns
     -------
     tf_keras.Model
-        As `actprobe.models.svd.build` gives it.
+        As `actprobe.models.networks.svd.build` gives it.
     """
     model = svd.build()
     weighted = [spec for spec in svd.SPECS if isinstance(spec, Conv | Dense)]

@@ -29,7 +29,7 @@ from actprobe.detection.data import Segments
 from actprobe.detection.evaluation import evaluate, log_mel_of, predict_all
 from actprobe.detection.network import build_trainable, logits
 from actprobe.errors import UsageError
-from actprobe.models import svd
+from actprobe.models.networks import svd
 
 __all__ = ["DetectorTraining", "Settings", "save_weights"]
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.models import svd
 from actprobe.models.model import Model
+from actprobe.models.networks import svd
 from actprobe.models.specs import Conv, Dense, Flatten, MaxPool
 from actprobe.models.table import Layer
 

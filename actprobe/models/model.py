@@ -97,6 +97,10 @@ class Model:
         """Name the network and its weights."""
         return f"<actprobe model {self.name}, {self.weights}, {len(self.layers)} layers>"
 
+    def open(self) -> Model:
+        """Give the model itself; a `ModelSource` opens one here."""
+        return self
+
     @property
     def batch_size(self) -> int:
         """Examples that go through the network together unless told otherwise: 8 large or 64 small ones."""

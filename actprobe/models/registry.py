@@ -21,12 +21,12 @@ from actprobe.weights.cache import identify, locate, mismatch
 __all__ = ["NETWORKS", "layers_of", "load_model"]
 
 NETWORKS = {
-    "cnn_at": "actprobe.models.cnn_at",
-    "cnn_at_fcvid": "actprobe.models.cnn_at_fcvid",
-    "mm_cnn": "actprobe.models.mm_cnn",
-    "mm_cnn_multilayer": "actprobe.models.mm_cnn_multilayer",
-    "svd": "actprobe.models.svd",
-    "vggish": "actprobe.models.vggish",
+    "cnn_at": "actprobe.models.networks.cnn_at",
+    "cnn_at_fcvid": "actprobe.models.networks.cnn_at_fcvid",
+    "mm_cnn": "actprobe.models.networks.mm_cnn",
+    "mm_cnn_multilayer": "actprobe.models.networks.mm_cnn_multilayer",
+    "svd": "actprobe.models.networks.svd",
+    "vggish": "actprobe.models.networks.vggish",
 }
 
 

@@ -23,7 +23,7 @@ from actprobe.serving.tflite import write_tflite
 from actprobe.serving.warmup import warmup_requests
 
 if TYPE_CHECKING:
-    from actprobe.inversion import Inverter
+    from actprobe.analyses.inversion.networks.inverter import Inverter
 
 __all__ = ["FORMATS", "Exported", "export_inverter", "export_model"]
 

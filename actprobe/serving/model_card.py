@@ -15,7 +15,7 @@ from actprobe.provenance import versions, write_json
 from actprobe.serving.signatures import Signature
 
 if TYPE_CHECKING:
-    from actprobe.inversion import Inverter
+    from actprobe.analyses.inversion.networks.inverter import Inverter
 
 __all__ = ["CARD", "LICENCE", "Subject", "inverter_subject", "network_subject", "write_card"]
 

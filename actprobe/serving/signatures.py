@@ -28,7 +28,7 @@ from actprobe.models import Model
 from actprobe.serving.graph import ExampleGraph, example_graph
 
 if TYPE_CHECKING:
-    from actprobe.inversion import Inverter
+    from actprobe.analyses.inversion.networks.inverter import Inverter
 
 __all__ = ["Signature", "Tensor", "inverter_signatures", "network_outputs", "network_signatures"]
 

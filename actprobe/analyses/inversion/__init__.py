@@ -1,0 +1,1 @@
+"""What does each layer keep of the sound? Feature inversion."""

@@ -1,0 +1,262 @@
+"""One pass over the excerpts of an evaluation: everything is inverted and given to the network again.
+
+Of every excerpt and inversion a few numbers are kept: the error, the distance of the features of the
+inversion from those of the excerpt, and what the network says of it. The features of all layers are computed
+in one pass. Excerpts go through in a seeded random order, some hundred at a time; what a killed run has
+finished is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.evaluation.nre import errors_of
+from actprobe.errors import UsageError
+from actprobe.models import Model
+from actprobe.models.output import output_layer
+from actprobe.provenance import atomic_path, digest
+
+__all__ = ["Inversion", "Scores", "score_inversions"]
+
+EXCERPTS_IN_SHARD = 256
+NOTHING_SAID = 1e-9  # deviation of an output vector below which a correlation means nothing
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """A way to invert a layer, to be judged.
+
+    Parameters
+    ----------
+    method : str
+        What it is called in the tables, such as ``joint``.
+    layer : str
+        The layer whose features it takes; empty for one that takes the excerpts themselves.
+    invert : callable
+        Features (or excerpts) of a batch -> float32 [batch, time, mel].
+    identity : str
+        What tells it from others, such as the hash of its weights.
+    rows : numpy.ndarray, optional
+        bool, shape [excerpts]: those it is judged on, for a method too slow for all.
+    """
+
+    method: str
+    layer: str
+    invert: Callable[[NDArray[Any]], Floats] = field(repr=False)
+    identity: str = ""
+    rows: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What was found of one way to invert a layer; float64 [excerpts], NaN where it was not tried.
+
+    Parameters
+    ----------
+    method, layer : str
+        As in `Inversion`.
+    error : numpy.ndarray
+        Distance of the inversion from the excerpt.
+    own : numpy.ndarray
+        Distance of the layer's features of the inversion from those of the excerpt.
+    own_pairs : numpy.ndarray
+        Mean distance of the layer's features of the excerpt from those of the others of its batch.
+    compared, compared_pairs : numpy.ndarray
+        The same for the layer of the comparator.
+    said, says : numpy.ndarray
+        The output for the excerpt and for the inversion, where it is one number.
+    correlation : numpy.ndarray
+        Pearson correlation of the two outputs, where they are vectors.
+    """
+
+    method: str
+    layer: str
+    error: Doubles
+    own: Doubles
+    own_pairs: Doubles
+    compared: Doubles
+    compared_pairs: Doubles
+    said: Doubles
+    says: Doubles
+    correlation: Doubles
+
+
+COLUMNS = ("error", "own", "own_pairs", "compared", "compared_pairs", "said", "says", "correlation")
+
+
+def score_inversions(
+    model: Model,
+    excerpts: Floats,
+    inversions: Sequence[Inversion],
+    *,
+    comparator: str | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    folder: Path | None = None,
+    identity: str = "",
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Scores]:
+    """Invert all excerpts in all ways.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    excerpts : numpy.ndarray
+        float32, shape [excerpts, time, mel].
+    inversions : sequence of Inversion
+        What to judge.
+    comparator : str, optional
+        A layer in which excerpts and inversions are compared too.
+    batch_size : int, optional
+        Excerpts that go through the networks together.
+    seed : int, optional
+        Of the order of the excerpts.
+    folder : Path, optional
+        Gets a shard for every 256 excerpts, from which the same call goes on.
+    identity : str, optional
+        What tells these excerpts from others, for the shards.
+    advance : callable, optional
+        Told how many excerpts were finished.
+
+    Returns
+    -------
+    list of Scores
+        One for each of the inversions.
+
+    Raises
+    ------
+    UsageError
+        Nothing to judge, or an inversion of another shape or that is not finite.
+    """
+    if not inversions:
+        raise UsageError("there is no inversion to evaluate")
+    count = len(excerpts)
+    order = np.random.default_rng([seed, count]).permutation(count)
+    tables = np.full((len(inversions), len(COLUMNS), count), np.nan)
+    key = digest(
+        [
+            identity,
+            model.name,
+            model.weights.sha256,
+            model.weights.seed,
+            comparator,
+            batch_size,
+            seed,
+            count,
+            [
+                (each.method, each.layer, each.identity, np.flatnonzero(_selected(each, count)).tolist())
+                for each in inversions
+            ],
+        ]
+    )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    for start in range(0, count, EXCERPTS_IN_SHARD):
+        rows = order[start : start + EXCERPTS_IN_SHARD]
+        shard = None if folder is None else folder / f"{key}-{start // EXCERPTS_IN_SHARD:05d}.npy"
+        found = _load(shard, (len(inversions), len(COLUMNS), len(rows)))
+        if found is None:
+            batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+            scored = [_score(model, excerpts[batch], inversions, comparator, batch) for batch in batches]
+            found = np.concatenate(scored, axis=2)
+            if shard is not None:
+                with atomic_path(shard) as temporary, temporary.open("wb") as file:
+                    np.save(file, found)
+        tables[:, :, rows] = found
+        advance(len(rows))
+    return [
+        Scores(inversion.method, inversion.layer, **dict(zip(COLUMNS, table, strict=True)))
+        for inversion, table in zip(inversions, tables, strict=True)
+    ]
+
+
+def _selected(inversion: Inversion, count: int) -> NDArray[np.bool_]:
+    return np.ones(count, np.bool_) if inversion.rows is None else inversion.rows
+
+
+def _load(shard: Path | None, shape: tuple[int, ...]) -> Doubles | None:
+    """Read a shard of an earlier run; None if there is none or it is none."""
+    if shard is None or not shard.exists():
+        return None
+    try:
+        found = np.load(shard, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        found = None
+    if found is None or found.shape != shape or found.dtype != np.float64:
+        logging.warning("%s: is no shard of this evaluation; computed again", shard)
+        return None
+    return np.asarray(found, np.float64)
+
+
+def _score(
+    model: Model,
+    excerpts: Floats,
+    inversions: Sequence[Inversion],
+    comparator: str | None,
+    batch: NDArray[np.int64],
+) -> Doubles:
+    """Judge all inversions on one batch; float64 [inversions, columns, batch]."""
+    excerpts = np.asarray(excerpts, np.float32)
+    output = output_layer(model)
+    wanted = dict.fromkeys([*(each.layer for each in inversions), comparator or "", output])
+    layers = [name for name in wanted if name]
+    features = model.activations(excerpts, layers, batch_size=len(excerpts))
+    pairs = {name: _mean_distances(features[name]) for name in layers}
+    found = np.full((len(inversions), len(COLUMNS), len(excerpts)), np.nan)
+    for inversion, table in zip(inversions, found, strict=True):
+        here = np.flatnonzero(np.ones(len(batch), bool) if inversion.rows is None else inversion.rows[batch])
+        if not len(here):
+            continue
+        source = features[inversion.layer] if inversion.layer else excerpts
+        inverted = np.asarray(inversion.invert(source[here]), np.float32)
+        if not np.isfinite(inverted).all():
+            raise UsageError(f"the inversions of {inversion.layer} by {inversion.method} are not finite")
+        column = dict(zip(COLUMNS, table, strict=True))
+        column["error"][here] = errors_of(excerpts[here], inverted)
+        again_layers = list(dict.fromkeys(name for name in (inversion.layer, comparator, output) if name))
+        again = model.activations(inverted, again_layers, batch_size=len(inverted))
+        for name, distance, between in (
+            (inversion.layer, "own", "own_pairs"),
+            (comparator, "compared", "compared_pairs"),
+        ):
+            if name:
+                column[distance][here] = errors_of(features[name][here], again[name])
+                column[between][here] = pairs[name][here]
+        before, after = features[output][here], again[output]
+        if before.shape[1:] == (1,):
+            column["said"][here], column["says"][here] = before[:, 0], after[:, 0]
+        else:
+            column["correlation"][here] = _correlations(before, after)
+    return found
+
+
+def _mean_distances(features: Floats) -> Doubles:
+    """Mean distance of each from the others; NaN if it is alone."""
+    flat = features.reshape(len(features), -1)
+    flat = flat - flat.mean(axis=0)
+    squares = np.square(flat).sum(axis=1, dtype=np.float64)
+    products = np.asarray(flat @ flat.T, np.float64)
+    distances = np.sqrt(np.maximum(squares[:, np.newaxis] + squares - 2 * products, 0))
+    np.fill_diagonal(distances, 0)
+    others = len(features) - 1
+    return np.asarray(distances.sum(axis=1) / others if others else np.full(1, np.nan), np.float64)
+
+
+def _correlations(before: NDArray[Any], after: NDArray[Any]) -> Doubles:
+    """Pearson correlation of every two vectors; NaN where one of them is constant."""
+    one, other = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (before, after))
+    one, other = (each - each.mean(axis=1, keepdims=True) for each in (one, other))
+    scale = np.sqrt(np.square(one).sum(axis=1) * np.square(other).sum(axis=1))
+    meaningless = scale < NOTHING_SAID
+    return np.where(meaningless, np.nan, (one * other).sum(axis=1) / np.where(meaningless, 1.0, scale))

@@ -1,0 +1,283 @@
+"""How good inversions are: the published error and what it does not tell.
+
+`evaluate` gives two tables. The first is nre.csv: the figure of the paper for each layer and method, see
+`actprobe.analyses.inversion.evaluation.nre`. The second is nre_detail.csv, a row for each of these
+measures, for all excerpts, for those in the centre of which somebody sings (vocal) and for the others,
+with a 95 % interval over recordings:
+
+- ``nre``; those of the two classes are divided by the N of all excerpts, so that they can be compared;
+- ``feature_nre``: the same in feature space, the mean distance of the layer's features of the inversion from
+  those of the excerpt by the mean distance of the features of two excerpts; 0 when the layer cannot tell them
+  apart;
+- ``comparator_nre``: that in the layer of the comparator;
+- ``agreement``: how often the detector says the same of both at its threshold; ``balanced_agreement``: the
+  mean of that over the excerpts it calls sung and those it does not, 0.5 for an inversion that says nothing;
+  ``kappa``: Cohen's; ``probability_difference``: mean absolute; ``called_sung`` and
+  ``called_sung_inverted``: how often it says so of the excerpts and of the inversions;
+- ``output_correlation`` in their place for networks with more than one output.
+
+Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
+comparison, real when the interval leaves 0 out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.evaluation.excerpts import UNLABELLED, Drawn
+from actprobe.analyses.inversion.evaluation.scores import Scores
+from actprobe.errors import UsageError
+from actprobe.statistics.intervals import RESAMPLES, percentile_interval, ratio, resample
+
+__all__ = ["COMPARED", "DETAIL_COLUMNS", "NRE_COLUMNS", "evaluate"]
+
+NRE_COLUMNS = ("model", "layer", "corpus", "method", "nre", "nre_std", "draws", "excerpts")
+DETAIL_COLUMNS = (
+    "model", "layer", "corpus", "method", "against", "class", "measure", "value", "low", "high", "recordings",
+    "excerpts",
+)  # fmt: skip
+COMPARED = ("nre", "comparator_nre", "agreement", "balanced_agreement", "probability_difference")
+OF_BOTH_CLASSES = ("balanced_agreement", "kappa")  # within one class they say nothing
+DIGITS = 12  # sums in another order differ behind them
+
+Doubles = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """The excerpts as the tables see them, and resamples of their recordings.
+
+    `weights` has as first row every recording once, then the resamples.
+    """
+
+    drawn: Drawn
+    weights: Doubles
+    normalisers: list[Doubles]
+    times: Doubles
+
+    @property
+    def recordings(self) -> int:
+        return len(self.drawn.notes)
+
+    def sums(self, values: Doubles, rows: Mask) -> Doubles:
+        """Sum by recording, each excerpt as often as it was drawn; float64 [recordings]."""
+        owners, often = self.drawn.owners[rows], self.times[rows]
+        return np.asarray(np.bincount(owners, values[rows] * often, minlength=self.recordings), np.float64)
+
+    def mean(self, values: Doubles, rows: Mask) -> Doubles:
+        return ratio(self.weights, self.sums(values, rows), self.sums(np.ones_like(values), rows))
+
+
+def evaluate(
+    model: str,
+    corpus: str,
+    drawn: Drawn,
+    scores: Sequence[Scores],
+    *,
+    threshold: float = 0.5,
+    reference: str | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the tables of an evaluation.
+
+    Parameters
+    ----------
+    model : str
+        Name of the network.
+    corpus : str
+        Name of the corpus.
+    drawn : Drawn
+        The excerpts.
+    scores : sequence of Scores
+        What `actprobe.analyses.inversion.evaluation.scores.score_inversions` found on them.
+    threshold : float, optional
+        What a detector's output must reach to count as sung.
+    reference : str, optional
+        The method that others are compared with layer by layer; by default ``input`` if it is there,
+        otherwise the first.
+    resamples : int, optional
+        Resamples of the recordings.
+    seed : int, optional
+        Of the resamples.
+
+    Returns
+    -------
+    nre : pandas.DataFrame
+        Columns `NRE_COLUMNS`. Baselines, which take no layer, are not in it.
+    detail : pandas.DataFrame
+        Columns `DETAIL_COLUMNS`.
+
+    Raises
+    ------
+    UsageError
+        No two of the excerpts differ.
+    """
+    sample = _sample(drawn, resamples, seed)
+    methods = list(dict.fromkeys(each.method for each in scores if each.layer))
+    if reference is None and methods:
+        reference = "input" if "input" in methods else methods[0]
+    by_name = {(each.method, each.layer): each for each in scores}
+    figures, details = [], []
+    for each in scores:
+        name = {"model": model, "layer": each.layer, "corpus": corpus, "method": each.method}
+        everything = np.isfinite(each.error)
+        if each.layer:
+            by_draw = _by_draw(sample, each.error, everything)
+            figures.append(name | _figure(by_draw, sample, everything))
+        for label, rows in _classes(drawn, everything).items():
+            for measure, values in _measures(sample, each, rows, threshold).items():
+                if label != "all" and measure in OF_BOTH_CLASSES:
+                    continue
+                details.append(
+                    name
+                    | {"against": "", "class": label, "measure": measure}
+                    | _interval(sample, values, rows)
+                )
+        other = by_name.get((reference or "", each.layer))
+        if each.layer and other is not None and other is not each:
+            details += [
+                name | {"against": reference} | row for row in _differences(sample, each, other, threshold)
+            ]
+    return pd.DataFrame(figures, columns=list(NRE_COLUMNS)), pd.DataFrame(
+        details, columns=list(DETAIL_COLUMNS)
+    )
+
+
+def _sample(drawn: Drawn, resamples: int, seed: int) -> _Sample:
+    recordings = len(drawn.notes)
+    usable = np.flatnonzero(np.bincount(drawn.owners, minlength=recordings) > 0)
+    weights = np.zeros((1 + resamples, recordings))
+    weights[0] = 1
+    weights[1:, usable] = resample(len(usable), resamples=resamples, seed=seed)
+    normalisers = [pairs.normaliser(weights) for pairs in drawn.pairs]
+    if not all(each[0] > 0 for each in normalisers):
+        raise UsageError("no two of the excerpts of a draw differ: there is nothing to normalise by")
+    times = np.zeros(len(drawn.excerpts))
+    for rows in drawn.draws:
+        np.add.at(times, rows, 1)
+    return _Sample(drawn, weights, normalisers, times)
+
+
+def _draws_of(sample: _Sample, judged: Mask) -> list[int]:
+    """Draws that a method was judged on: one that was tried on one draw meets others only by chance."""
+    met = [int(judged[draw].sum()) for draw in sample.drawn.draws]
+    return [number for number, count in enumerate(met) if 2 * count > max(met)]
+
+
+def _by_draw(sample: _Sample, errors: Doubles, rows: Mask) -> list[Doubles]:
+    """NRE of each draw that the method was judged on: [1 + resamples], the first of all recordings."""
+    found = []
+    for number in _draws_of(sample, np.isfinite(errors)):
+        draw, normaliser = sample.drawn.draws[number], sample.normalisers[number]
+        picked = draw[rows[draw]]
+        if len(picked):
+            owners = sample.drawn.owners[picked]
+            above = np.asarray(np.bincount(owners, errors[picked], minlength=sample.recordings), np.float64)
+            below = np.bincount(owners, minlength=sample.recordings).astype(np.float64)
+            found.append(ratio(sample.weights, above, below) / normaliser)
+    return found
+
+
+def _figure(by_draw: Sequence[Doubles], sample: _Sample, rows: Mask) -> dict[str, Any]:
+    values = np.array([each[0] for each in by_draw])
+    used = _draws_of(sample, rows)
+    drawn = sum(int(rows[sample.drawn.draws[number]].sum()) for number in used)
+    return {
+        "nre": float(values.mean()),
+        "nre_std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+        "draws": len(used),
+        "excerpts": drawn // len(used),
+    }
+
+
+def _classes(drawn: Drawn, rows: Mask) -> dict[str, Mask]:
+    classes = {"all": rows}
+    if not (drawn.sung == UNLABELLED).all():
+        classes |= {"vocal": rows & (drawn.sung == 1), "nonvocal": rows & (drawn.sung == 0)}
+    return {name: mask for name, mask in classes.items() if mask.any()}
+
+
+def _measures(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> dict[str, Doubles]:
+    """Every measure that has a meaning: [1 + resamples]."""
+    found = {"nre": np.mean(_by_draw(sample, scores.error, rows), axis=0)}
+    everything = np.isfinite(scores.error)
+    for name, errors, pairs in (
+        ("feature_nre", scores.own, scores.own_pairs),
+        ("comparator_nre", scores.compared, scores.compared_pairs),
+    ):
+        judged, paired = rows & np.isfinite(errors), everything & np.isfinite(pairs)
+        if judged.any() and paired.any():
+            between = sample.mean(pairs, paired)
+            found[name] = sample.mean(errors, judged) / np.where(between > 0, between, np.nan)
+    binary = rows & np.isfinite(scores.said)
+    if binary.any():
+        found |= _agreement(sample, scores, binary, threshold)
+    vectors = rows & np.isfinite(scores.correlation)
+    if vectors.any():
+        found["output_correlation"] = sample.mean(scores.correlation, vectors)
+    return found
+
+
+def _agreement(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> dict[str, Doubles]:
+    said, says = scores.said >= threshold, scores.says >= threshold
+
+    def share(which: Mask) -> Doubles:
+        return sample.mean(which.astype(np.float64), rows)
+
+    both, neither = share(said & says), share(~said & ~says)
+    before, after = share(said), share(says)
+    agreement = both + neither
+    by_chance = before * after + (1 - before) * (1 - after)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        balanced = (both / before + neither / (1 - before)) / 2
+        kappa = (agreement - by_chance) / (1 - by_chance)
+    return {
+        "agreement": agreement,
+        "balanced_agreement": np.where(np.isfinite(balanced), balanced, np.nan),
+        "kappa": np.where(np.isfinite(kappa), kappa, np.nan),
+        "probability_difference": sample.mean(np.abs(scores.said - scores.says), rows),
+        "called_sung": before,
+        "called_sung_inverted": after,
+    }
+
+
+def _interval(sample: _Sample, values: Doubles, rows: Mask) -> dict[str, Any]:
+    recordings = len(np.unique(sample.drawn.owners[rows]))
+    low, high = percentile_interval(values[1:], recordings)
+    return {
+        "value": round(float(values[0]), DIGITS),
+        "low": round(low, DIGITS),
+        "high": round(high, DIGITS),
+        "recordings": recordings,
+        "excerpts": int(rows.sum()),
+    }
+
+
+def _differences(sample: _Sample, one: Scores, other: Scores, threshold: float) -> list[dict[str, Any]]:
+    """Rows of one method's measures less another's, over what both were judged on."""
+    common = np.isfinite(one.error) & np.isfinite(other.error)
+    rows = []
+    for label, mask in _classes(sample.drawn, common).items():
+        measured = [_measures(sample, _only(each, common), mask, threshold) for each in (one, other)]
+        rows += [
+            {"class": label, "measure": measure}
+            | _interval(sample, measured[0][measure] - measured[1][measure], mask)
+            for measure in COMPARED
+            if measure in measured[0] and not (label != "all" and measure in OF_BOTH_CLASSES)
+        ]
+    return rows
+
+
+def _only(scores: Scores, rows: Mask) -> Scores:
+    """Forget what lies outside some rows."""
+    kept: Callable[[Doubles], Doubles] = lambda values: np.where(rows, values, np.nan)  # noqa: E731
+    columns = {name: kept(values) for name, values in vars(scores).items() if isinstance(values, np.ndarray)}
+    return Scores(scores.method, scores.layer, **columns)

@@ -1,0 +1,155 @@
+"""Figures of inversions, after figures 5 and 6 of Mishra, Sturm and Dixon (ISMIR 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.plotting import OKABE_ITO, band_ticks, save_figure, set_title
+
+__all__ = ["draw_inversion", "draw_nre"]
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
+COLOUR_MAP = "magma"  # its lightness rises evenly, so that it says the same in grey
+LABEL_APART = 0.035  # of the height of the axes
+SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
+
+
+def draw_nre(nre: pd.DataFrame, detail: pd.DataFrame, path: Path, order: Sequence[str] = ()) -> None:
+    """Draw the NRE of every layer, a line for each method, with intervals over recordings.
+
+    Parameters
+    ----------
+    nre : pandas.DataFrame
+        The table of nre.csv.
+    detail : pandas.DataFrame
+        The table of nre_detail.csv.
+    path : Path
+        PNG to be.
+    order : sequence of str, optional
+        The layers in the order of the network; by default as they come.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    there = list(dict.fromkeys(nre["layer"]))
+    layers = sorted(there, key=list(order).index) if order else there
+    place = {layer: i for i, layer in enumerate(layers)}
+    shown = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
+    methods = list(dict.fromkeys(nre["method"]))
+    for i, method in enumerate(methods):
+        rows = shown[(shown["method"] == method) & (shown["layer"] != "")]
+        rows = rows.sort_values("layer", key=lambda names: names.map(place))
+        x = np.array([place[layer] for layer in rows["layer"]]) + 0.06 * (i - (len(methods) - 1) / 2)
+        value, low, high = (rows[name].to_numpy(np.float64) for name in ("value", "low", "high"))
+        reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
+        axes.errorbar(
+            x, value, yerr=reach, color=OKABE_ITO[i % len(OKABE_ITO)], marker=MARKERS[i % len(MARKERS)],
+            markersize=5, linewidth=1.4, capsize=3, label=method,
+        )  # fmt: skip
+    baselines = shown[shown["layer"] == ""]
+    axes.set_ylim(bottom=0)
+    top = axes.get_ylim()[1]
+    beneath = -1.0
+    for name, value in sorted(
+        zip(baselines["method"], baselines["value"], strict=True), key=lambda at: at[1]
+    ):
+        axes.axhline(value, color="0.45", linewidth=0.8, linestyle=(0, (4, 3)))
+        beneath = max(value, beneath + LABEL_APART * max(top, value))
+        axes.annotate(
+            f"{name} {value:.2f}", (1, beneath), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=8, color="0.3", annotation_clip=False,
+        )  # fmt: skip
+    axes.set_xticks(range(len(layers)), layers, rotation=45 if len(layers) > 10 else 0)
+    axes.set(xlabel="layer, from the input to the output", ylabel="normalised reconstruction error")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
+    if len(nre):
+        first = nre.iloc[0]
+        axes.set_title(
+            f"{first['model']} on {first['corpus']}: {first['draws']} draws of {first['excerpts']} excerpts; "
+            "bars: 95 % over recordings",
+            fontsize=10,
+        )
+    save_figure(figure, path)
+
+
+def draw_inversion(
+    panels: Mapping[str, NDArray[Any]],
+    frontend: FrontEnd,
+    start_seconds: float,
+    path: Path,
+    *,
+    scale: str = "shared",
+    title: str = "",
+) -> None:
+    """Draw a sonogram and its inversions.
+
+    Parameters
+    ----------
+    panels : mapping
+        Title -> sonogram, shape [time, mel]; the first is the input.
+    frontend : FrontEnd
+        What made the input.
+    start_seconds : float
+        Where the span begins in the recording.
+    path : Path
+        PNG to be.
+    scale : str, optional
+        ``shared``: one scale of colours for all, from percentile 0.5 to 99.5 of the input. ``panel``: each
+        from its own least to its own greatest value, as in the paper; then colours say nothing about
+        level.
+    title : str, optional
+        Above the panels.
+    """
+    long = next(iter(panels.values())).shape[0] > 2 * frontend.example_shape[0]
+    columns = 1 if long else min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    width, height = (11.0, 1.7) if long else (3.6 * columns, 2.5)
+    figure = Figure(figsize=(width, height * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    low, high = np.percentile(next(iter(panels.values())), SHARED_RANGE)
+    image = None
+    for axes, (name, sonogram) in zip(grid.flat, panels.items(), strict=False):
+        limits = {"vmin": low, "vmax": high} if scale == "shared" else {}
+        image = axes.imshow(
+            sonogram.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
+            extent=_extent(frontend, sonogram, start_seconds), **limits,
+        )  # fmt: skip
+        axes.set_title(name, fontsize=10)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    ticks = band_ticks(frontend.band_edges_hz()[1:-1])
+    grid[0, 0].set_yticks([place for place, _ in ticks], [label for _, label in ticks])
+    for axes in grid[:, 0]:
+        axes.set_ylabel("frequency (Hz)")
+    for column in range(columns):
+        filled = [i for i in range(rows) if i * columns + column < len(panels)]
+        grid[filled[-1], column].set_xlabel("time (s)")
+        grid[filled[-1], column].xaxis.set_tick_params(labelbottom=True)
+    if scale == "shared" and image is not None:
+        bar = figure.colorbar(image, ax=grid, extend="both", shrink=0.8, aspect=30)
+        bar.set_label(_unit(frontend))
+    if title:
+        set_title(figure, title)
+    save_figure(figure, path)
+
+
+def _extent(frontend: FrontEnd, sonogram: NDArray[Any], start: float) -> tuple[float, float, float, float]:
+    hop = frontend.frame_hop / frontend.sample_rate
+    first = start + frontend.first_frame / frontend.sample_rate - hop / 2
+    return first, first + hop * len(sonogram), -0.5, sonogram.shape[1] - 0.5
+
+
+def _unit(frontend: FrontEnd) -> str:
+    if isinstance(frontend, SvdFrontEnd):
+        normalised = bool(np.any(frontend.mean)) or not np.allclose(frontend.inverse_std, 1)
+        return "log-mel, deviations from the training mean" if normalised else "log-mel (natural logarithm)"
+    return "ln(mel + 0.01)" if isinstance(frontend, VggishFrontEnd) else "front end's units of level"

@@ -1,0 +1,1 @@
+"""Inverting a recording: by inverters or by optimisation, to pictures and to sound."""

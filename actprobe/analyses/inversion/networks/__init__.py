@@ -1,0 +1,1 @@
+"""Feature inverters: their networks, their files, and finding them."""

@@ -1,0 +1,81 @@
+"""The weights of an inverter: drawn, set and got, in the layout of Lasagne."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.networks.plans import Plan
+from actprobe.analyses.inversion.networks.port import port, unport
+
+__all__ = ["get_arrays", "initial_arrays", "set_arrays"]
+
+Floats = NDArray[np.float32]
+
+
+def set_arrays(keras_model: Any, arrays: list[Floats], plan: Plan) -> None:
+    """Set the weights of an inverter.
+
+    Parameters
+    ----------
+    keras_model : tf_keras.Model
+        What `build_inverter` gave for the plan.
+    arrays : list of numpy.ndarray
+        In the layout of Lasagne.
+    plan : Plan
+        The inverter.
+    """
+    for name, values in port(arrays, plan).items():
+        keras_model.get_layer(name).set_weights(values)
+
+
+def get_arrays(keras_model: Any, plan: Plan) -> dict[str, Floats]:
+    """Get the weights of an inverter.
+
+    Parameters
+    ----------
+    keras_model : tf_keras.Model
+        What `build_inverter` gave for the plan.
+    plan : Plan
+        The inverter.
+
+    Returns
+    -------
+    dict
+        ``param0`` and so on, in the layout of Lasagne.
+    """
+    by_layer = {layer.name: layer.get_weights() for layer in keras_model.layers if layer.weights}
+    return unport(by_layer, plan)
+
+
+def initial_arrays(plan: Plan, seed: int) -> list[Floats]:
+    """Draw weights as Lasagne's HeNormal with gain 1 does: of variance 1 / fan_in.
+
+    fan_in is what Lasagne takes for it: the inputs of a unit or of a convolution's output, but for an
+    up-convolution its *output* channels times the size of the kernel.
+
+    Parameters
+    ----------
+    plan : Plan
+        The inverter.
+    seed : int
+        Same seed, same weights, on every version of TensorFlow.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        float32, in the layout of Lasagne: normalisations neutral, biases zero.
+    """
+    shapes = iter(plan.arrays_in_file())
+    arrays: list[Floats] = []
+    for number, (_, step, _, _) in enumerate(plan.walk()):
+        shape = next(shapes)
+        fan_in = shape[0] if step.kind == "dense" else math.prod(shape[1:])
+        rng = np.random.Generator(np.random.PCG64([seed, number]))
+        arrays.append((rng.standard_normal(shape) / math.sqrt(fan_in)).astype(np.float32))
+        neutral = (0, 1, 0, 1) if step.normalized else (0,)
+        arrays += [np.full(next(shapes), value, np.float32) for value in neutral]
+    return arrays

@@ -1,0 +1,192 @@
+"""An inverter for any layer of any network, from shapes alone.
+
+It follows the reasoning of Mishra, Sturm and Dixon (ISMIR 2018, section 3.2): vectors go through a dense
+layer into a small map that up-convolutions double and convolutions refine; maps go through convolutions
+and are then doubled. Unlike theirs it doubles each axis as often as that axis needs, and before that it
+resamples the map to a finer one from which doubling leads to where every position was seen: pooling by three
+and doubling twice do not meet, and the published inverters cut off what is too much.
+"""
+
+from __future__ import annotations
+
+import math
+
+from actprobe.analyses.inversion.networks.plans import Plan, Step, conv, dense, published_plan, up
+from actprobe.errors import UsageError
+from actprobe.frontends import FrontEnd
+from actprobe.models.table import Layer
+
+__all__ = ["ARCHITECTURES", "default_ending", "design", "plan_for", "strides_of"]
+
+ARCHITECTURES = ("published", "designed")
+
+DENSE_UNITS = 64  # a vector this small goes through one more dense layer
+GRID_POSITIONS = 3  # a grid has at least this many positions on each axis
+GRID_CHANNELS = 16
+WIDEST, NARROWEST = 64, 8
+CONVOLUTIONS = 3
+ROUNDING = 1e-6  # a stride of 8 may be computed as 7.9999
+
+
+def design(
+    feature_shape: tuple[int, ...],
+    example_shape: tuple[int, int],
+    ending: str = "elu",
+    strides: tuple[float, float] | None = None,
+) -> Plan:
+    """Design an inverter.
+
+    Parameters
+    ----------
+    feature_shape : tuple of int
+        (unit,) or (time, mel, channel) of the features.
+    example_shape : tuple of int
+        (time, mel) of the excerpts.
+    ending : str, optional
+        ``elu`` or ``linear``.
+    strides : tuple of float, optional
+        (time, mel) frames and bands between neighbouring positions of a map, where they are known.
+
+    Returns
+    -------
+    Plan
+        The inverter.
+
+    Raises
+    ------
+    UsageError
+        Shapes that are none.
+    """
+    if len(feature_shape) not in (1, 3) or min(*feature_shape, *example_shape) < 1:
+        raise UsageError(f"there is no inverter from features of shape {feature_shape} to {example_shape}")
+    if len(feature_shape) == 1:
+        doublings = [max(0, math.floor(math.log2(max(size / GRID_POSITIONS, 1)))) for size in example_shape]
+        grid = [math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True)]
+        units = grid[0] * grid[1] * GRID_CHANNELS
+        first = [dense(DENSE_UNITS)] if feature_shape[0] <= DENSE_UNITS else []
+        steps = (*first, dense(units), *_grow(doublings, WIDEST, refine=True))
+        return Plan(feature_shape, example_shape, steps, (grid[0], grid[1], GRID_CHANNELS), ending=ending)
+    sizes = zip(example_shape, feature_shape[:2], strict=True)
+    apart = strides or tuple(wanted / found for wanted, found in sizes)
+    doublings = [max(0, math.floor(math.log2(each) + ROUNDING)) for each in apart]
+    rows, bands = (math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True))
+    width = min(WIDEST, max(WIDEST // 2, feature_shape[2]))
+    if not any(doublings):
+        refining, growing = [conv(width)] * (CONVOLUTIONS - 1), [conv(1)]
+    else:
+        refining = [conv(width)] * CONVOLUTIONS
+        growing = [conv(width // 2), *_grow(doublings, width // 2, refine=False)]
+    return Plan(
+        feature_shape,
+        example_shape,
+        (*refining, *growing),
+        aligned=(rows, bands),
+        aligned_after=len(refining),
+        strides=strides,
+        ending=ending,
+    )
+
+
+def _grow(doublings: list[int], channels: int, *, refine: bool) -> list[Step]:
+    """Double both axes as often as each needs, the longer one first alone."""
+    stages = max(doublings)
+    steps: list[Step] = []
+    for stage in range(stages):
+        left = stages - stage
+        scale = (2 if doublings[0] >= left else 1, 2 if doublings[1] >= left else 1)
+        if stage == stages - 1:
+            return [*steps, up(1, scale, normalized=not refine)]
+        steps.append(up(channels, scale))
+        if refine:
+            steps.append(conv(channels))
+        channels = max(NARROWEST, channels // 2)
+    return [conv(1)]
+
+
+def strides_of(layer: Layer, frontend: FrontEnd) -> tuple[float, float] | None:
+    """Say how far the positions of a map are apart.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer of the table.
+    frontend : FrontEnd
+        What the network's examples come from.
+
+    Returns
+    -------
+    tuple of float or None
+        (time, mel) in frames and bands; None for vectors and where the table does not know.
+    """
+    if not layer.is_map or not math.isfinite(layer.hop_seconds) or not math.isfinite(layer.hop_hz[0]):
+        return None
+    time = layer.hop_seconds * frontend.sample_rate / frontend.frame_hop
+    if layer.shape[1] == 1:
+        return time, float(frontend.example_shape[1])
+    centres = frontend.band_edges_hz()[1:-1]
+    steps = [float((centres[k:] - centres[:-k]).min()) for k in range(1, len(centres))]
+    mel = 1 + min(range(len(steps)), key=lambda k: abs(steps[k] - layer.hop_hz[0]))
+    return time, float(mel)
+
+
+def default_ending(network: str) -> str:
+    """Say how inverters of a network end.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+
+    Returns
+    -------
+    str
+        ``elu`` for the singing voice detector, as published, though a normalised excerpt has values below
+        -1, too. ``linear`` for others, whose excerpts may lie below -1 altogether.
+    """
+    return "elu" if network == "svd" else "linear"
+
+
+def plan_for(
+    network: str,
+    layer: str,
+    feature_shape: tuple[int, ...],
+    example_shape: tuple[int, int],
+    *,
+    strides: tuple[float, float] | None = None,
+    ending: str | None = None,
+    architecture: str = "published",
+) -> Plan:
+    """Give the inverter of a layer: the published one where there is one, else a designed one.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+    layer : str
+        Name of the layer.
+    feature_shape, example_shape : tuple of int
+        See `design`.
+    strides : tuple of float, optional
+        See `design`.
+    ending : str, optional
+        ``elu`` or ``linear``, see `default_ending`.
+    architecture : str, optional
+        ``designed`` designs one even where there is a published one.
+
+    Returns
+    -------
+    Plan
+        The inverter.
+
+    Raises
+    ------
+    UsageError
+        No such ending or architecture, or shapes that are none.
+    """
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"there is no architecture {architecture!r}; there is {', '.join(ARCHITECTURES)}")
+    ending = ending or default_ending(network)
+    plan = published_plan(layer, ending) if network == "svd" and architecture == "published" else None
+    if plan is not None and (plan.feature_shape, plan.example_shape) == (feature_shape, example_shape):
+        return plan
+    return design(feature_shape, example_shape, ending, strides)

@@ -1,0 +1,145 @@
+"""Inverters as npz files: the original's arrays and, of those trained here, what they are for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.networks.plans import Plan
+from actprobe.errors import UsageError, WeightsError
+from actprobe.provenance import atomic_path
+from actprobe.weights.npz import read_npz
+
+__all__ = ["Origin", "architecture_in", "read_inverter", "save_inverter"]
+
+Floats = NDArray[np.float32]
+
+ORIGIN = "origin"
+ORIGIN_BYTES = 1024
+DIRECTORY_BYTES = 1 << 16  # the names of an npz stand at its end
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an inverter trained here was made for; stored with its weights.
+
+    Parameters
+    ----------
+    model, layer : str
+        Whose features it inverts.
+    weights : str
+        sha256 of the network's weights; empty for seeded random ones.
+    ending : str
+        See `Plan`.
+    architecture : str
+        See `actprobe.analyses.inversion.networks.design.plan_for`.
+    """
+
+    model: str
+    layer: str
+    weights: str = ""
+    ending: str = "elu"
+    architecture: str = "published"
+
+
+def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> None:
+    """Write the weights of an inverter, all or nothing: the original's arrays and what they are for.
+
+    Parameters
+    ----------
+    path : Path
+        npz to be.
+    arrays : mapping
+        ``param0`` and so on, as `get_arrays` gives them.
+    origin : Origin
+        What they are for.
+    """
+    text = json.dumps(asdict(origin)).encode().ljust(ORIGIN_BYTES)
+    if len(text) > ORIGIN_BYTES:
+        raise UsageError(f"{origin.layer}: the name of a layer has to be shorter to be stored")
+    members: dict[str, Any] = {**arrays, ORIGIN: np.frombuffer(text, np.uint8)}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **members)
+
+
+def architecture_in(path: Path) -> tuple[bool, str]:
+    """Look whether a file says what it is for, and for the architecture that it names.
+
+    What is seen here only decides which arrays the file is held against; all of it is checked then.
+
+    Parameters
+    ----------
+    path : Path
+        npz of an inverter.
+
+    Returns
+    -------
+    has_origin : bool
+        Whether it says what it is for; the originals do not.
+    architecture : str
+        See `actprobe.analyses.inversion.networks.design.plan_for`.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - DIRECTORY_BYTES))
+            tail = file.read(DIRECTORY_BYTES)
+    except OSError:
+        return False, "published"  # whoever reads the file says what is wrong with it
+    designed = b'"architecture": "designed"' in tail
+    return f"{ORIGIN}.npy".encode() in tail, "designed" if designed else "published"
+
+
+def read_inverter(path: Path, plan: Plan, has_origin: bool) -> tuple[list[Floats], Origin | None, str]:
+    """Read the weights of an inverter.
+
+    Parameters
+    ----------
+    path : Path
+        npz of an inverter.
+    plan : Plan
+        What its arrays have to fit.
+    has_origin : bool
+        Whether it says what it is for.
+
+    Returns
+    -------
+    arrays : list of numpy.ndarray
+        In the layout of Lasagne.
+    origin : Origin or None
+        What it is for.
+    sha256 : str
+        Digest of the file.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, or holds other arrays, NaN or infinity.
+    """
+    expected: dict[str, tuple[int, ...]] = {
+        f"param{i}": shape for i, shape in enumerate(plan.arrays_in_file())
+    }
+    if has_origin:
+        file = read_npz(path, expected | {ORIGIN: (ORIGIN_BYTES,)}, dtypes=("<f4", "|u1"))
+    else:
+        file = read_npz(path, expected)
+    arrays = [file.arrays[key] for key in expected]
+    for key, array in zip(expected, arrays, strict=True):
+        if array.dtype != np.float32:
+            raise WeightsError(path, key, f"has type {array.dtype.str}, not <f4; it is not cast")
+    for number, array in enumerate(arrays):
+        if not np.isfinite(array).all():
+            raise WeightsError(path, f"param{number}", "holds NaN or infinity")
+    if not has_origin:
+        return arrays, None, file.sha256
+    try:
+        fields = json.loads(file.arrays[ORIGIN].astype(np.uint8).tobytes().decode())
+        origin = Origin(**{key: str(value) for key, value in fields.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(path, ORIGIN, "does not say what the weights were made for") from error
+    return arrays, origin, file.sha256

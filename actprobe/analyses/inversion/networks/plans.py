@@ -1,0 +1,260 @@
+"""The networks that turn a layer's features back into excerpts.
+
+The eight feature inverters of Mishra et al. for the singing voice detector are written down here as they
+were published: Mishra, Sturm and Dixon: Understanding a deep machine listening model through feature
+inversion, ISMIR 2018, tables 1 and 2; upconv.py of their program for what the paper leaves open. Every
+step is linear, then batch normalised, then an ELU; up-convolutions are transposed convolutions of 4 x 4
+with stride 2 that double a map exactly. What sticks out of the excerpt is cut off at its end and at its
+top, what is missing is filled with zeros on both sides.
+
+A plan says all of this without TensorFlow. `actprobe.analyses.inversion.networks.design` makes plans for
+other layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from actprobe.errors import UsageError
+
+__all__ = ["ENDINGS", "PUBLISHED", "Plan", "Step", "published_plan"]
+
+ENDINGS = ("elu", "linear")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an inverter: a linear operation, its normalisation and its nonlinearity.
+
+    Parameters
+    ----------
+    kind : str
+        ``dense``; ``conv``, 3 x 3 that keeps the shape; or ``up``, which doubles an axis whose scale is 2.
+    channels : int
+        Units or channels that it puts out.
+    scale : tuple of int
+        (time, mel), 1 or 2 each; only of ``up``. The kernel spans 4 where the scale is 2, else 3.
+    normalized : bool
+        Whether batch normalisation follows; otherwise there is a bias.
+    """
+
+    kind: Literal["dense", "conv", "up"]
+    channels: int
+    scale: tuple[int, int] = (1, 1)
+    normalized: bool = True
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(time, mel) of the kernel of ``conv`` and ``up``."""
+        return (4 if self.scale[0] == 2 else 3, 4 if self.scale[1] == 2 else 3)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An inverter.
+
+    Parameters
+    ----------
+    feature_shape : tuple of int
+        (unit,) or (time, mel, channel) of the features.
+    example_shape : tuple of int
+        (time, mel) of the excerpts.
+    steps : tuple of Step
+        From the features to a map of one channel.
+    grid : tuple of int or None
+        (time, mel, channel) into which the units are laid after the last ``dense`` step, channel by channel.
+    aligned : tuple of int or None
+        (time, mel) to which the map is resampled before it is doubled, so that doubling it ends at the
+        excerpt's own scale; None leaves it as it is.
+    aligned_after : int
+        Steps before that.
+    strides : tuple of float or None
+        (time, mel) frames and bands between neighbouring positions of the map, whose middle is taken to be
+        the middle of the excerpt; None takes it to reach from end to end of the excerpt.
+    ending : str
+        ``elu``, so that nothing below -1 can come out, or ``linear``.
+    """
+
+    feature_shape: Shape
+    example_shape: tuple[int, int]
+    steps: tuple[Step, ...]
+    grid: tuple[int, int, int] | None = None
+    aligned: tuple[int, int] | None = None
+    aligned_after: int = 0
+    strides: tuple[float, float] | None = None
+    ending: str = "elu"
+
+    def __post_init__(self) -> None:
+        """Refuse an ending that does not exist."""
+        if self.ending not in ENDINGS:
+            raise UsageError(f"there is no ending {self.ending!r}; there is {', '.join(ENDINGS)}")
+
+    def walk(self) -> Iterator[tuple[str, Step, Shape, Shape]]:
+        """Go through the steps.
+
+        Yields
+        ------
+        name : str
+            Name of the step: its number and kind, such as ``3_up``.
+        step : Step
+            The step.
+        before, after : tuple of int
+            Shapes that enter and leave it, channels last, without the batch.
+        """
+        shape = self.feature_shape
+        for number, step in enumerate(self.steps):
+            if self.aligned is not None and number == self.aligned_after:
+                shape = (*self.aligned, shape[-1])
+            if step.kind == "dense":
+                after: Shape = (step.channels,)
+            else:
+                if len(shape) == 1:
+                    assert self.grid is not None
+                    shape = self.grid
+                after = (shape[0] * step.scale[0], shape[1] * step.scale[1], step.channels)
+            yield f"{number}_{step.kind}", step, shape, after
+            shape = after
+
+    def places(self, axis: int) -> list[float]:
+        """Say between which positions of a map the rows of the resampled map lie.
+
+        Parameters
+        ----------
+        axis : int
+            0 for time, 1 for mel.
+
+        Returns
+        -------
+        list of float
+            For each row a position from 0 to the map's last.
+        """
+        assert self.aligned is not None
+        found, rows, whole = self.feature_shape[axis], self.aligned[axis], self.example_shape[axis]
+        if self.strides is None:
+            return [row * (found - 1) / max(rows - 1, 1) for row in range(rows)]
+        doubled = 1
+        for step in self.steps:
+            doubled *= step.scale[axis]
+        stride = self.strides[axis]
+        first = (whole - 1 - stride * (found - 1)) / 2
+        centres = [(row + 0.5) * doubled - 0.5 for row in range(rows)]
+        return [min(max((centre - first) / stride, 0.0), found - 1.0) for centre in centres]
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """(time, mel) of the map before it is cut or padded to the excerpt."""
+        *_, (_, _, _, after) = self.walk()
+        return (after[0], after[1])
+
+    def arrays_in_file(self) -> tuple[Shape, ...]:
+        """Give the shapes of the arrays of a weight file, in the order and the layout of Lasagne.
+
+        Returns
+        -------
+        tuple of tuple of int
+            For a normalised step W, beta, gamma, mean and inverse deviation, for another W and bias.
+            W is (in, out) of ``dense``, (out, in, time, mel) of ``conv``, (in, out, time, mel) of ``up``.
+        """
+        shapes: list[Shape] = []
+        for _, step, before, _ in self.walk():
+            match step.kind:
+                case "dense":
+                    shapes.append((before[0], step.channels))
+                case "conv":
+                    shapes.append((step.channels, before[-1], *step.kernel))
+                case "up":
+                    shapes.append((before[-1], step.channels, *step.kernel))
+            shapes += [(step.channels,)] * (4 if step.normalized else 1)
+        return tuple(shapes)
+
+
+def dense(units: int) -> Step:
+    """Make a dense step.
+
+    Parameters
+    ----------
+    units : int
+        Units.
+
+    Returns
+    -------
+    Step
+        The step.
+    """
+    return Step("dense", units)
+
+
+def conv(channels: int) -> Step:
+    """Make a convolution.
+
+    Parameters
+    ----------
+    channels : int
+        Channels.
+
+    Returns
+    -------
+    Step
+        The step.
+    """
+    return Step("conv", channels)
+
+
+def up(channels: int, scale: tuple[int, int] = (2, 2), *, normalized: bool = True) -> Step:
+    """Make an up-convolution.
+
+    Parameters
+    ----------
+    channels : int
+        Channels.
+    scale : tuple of int, optional
+        (time, mel).
+    normalized : bool, optional
+        Whether batch normalisation follows.
+
+    Returns
+    -------
+    Step
+        The step.
+    """
+    return Step("up", channels, scale, normalized)
+
+
+_EXCERPT = (115, 80)
+_GROW = (
+    up(64), conv(64), up(32), conv(32), up(16), conv(16), up(8), conv(8), up(1, normalized=False)
+)  # fmt: skip
+
+PUBLISHED = {
+    "conv1": Plan((113, 78, 64), _EXCERPT, (conv(64), conv(1))),
+    "conv2": Plan((111, 76, 32), _EXCERPT, (conv(32), conv(32), conv(32), conv(1))),
+    "mp3": Plan((37, 25, 32), _EXCERPT, (*4 * (conv(32),), up(16), up(1))),
+    "conv4": Plan((35, 23, 128), _EXCERPT, (*3 * (conv(128),), up(64), up(1))),
+    "conv5": Plan((33, 21, 64), _EXCERPT, (*3 * (conv(64),), up(32), up(1))),
+    "mp6": Plan((11, 7, 64), _EXCERPT, (conv(64), up(32), up(16), up(8), up(1))),
+    "fc7": Plan((256,), _EXCERPT, (dense(256), *_GROW), (4, 4, 16)),
+    "fc8": Plan((64,), _EXCERPT, (dense(64), dense(256), *_GROW), (4, 4, 16)),
+}
+
+
+def published_plan(layer: str, ending: str = "elu") -> Plan | None:
+    """Give the published inverter of a layer of the singing voice detector.
+
+    Parameters
+    ----------
+    layer : str
+        Such as ``fc8``.
+    ending : str, optional
+        ``elu`` as published, or ``linear``.
+
+    Returns
+    -------
+    Plan or None
+        None for layers that Mishra et al. did not invert.
+    """
+    plan = PUBLISHED.get(layer)
+    return None if plan is None else replace(plan, ending=ending)

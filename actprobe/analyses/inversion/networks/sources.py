@@ -1,0 +1,234 @@
+"""Which inverters are meant: folders, catalog entries and files, by layer and method.
+
+A list of sources is separated by commas. Each is ``[METHOD:][LAYER=]WHAT``, where WHAT is
+
+- a folder, in which every npz named after a layer is taken: ``fc8.npz``, ``fc8/inverter.npz``,
+  ``svd-inverter-fc8.npz``;
+- an npz, or the name of a catalog entry; LAYER may be left out where the name tells it.
+
+METHOD is what the inverters are called in tables, such as ``joint``; by default the loss that metrics.json
+beside the file names, or ``inverter``. Without a list the inverters that the catalog has for the network's
+weights are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
+from actprobe.checkpoints.catalog import entries, find
+from actprobe.errors import UsageError
+from actprobe.models import Model
+
+__all__ = ["Source", "find_sources", "invertible_layers", "open_sources", "recorded"]
+
+METHOD = "inverter"
+PASSING = frozenset({"backup", "cache", "logs", "shards"})  # what a training keeps beside its result
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an inverter is.
+
+    Parameters
+    ----------
+    method : str
+        What it is called in tables.
+    layer : str
+        The layer that it inverts.
+    checkpoint : str
+        File or catalog entry.
+    """
+
+    method: str
+    layer: str
+    checkpoint: str
+
+
+def invertible_layers(model: Model) -> list[str]:
+    """List the layers that a look at all layers means: neither pre-activations nor mere reshapings.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+
+    Returns
+    -------
+    list of str
+        In the order of the network, without its output.
+    """
+    names = [
+        layer.name
+        for layer in model.layers
+        if not layer.name.endswith("/linear") and layer.kind not in ("flatten", "zero padding", "identity")
+    ]
+    return names[:-1]
+
+
+def find_sources(model: Model, text: str | None) -> list[Source]:
+    """Say which inverters a list of sources means.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    text : str or None
+        The list; None or empty for the catalog's.
+
+    Returns
+    -------
+    list of Source
+        By method in the order of the list, and by layer in that of the network; at least one.
+
+    Raises
+    ------
+    UsageError
+        Nothing there, no layer told by a name, or one layer twice for one method.
+    """
+    items = [item.strip() for item in (text or "").split(",") if item.strip()]
+    found = [source for item in items for source in _expand(model, item)]
+    if not items:
+        found = _of_catalog(model)
+        if not found:
+            raise UsageError(
+                f"the catalog has no inverters for these weights of {model.name} ({model.weights}); "
+                f"name some with --inverters=FOLDER or LAYER=FILE, or take --method=gradient"
+            )
+    places = [(source.method, source.layer) for source in found]
+    for source in found:
+        if places.count((source.method, source.layer)) > 1:
+            same = [
+                each.checkpoint for each in found if (each.method, each.layer) == places[found.index(source)]
+            ]
+            raise UsageError(f"{source.layer} is there more than once: {', '.join(same)}; name one of them")
+    methods = list(dict.fromkeys(source.method for source in found))
+    order = {name: i for i, name in enumerate(model.layers.names)}
+    return sorted(found, key=lambda source: (methods.index(source.method), order[source.layer]))
+
+
+def open_sources(
+    model: Model, sources: Sequence[Source], layers: Sequence[str] | None
+) -> list[tuple[Source, Inverter]]:
+    """Open inverters.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    sources : sequence of Source
+        What `find_sources` found.
+    layers : sequence of str or None
+        Layers that are wanted, each of which has to be there; None for all that are.
+
+    Returns
+    -------
+    list of tuple
+        Source and inverter.
+
+    Raises
+    ------
+    UsageError
+        A layer without an inverter, or that the network does not have.
+    WeightsError
+        A file that was refused.
+    """
+    if layers is not None:
+        wanted = [layer.name for layer in model.layers.select(layers)]
+        missing = [name for name in wanted if name not in {source.layer for source in sources}]
+        if missing:
+            there = ", ".join(dict.fromkeys(source.layer for source in sources))
+            raise UsageError(f"there is no inverter for {', '.join(missing)}; there is one for {there}")
+        sources = [source for source in sources if source.layer in wanted]
+    return [(source, load_inverter(model, source.layer, source.checkpoint)) for source in sources]
+
+
+def recorded(source: Source, inverter: Inverter) -> dict[str, Any]:
+    """Say for run.json what inverted a layer.
+
+    Parameters
+    ----------
+    source : Source
+        Where the inverter is from.
+    inverter : Inverter
+        The inverter.
+
+    Returns
+    -------
+    dict
+        ``method`` and ``layer`` as in tables, ``loss`` that it was trained with (empty where no
+        metrics.json beside it tells), and its weights: ``catalog_name``, ``path``, ``sha256``.
+    """
+    loss = _loss_of(Path(inverter.weights.path), inverter.layer)
+    return {"method": source.method, "layer": inverter.layer, "loss": loss, **vars(inverter.weights)}
+
+
+def _expand(model: Model, item: str) -> list[Source]:
+    method, colon, rest = item.partition(":")
+    if not colon or "/" in method or "=" in method:
+        method, rest = "", item
+    layer, equals, where = rest.partition("=")
+    if equals:
+        name = model.layers[layer].name
+        return [Source(method or _loss_of(Path(where), name) or METHOD, name, where)]
+    entry = find(rest)
+    if entry is not None:
+        return [Source(method or METHOD, model.layers[entry.layer or rest].name, rest)]
+    path = Path(rest)
+    if not path.exists():
+        raise UsageError(f"{rest} is neither a folder nor a file nor in the catalog")
+    if path.is_dir():
+        files = [
+            file
+            for file in sorted(path.rglob("*.npz"))
+            if not PASSING.intersection(file.relative_to(path).parts[:-1])
+        ]
+        named = [(_layer_in(model, file.relative_to(path).as_posix()), file) for file in files]
+        found = [
+            Source(method or _loss_of(file, layer) or METHOD, layer, str(file))
+            for layer, file in named
+            if layer
+        ]
+        if not found:
+            raise UsageError(f"{path} holds no npz named after a layer of {model.name}")
+        return found
+    told = _layer_in(model, path.name) or _layer_in(model, path.resolve().parent.name)
+    if not told:
+        raise UsageError(f"{path}: its name does not tell which layer it inverts; give LAYER={path}")
+    return [Source(method or _loss_of(path, told) or METHOD, told, str(path))]
+
+
+def _layer_in(model: Model, name: str) -> str:
+    """Find the layer that a file's name tells; the last word of the name that is a layer's counts."""
+    plain = {layer.replace("/", "_"): layer for layer in model.layers.names}
+    for between in (r"[^A-Za-z0-9_]+", r"[^A-Za-z0-9]+"):  # names of layers may have a _ of their own
+        told = [plain[word] for word in re.split(between, name) if word in plain]
+        if told:
+            return told[-1]
+    return ""
+
+
+def _loss_of(file: Path, layer: str) -> str:
+    """Name the loss of an inverter, if metrics.json beside it says so: of its training, or layer by layer."""
+    try:
+        metrics = json.loads((file.parent / "metrics.json").read_text("utf-8"))
+        return str(metrics.get(layer, metrics)["objective"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+def _of_catalog(model: Model) -> list[Source]:
+    name = model.weights.catalog_name
+    known = entries(model.name, "inverter")
+    if name.endswith("-open"):
+        fitting = [entry for entry in known if entry.packaged and entry.name.startswith(f"{name}-")]
+    elif model.weights.kind == "original":
+        fitting = [entry for entry in known if not entry.packaged]
+    else:
+        fitting = []
+    return [Source(METHOD, entry.layer, entry.name) for entry in fitting if entry.layer]

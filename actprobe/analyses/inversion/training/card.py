@@ -1,0 +1,68 @@
+"""The card of a trained inverter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["inverter_card"]
+
+
+def inverter_card(metrics: Mapping[str, Any]) -> str:
+    """Write the card of a training from its metrics.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What metrics.json holds.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    model, settings, objective = metrics["model"], metrics["settings"], metrics["objective"]
+    data, inverter = metrics["data"], metrics["inverter"]
+    weights = model["weights"]
+    whose = weights["catalog_name"] or weights["sha256"][:12] or f"random weights, seed {weights['seed']}"
+    compared = metrics["comparator"]
+    comparator = "" if compared is None else f" against {compared['layer']} of {compared['name']}"
+    variances = ""
+    if objective["name"] == "balanced":
+        variances = (
+            f" (variances over the training set: excerpts {objective['input_variance']:.4g}, features "
+            f"{objective['feature_variance']:.4g})"
+        )
+    best = metrics["valid_input"]
+    judged = "no validation recordings: the last epoch" if best is None else (
+        f"epoch {metrics['best_epoch']} was best on validation: mean squared error {best:.4f} of the excerpts"
+    )  # fmt: skip
+    nre = metrics.get("nre")
+    file = f"{model['name']}-inverter-{model['layer']}.npz".replace("/", "_")
+    measured = "" if nre is None else f"\n- NRE: {nre}\n"
+    return f"""# An inverter of {model["name"]} {model["layer"]} ({whose})
+
+Weights `{file}` (float32, {metrics["parameters"]} parameters, the layout of
+saum25/ISMIR-2018: param0 and so on, and `origin`, what they are for). Turns features of the layer back into
+the excerpt, in the front end's normalised units. Made by
+
+    {metrics["command"]}
+
+- Recordings: {metrics["recordings"]["train"]} to train on ({data["train"]} excerpts, {inverter["hop"]} frames
+  apart), {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts).
+- Licence: that of the recordings decides; weights trained on a corpus for research are for research.
+- Network: {inverter["architecture"]}, ends {inverter["ending"]}.
+- Loss: {objective["name"]}{comparator}{variances}; squared weights times
+  {_l2_of(objective)}.
+- Training: {metrics["epochs"]} epochs of {metrics["steps_per_epoch"]} steps of
+  {settings["batch_size"]} excerpts, Adam, rate {settings["learning_rate"]}, schedule
+  {settings["schedule"]}, {settings["precision"]}, seed {settings["seed"]};
+  {metrics["training_hours"]:.2f} hours, {metrics["examples_per_second"]:.0f} excerpts a second.
+- Of its epochs, {judged}.
+{measured}"""
+
+
+def _l2_of(objective: Mapping[str, Any]) -> float:
+    from actprobe.analyses.inversion.training.losses import Objective
+
+    return Objective(objective["name"], l2=objective["l2"]).l2_weight

@@ -1,0 +1,219 @@
+"""Features of excerpts, computed once and kept beside the frames as rows of memory-mapped files.
+
+Neighbouring excerpts share rows of the maps of the singing voice detector as they share those of their
+frames, when every third row is set apart (after its pooling by three), as dense evaluation gives them.
+Features of other layers and networks are kept example by example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from actprobe import backend
+from actprobe.analyses.inversion.training.store import Excerpts, FrameStore
+from actprobe.errors import CorpusError
+from actprobe.models.dense import DenseEvaluation
+from actprobe.models.model import Model
+from actprobe.models.networks import svd
+from actprobe.provenance import atomic_path, digest
+from actprobe.training.batches import Rows
+
+__all__ = ["cached_features", "feature_bytes"]
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the features of a layer lie in a file: every ``stride``-th row together, or example by example."""
+
+    shape: tuple[int, ...]
+    stride: int  # 0: example by example
+
+    @property
+    def width(self) -> int:
+        return int(np.prod(self.shape[1:] if self.stride else self.shape))
+
+    @property
+    def count(self) -> int:
+        return self.shape[0] if self.stride else 1
+
+    def dense_rows(self, frames: int, example_frames: int) -> int:
+        """Rows of a recording, all phases together."""
+        return frames - example_frames + 1 + self.stride * (self.shape[0] - 1)
+
+
+def _layout(model: Model, layer: str) -> _Layout:
+    described = model.layers[layer]
+    if model.layers is not svd.LAYERS or not described.is_map:
+        return _Layout(described.shape, 0)
+    stride = round(described.hop_seconds * svd.FRONTEND.sample_rate / svd.FRONTEND.frame_hop)
+    # After both poolings excerpts 10 frames apart share too little: example by example is smaller.
+    return _Layout(described.shape, stride if stride <= 3 else 0)
+
+
+def feature_bytes(store: FrameStore, excerpts: Excerpts, model: Model, layer: str, dtype: str) -> int:
+    """Say how large the file of a layer's features would be.
+
+    Parameters
+    ----------
+    store : FrameStore
+        The frames.
+    excerpts : Excerpts
+        Examples that are wanted.
+    model : Model
+        The network.
+    layer : str
+        Its layer.
+    dtype : str
+        ``float32`` or ``bfloat16``.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    layout = _layout(model, layer)
+    rows = len(excerpts)
+    if layout.stride:
+        rows = sum(layout.dense_rows(int(length), store.example_frames) for length in store.lengths)
+    return rows * layout.width * (2 if dtype == "bfloat16" else 4)
+
+
+def cached_features(
+    store: FrameStore, excerpts: Excerpts, model: Model, layers: Sequence[str], dtype: str = "float32"
+) -> dict[str, Rows]:
+    """Compute features of the excerpts once, and give them as rows of files.
+
+    Parameters
+    ----------
+    store : FrameStore
+        The frames; the files come beside its own.
+    excerpts : Excerpts
+        Examples that are wanted.
+    model : Model
+        The network.
+    layers : sequence of str
+        Its layers.
+    dtype : str, optional
+        ``float32``, or ``bfloat16`` where that is what the inverter computes with: the same rounding once.
+
+    Returns
+    -------
+    dict
+        Layer -> its features.
+
+    Raises
+    ------
+    CorpusError
+        The features hold NaN or infinity.
+    """
+    found: dict[str, Rows] = {}
+    files: dict[str, Path] = {}
+    layouts = {layer: _layout(model, layer) for layer in layers}
+    weights = [model.weights.sha256, model.weights.seed, model.frontend.describe()]
+    for layer, layout in layouts.items():
+        which = [] if layout.stride else [digest(np.stack([excerpts.recording, excerpts.start]).tolist())]
+        key = digest([store.key, model.name, weights, layer, dtype, *which])
+        files[layer] = store.folder / f"features-{key}.{dtype}"
+    missing = [layer for layer in layouts if not files[layer].exists()]
+    if missing:
+        _write_features(
+            store, excerpts, model, {layer: (layouts[layer], files[layer]) for layer in missing}, dtype
+        )
+    stored = np.uint16 if dtype == "bfloat16" else np.float32
+    for layer, layout in layouts.items():
+        values = np.memmap(files[layer], stored, "r").reshape(-1, layout.width)
+        first = _first_rows(store, excerpts, layout)
+        found[layer] = Rows(values, first, layout.count, layout.shape)
+    return found
+
+
+def _first_rows(store: FrameStore, excerpts: Excerpts, layout: _Layout) -> Ints:
+    if not layout.stride:
+        return np.arange(len(excerpts))
+    stride = layout.stride
+    rows = np.asarray([layout.dense_rows(int(n), store.example_frames) for n in store.lengths], np.int64)
+    firsts = np.concatenate([[0], np.cumsum(rows)[:-1]])
+    in_phase = (rows[:, None] - np.arange(stride) + stride - 1) // stride
+    phases = np.concatenate([np.zeros((len(rows), 1), np.int64), np.cumsum(in_phase, 1)[:, :-1]], 1)
+    phase = excerpts.start % stride
+    found: Ints = firsts[excerpts.recording] + phases[excerpts.recording, phase] + excerpts.start // stride
+    return found
+
+
+def _write_features(
+    store: FrameStore,
+    excerpts: Excerpts,
+    model: Model,
+    missing: dict[str, tuple[_Layout, Path]],
+    dtype: str,
+) -> None:
+    """Go through the recordings once and write all layers that are missing."""
+    evaluate = _evaluator(store, model, tuple(missing))
+    bounds = np.searchsorted(excerpts.recording, np.arange(len(store.names) + 1))
+    with ExitStack() as stack:
+        files = {}
+        for layer, (_, path) in missing.items():
+            files[layer] = stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
+        for number, name in enumerate(store.names):
+            if number % 100 == 0:
+                what = f"features of {', '.join(missing)}"
+                logging.info("%s: %d of %d recordings", what, number, len(store.names))
+            starts = excerpts.start[bounds[number] : bounds[number + 1]]
+            activations = evaluate(store.frames_of(number), starts)
+            for layer, (layout, _) in missing.items():
+                if layout.stride:
+                    rows = _rows_of(activations[layer], layout.stride)
+                    parts = [rows[phase :: layout.stride] for phase in range(layout.stride)]
+                else:
+                    parts = [activations[layer]]
+                for part in parts:
+                    if not np.isfinite(part).all():
+                        raise CorpusError(name, f"the features of {layer} hold NaN or infinity")
+                    files[layer].write(_stored(part, dtype).tobytes())
+                    files[layer].flush()
+
+
+def _evaluator(
+    store: FrameStore, model: Model, layers: tuple[str, ...]
+) -> Callable[[Floats, Ints], dict[str, Floats]]:
+    """Make a function from the frames of a recording to features: of all excerpts where they share rows."""
+    if model.layers is not svd.LAYERS:
+
+        def one_by_one(frames: Floats, starts: Ints) -> dict[str, Floats]:
+            examples = np.stack([frames[start : start + store.example_frames] for start in starts])
+            return model.activations(examples, layers)
+
+        return one_by_one
+    dense = DenseEvaluation(model, layers)
+    sharing = [layer for layer in layers if _layout(model, layer).stride]
+
+    def densely(frames: Floats, starts: Ints) -> dict[str, Floats]:
+        found = dense(frames)
+        return {layer: found[layer] if layer in sharing else found[layer][starts] for layer in layers}
+
+    return densely
+
+
+def _rows_of(view: Floats, stride: int) -> Floats:
+    """Undo the sharing: [excerpts, time, mel, channel] -> [rows, mel, channel], row r is that of frame r."""
+    excerpts, time = view.shape[:2]
+    tail = np.arange(excerpts, excerpts + stride * (time - 1))
+    place = -(-(tail - excerpts + 1) // stride)
+    return np.concatenate([view[:, 0], view[tail - stride * place, place]])
+
+
+def _stored(values: Floats, dtype: str) -> NDArray[Any]:
+    if dtype == "bfloat16":
+        return np.ascontiguousarray(values.astype(backend.tf.bfloat16.as_numpy_dtype))
+    return np.ascontiguousarray(values, np.float32)

@@ -1,0 +1,1 @@
+"""Which activation maps look like which feature maps?"""

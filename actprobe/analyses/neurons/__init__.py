@@ -1,0 +1,1 @@
+"""Which neurons follow which hand-crafted features?"""

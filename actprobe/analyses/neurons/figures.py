@@ -1,0 +1,175 @@
+"""Figures of a neuron run, after Figure 2 of Slizovskaia, Gómez and Haro (2018)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from actprobe.analyses.neurons.run import NeuronRun
+from actprobe.plotting import BLUE, ORANGE, save_figure, set_title
+from actprobe.statistics.criteria import weights_named
+
+__all__ = ["best_neurons", "draw_neurons"]
+
+NEURON_COLOUR, FEATURE_COLOUR = BLUE, ORANGE  # the feature is also dashed, to hold in black and white
+DOTS = 4000  # of a scatter, at most about
+
+
+def best_neurons(table: pd.DataFrame, feature: str, count: int) -> list[dict[str, Any]]:
+    """Pick the neurons whose correlation with a feature is the strongest, in either direction.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A neuron table.
+    feature : str
+        A feature of the table.
+    count : int
+        How many at most.
+
+    Returns
+    -------
+    list of dict
+        Rows of the table, the strongest first; constant neurons never.
+    """
+    rows = table[(table["feature"] == feature) & table["r"].notna()]
+    order = rows["r"].abs().sort_values(ascending=False, kind="stable").index[:count]
+    return [{str(key): value for key, value in row.items()} for row in rows.loc[order].to_dict("records")]
+
+
+def draw_neurons(run: NeuronRun, directory: Path, count: int) -> list[Path]:
+    """Draw the best neurons of each feature: a scatter, the two aligned curves, and its layer.
+
+    The third part tells what the neuron was picked from: the correlations of all neurons of its layer, those
+    of the same layer with random weights, and what the best of the layer reaches by chance.
+
+    Parameters
+    ----------
+    run : NeuronRun
+        What was found.
+    directory : Path
+        Gets one PNG a neuron, named by feature, rank, layer and neuron. PNGs of an earlier run are
+        removed.
+    count : int
+        Neurons for each feature.
+
+    Returns
+    -------
+    list of Path
+        The figures.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for earlier in directory.glob("*.png"):
+        earlier.unlink()
+    paths = []
+    for feature, values in run.features.items():
+        for rank, row in enumerate(best_neurons(run.table, feature, count), start=1):
+            known = np.isfinite(values)
+            activity = np.asarray(run.activity[row["layer"]][:, row["neuron"]], np.float64)
+            figure = _draw(run, row, values[known], activity[known])
+            path = directory / f"{_plain(feature)}-{rank}-{_plain(row['layer'])}-{row['neuron']}.png"
+            save_figure(figure, path)
+            paths.append(path)
+    return paths
+
+
+def _plain(name: str) -> str:
+    """Bring a name into a form that a file name can hold and that has no hyphen."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name)
+
+
+def _draw(
+    run: NeuronRun, found: dict[str, Any], values: NDArray[np.float64], activity: NDArray[np.float64]
+) -> Figure:
+    unit = run.provenance["features"][found["feature"]].get("unit", "")
+    feature_label = f"{found['feature']} ({unit})" if unit else found["feature"]
+    neuron_label = f"{found['layer']} neuron {found['neuron']}"
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    scatter, curves, layer = figure.subplots(1, 3, width_ratios=(1, 1.4, 1))
+    _scatter(scatter, values, activity)
+    scatter.set(xlabel=feature_label, ylabel=f"{neuron_label}, mean activation")
+    _curves(curves, values, activity, neuron_label, found["feature"])
+    curves.set(xlabel=f"{run.provenance.get('unit', 'recording')}s, by {found['feature']}")
+    _layer(layer, run, found)
+    for axes in (scatter, curves, layer):
+        axes.spines[["top", "right"]].set_visible(False)
+    interval = (
+        f"[{found['r_low']:.2f}, {found['r_high']:.2f}]" if np.isfinite(found["r_low"]) else "no interval"
+    )
+    chance = f", p_max = {found['p_max']:.2g}" if np.isfinite(found["p_max"]) else ""
+    set_title(
+        figure,
+        f"{run.provenance['model']}, {weights_named(run.provenance)}: {neuron_label} and {found['feature']}\n"
+        f"r = {found['r']:.3f}, 95 % {interval}, q = {found['q']:.2g} over the layer{chance}, "
+        f"n = {found['n']}",
+    )
+    return figure
+
+
+def _scatter(axes: Axes, values: NDArray[np.float64], activity: NDArray[np.float64]) -> None:
+    shown = slice(None, None, 1 + len(values) // DOTS)
+    alpha = 0.7 if len(values) <= 1000 else 0.25
+    axes.scatter(values[shown], activity[shown], s=18, color=NEURON_COLOUR, alpha=alpha, linewidths=0)
+    slope, intercept = np.polyfit(values, activity, 1)
+    ends = np.array([values.min(), values.max()])
+    axes.plot(ends, slope * ends + intercept, color="black", linewidth=1)
+
+
+def _curves(
+    axes: Axes, values: NDArray[np.float64], activity: NDArray[np.float64], neuron: str, feature: str
+) -> None:
+    order = np.argsort(values, kind="stable")
+    place = np.arange(1, len(order) + 1)
+    marker = "o" if len(order) <= 60 else ""
+    width = 1 if len(order) <= 1000 else 0.3
+    axes.plot(
+        place, _standardise(activity)[order], color=NEURON_COLOUR, linewidth=width, marker=marker,
+        markersize=3, label=neuron,
+    )  # fmt: skip
+    axes.plot(
+        place, _standardise(values)[order], color=FEATURE_COLOUR, linewidth=1.8, linestyle="--", label=feature
+    )
+    axes.set(ylabel="standardised value (mean 0, deviation 1)")
+    axes.legend(frameon=False)
+
+
+def _layer(axes: Axes, run: NeuronRun, found: dict[str, Any]) -> None:
+    """Draw r of all neurons of the layer, of the random controls, and what chance reaches."""
+    rows = (run.detail["layer"] == found["layer"]) & (run.detail["feature"] == found["feature"])
+    own = run.table.loc[rows, "r"].dropna()
+    controls = run.detail.loc[rows].filter(regex="^r_random_")
+    random = controls.to_numpy(np.float64).ravel()
+    random = random[np.isfinite(random)]
+    bins = [float(edge) for edge in np.linspace(-1, 1, 81)]
+    axes.hist(
+        own, bins, weights=np.full(len(own), 1 / len(own)), color=NEURON_COLOUR, alpha=0.6,
+        label=f"the {len(own)} neurons of {found['layer']}",
+    )  # fmt: skip
+    if len(random):
+        axes.hist(
+            random, bins, weights=np.full(len(random), 1 / len(random)), histtype="step", color="black",
+            label=f"with random weights ({controls.shape[1]} seeds)",
+        )  # fmt: skip
+    level = run.layers[
+        (run.layers["layer"] == found["layer"])
+        & (run.layers["feature"] == found["feature"])
+        & (run.layers["weights"] == "model")
+    ]["level"].iloc[0]
+    if np.isfinite(level):
+        axes.axvspan(-level, level, color="0.88", zorder=0, label="where the best one stays by chance")
+    axes.axvline(found["r"], color=FEATURE_COLOUR, linewidth=1.8, linestyle="--", label="this neuron")
+    limit = min(1.0, 1.15 * np.nanmax(np.abs([found["r"], level, own.abs().max(), *random])))
+    axes.set(xlim=(-limit, limit), xlabel=f"r with {found['feature']}", ylabel="part of the neurons")
+    axes.set_ylim(top=1.45 * axes.get_ylim()[1])
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((values - values.mean()) / values.std())

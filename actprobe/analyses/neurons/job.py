@@ -1,0 +1,334 @@
+"""What a neuron run does with every recording: means and extremes of every neuron, one shard each.
+
+The network takes the examples of consecutive recordings packed into batches of one fixed size, the last
+filled up with zeros. With the shape fixed, the numbers of an example do not depend on what else is in
+its batch, so that resumed runs, chunks of a cluster and uninterrupted runs give the same bytes. Where
+examples of the singing voice detector overlap much it takes whole recordings instead (dense evaluation),
+always in the same pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.analyses.neurons.table import unit_means
+from actprobe.batch.handle import ModelHandle
+from actprobe.batch.ledger import LedgerRow
+from actprobe.batch.prepare import Prepared, StageSeconds, failed_row, prepare_recording
+from actprobe.batch.shards import Shard, ShardStore
+from actprobe.corpora import Recording
+from actprobe.features import Feature
+from actprobe.frontends import SvdFrontEnd
+from actprobe.models import Model
+from actprobe.models.networks import svd
+
+__all__ = ["NeuronConsumer", "NeuronJob", "evaluation_of"]
+
+# Measured: dense evaluation is 43 times faster at hop 1, so about twice at this one.
+DENSE_HOP = 20
+
+Rows = Mapping[str, NDArray[Any]]
+
+
+def evaluation_of(model: Model) -> str:
+    """Say which way the examples of a model go through it.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+
+    Returns
+    -------
+    str
+        ``dense`` for the singing voice detector with a hop of 20 frames at most, otherwise ``batches``.
+    """
+    frontend = model.frontend
+    overlaps = isinstance(frontend, SvdFrontEnd) and frontend.hop <= DENSE_HOP
+    return "dense" if model.layers is svd.LAYERS and overlaps else "batches"
+
+
+@dataclass
+class NeuronJob:
+    """What is to be done with every recording of a neuron run; see `actprobe.batch.executors.Job`.
+
+    Parameters
+    ----------
+    handle : ModelHandle
+        The network.
+    layers : tuple of str
+        Layers whose neurons are described.
+    features : tuple of Feature
+        Scalar features.
+    unit : str
+        ``recording`` or ``excerpt``.
+    batch_size : int
+        Examples that go through the network together.
+    random_seeds : tuple of int
+        Seeds of the controls that get the same examples.
+    evaluation : str
+        ``dense`` or ``batches``.
+    """
+
+    handle: ModelHandle
+    layers: tuple[str, ...]
+    features: tuple[Feature, ...]
+    unit: str
+    batch_size: int
+    random_seeds: tuple[int, ...]
+    evaluation: str
+    _networks: dict[str, _Network] = field(default_factory=dict, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what has been opened here behind."""
+        return {**vars(self), "_networks": {}}
+
+    def prepare(self, recording: Recording) -> Prepared:
+        """Decode and describe a recording.
+
+        Parameters
+        ----------
+        recording : Recording
+            The recording.
+
+        Returns
+        -------
+        Prepared
+            Its samples and features.
+        """
+        return prepare_recording(recording, self.handle.frontend, self.features, self.unit)
+
+    def consumer(self, store: ShardStore) -> NeuronConsumer:
+        """Make what takes recordings through the networks.
+
+        Parameters
+        ----------
+        store : ShardStore
+            Where the shards go.
+
+        Returns
+        -------
+        NeuronConsumer
+            A new one; networks are opened once.
+        """
+        if not self._networks:
+            self._networks = {"mean": self._network(self.handle.model)} | {
+                f"random{i}": self._network(self.handle.with_random_weights(seed))
+                for i, seed in enumerate(self.random_seeds)
+            }
+        return NeuronConsumer(self, store, self._networks)
+
+    def _network(self, model: Model) -> _Network:
+        return _Dense(model, self.layers) if self.evaluation == "dense" else _Batches(model, self.layers)
+
+
+class _Network:
+    """Examples -> one number a neuron."""
+
+    def __init__(self, model: Model, layers: tuple[str, ...]) -> None:
+        self.model = model
+        self.layers = layers
+
+
+class _Batches(_Network):
+    def means(self, batch: NDArray[np.float32]) -> Rows:
+        activations = self.model.activations(batch, self.layers, batch_size=len(batch))
+        return {layer: unit_means(activations[layer]) for layer in self.layers}
+
+
+class _Dense(_Network):
+    def __init__(self, model: Model, layers: tuple[str, ...]) -> None:
+        from actprobe.models.dense import DenseEvaluation
+
+        super().__init__(model, layers)
+        self.evaluate = DenseEvaluation(model, layers, reduce="mean")
+
+    def pieces(self, frames: NDArray[np.float32], hop: int) -> Iterator[Rows]:
+        for first, piece in self.evaluate.chunks(frames):
+            yield {layer: values[-first % hop :: hop] for layer, values in piece.items()}
+
+
+class _Tally:
+    """What is known of one layer's neurons over the examples of one recording."""
+
+    def __init__(self, *, extremes: bool, each: bool) -> None:
+        self.count = 0
+        self.total: Any = 0.0
+        self.rows: list[NDArray[np.float32]] | None = [] if each else None
+        self.ends: dict[str, Any] | None = {} if extremes else None
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Add the neurons' values in some consecutive examples, shape [examples, neurons]."""
+        if not len(rows):
+            return
+        if self.ends is not None:
+            self._compare(np.asarray(rows, np.float32))
+        if self.rows is not None:
+            self.rows.append(np.array(rows, np.float32))
+        if len(rows) == 1:
+            self.total = self.total + rows[0].astype(np.float64)
+        else:
+            self.total = self.total + rows.sum(axis=0, dtype=np.float64)
+        self.count += len(rows)
+
+    def _compare(self, rows: NDArray[np.float32]) -> None:
+        columns = np.arange(rows.shape[1])
+        for name, found, better in (
+            ("max", rows.argmax(axis=0), np.greater),
+            ("min", rows.argmin(axis=0), np.less),
+        ):
+            values, places = rows[found, columns], (found + self.count).astype(np.int32)
+            if self.count:
+                use = better(values, self.ends[name])  # type: ignore[index]
+                values = np.where(use, values, self.ends[name])  # type: ignore[index]
+                places = np.where(use, places, self.ends[f"{name}_at"])  # type: ignore[index]
+            self.ends[name], self.ends[f"{name}_at"] = values, places  # type: ignore[index]
+
+    def arrays(self, network: str, layer: str) -> dict[str, NDArray[Any]]:
+        """Name what goes into the shard."""
+        found = {f"{network}/{layer}": self.total / self.count}
+        for name, values in (self.ends or {}).items():
+            found[f"{name}/{layer}"] = values
+        if self.rows is not None:
+            found[f"each_{network}/{layer}"] = np.concatenate(self.rows)
+        return found
+
+
+class _Pending:
+    """A recording whose examples are on their way through the networks."""
+
+    def __init__(self, job: NeuronJob, recording: Recording, prepared: Prepared) -> None:
+        self.recording = recording
+        self.prepared = prepared
+        self.left = len(prepared.starts)
+        each = job.unit == "excerpt"
+        self.tallies = {
+            (network, layer): _Tally(extremes=network == "mean", each=each)
+            for network in job._networks
+            for layer in job.layers
+        }
+
+    def shard(self) -> Shard:
+        arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
+        for name, course in self.prepared.by_example.items():
+            arrays[f"feature/{name}"] = course
+        for (network, layer), tally in self.tallies.items():
+            arrays |= tally.arrays(network, layer)
+        return Shard(self.prepared.row.facts(), arrays)
+
+
+class NeuronConsumer:
+    """Takes recordings through a network and its controls and writes their shards.
+
+    Parameters
+    ----------
+    job : NeuronJob
+        What is to be done.
+    store : ShardStore
+        Where the shards go.
+    networks : mapping
+        The network as ``mean`` and its controls.
+
+    Attributes
+    ----------
+    seconds : StageSeconds
+        Where the time went, that of the preparation included.
+    """
+
+    def __init__(self, job: NeuronJob, store: ShardStore, networks: Mapping[str, Any]) -> None:
+        self.job = job
+        self.store = store
+        self.networks = networks
+        self.seconds = StageSeconds()
+        self.frontend = job.handle.frontend
+        self._batch = np.zeros((job.batch_size, *self.frontend.example_shape), np.float32)
+        self._owners: list[_Pending] = []
+
+    def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
+        """Take a recording in.
+
+        Parameters
+        ----------
+        recording : Recording
+            The recording.
+        prepared : Prepared
+            Its samples and features.
+
+        Returns
+        -------
+        list of LedgerRow
+            Recordings that are finished now.
+        """
+        self.seconds.add(prepared.seconds)
+        dense = self.job.evaluation == "dense"
+        began = perf_counter()
+        try:
+            frontend: Any = self.frontend
+            examples = frontend.frames(prepared.samples) if dense else frontend.examples(prepared.samples)
+        except Exception as error:  # one bad recording must not stop the batch
+            return [failed_row(recording, error)]
+        self.seconds.frontend += perf_counter() - began
+        pending = _Pending(self.job, recording, prepared)
+        prepared.samples = prepared.samples[:0]
+        return self._add_densely(pending, examples) if dense else self._add_batches(pending, examples)
+
+    def flush(self) -> list[LedgerRow]:
+        """Take what is left through the network, filled up with zeros.
+
+        Returns
+        -------
+        list of LedgerRow
+            Recordings that are finished now.
+        """
+        if not self._owners:
+            return []
+        self._batch[len(self._owners) :] = 0
+        return self._run()
+
+    def _add_batches(self, pending: _Pending, examples: NDArray[np.float32]) -> list[LedgerRow]:
+        finished = []
+        for example in examples:
+            self._batch[len(self._owners)] = example
+            self._owners.append(pending)
+            if len(self._owners) == len(self._batch):
+                finished += self._run()
+        return finished
+
+    def _run(self) -> list[LedgerRow]:
+        began = perf_counter()
+        for name, network in self.networks.items():
+            means = network.means(self._batch)
+            for i, pending in enumerate(self._owners):
+                # One example at a time: a sum over several would depend on where the batch was cut.
+                for layer in self.job.layers:
+                    pending.tallies[name, layer].add(means[layer][i : i + 1])
+        self.seconds.network += perf_counter() - began
+        finished: list[_Pending] = []
+        for pending in self._owners:
+            pending.left -= 1
+            if pending.left == 0:
+                finished.append(pending)
+        self._owners = []
+        return self._save(finished)
+
+    def _add_densely(self, pending: _Pending, frames: NDArray[np.float32]) -> list[LedgerRow]:
+        began = perf_counter()
+        for name, network in self.networks.items():
+            for means in network.pieces(frames, self.frontend.hop):  # type: ignore[attr-defined]
+                for layer in self.job.layers:
+                    pending.tallies[name, layer].add(means[layer])
+        self.seconds.network += perf_counter() - began
+        return self._save([pending])
+
+    def _save(self, finished: Sequence[_Pending]) -> list[LedgerRow]:
+        began = perf_counter()
+        for pending in finished:
+            self.store.save(pending.recording, pending.shard())
+        self.seconds.shards += perf_counter() - began
+        return [pending.prepared.row for pending in finished]

@@ -1,0 +1,144 @@
+"""A neuron run in words, for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actprobe.analyses.neurons.figures import best_neurons
+from actprobe.analyses.neurons.run import NeuronRun
+from actprobe.batch.prepare import PARTLY_FILLED
+from actprobe.statistics.criteria import CONTROL, Q_LIMIT, follows
+
+__all__ = ["NeuronSummary", "neuron_summary"]
+
+NAMED_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class NeuronSummary:
+    """A run in words and in numbers.
+
+    Parameters
+    ----------
+    text : str
+        Lines for the terminal.
+    counts : dict
+        Recordings and neurons counted, for run.json.
+    """
+
+    text: str
+    counts: dict[str, Any]
+
+
+def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
+    """Say what a run found, what failed and what is constant.
+
+    Parameters
+    ----------
+    run : NeuronRun
+        What was found.
+    best : int, optional
+        Neurons named for each feature.
+
+    Returns
+    -------
+    NeuronSummary
+        Text and counts.
+    """
+    failed = run.recordings[run.recordings["status"] == "failed"]
+    warned = run.recordings[run.recordings["warning"] != ""]
+    usable = len(run.recordings) - len(failed)
+    own = run.layers[run.layers["weights"] == "model"]
+    constant = {
+        str(layer): int(count) for layer, count in own.groupby("layer", sort=False)["constant"].min().items()
+    }
+    counts = {
+        "recordings": {"usable": usable, "failed": len(failed), "with_warning": len(warned)},
+        "constant_neurons": constant,
+    }
+    lines = []
+    for feature, values in run.features.items():
+        rows = run.table[run.table["feature"] == feature]
+        tested = int(rows["p"].notna().sum())
+        significant = int(follows(rows).sum())
+        known = values[np.isfinite(values)]
+        lines.append(
+            f"{feature} ({known.min():.3g} to {known.max():.3g}): " if len(known) else f"{feature}: "
+        )
+        if tested == 0:
+            lines[-1] += "nothing to compare (too few recordings, or all alike)"
+            continue
+        lines[-1] += f"{significant} of {tested} neurons follow it at q <= {Q_LIMIT}; the strongest:"
+        lines += [_line(row) for row in best_neurons(run.table, feature, best)]
+        lines += _worth(rows["n"], run.detail.loc[rows.index])
+        lines += _chance(own[own["feature"] == feature], run.layers[run.layers["feature"] == feature])
+    example_seconds = run.provenance["frontend"]["example_seconds"]
+    short = int((run.recordings["seconds"] < PARTLY_FILLED * example_seconds).sum())
+    if short and run.provenance["frontend"]["padding"] == "zeros":
+        lines.append(
+            f"{short} recordings fill less than half of their example of {example_seconds:.2f} s; the rest "
+            "is zeros, so their averages depend on their length too (--padding=repeat avoids it)"
+        )
+    if any(constant.values()):
+        told = ", ".join(f"{count} of {layer}" for layer, count in constant.items() if count)
+        lines.append(f"constant over all recordings, so without a correlation: {told}")
+    lines.append(f"recordings: {usable} usable, {len(failed)} failed, {len(warned)} with a warning")
+    lines += [f"  failed: {row.path}: {row.reason}" for row in failed.head(NAMED_FAILURES).itertuples()]
+    if len(failed) > NAMED_FAILURES:
+        lines.append(f"  ... and {len(failed) - NAMED_FAILURES} more, see recordings.csv")
+    if run.provenance["weights"]["kind"] == "seeded random":
+        lines.append(CONTROL)
+    return NeuronSummary("\n".join(lines), counts)
+
+
+def _line(row: dict[str, Any]) -> str:
+    known = np.isfinite(row["r_low"])
+    interval = f"[{row['r_low']:+.3f}, {row['r_high']:+.3f}]" if known else "[no interval]"
+    name = f"{row['layer']:>12} {row['neuron']:>5}"
+    line = f"  {name}  r {row['r']:+.3f} {interval}  q {row['q']:.2g}"
+    if np.isfinite(row["p_max"]):
+        line += f"  p_max {row['p_max']:.2g}"
+    if np.isfinite(row["r_random"]):
+        line += f"  random weights {row['r_random']:+.3f}"
+    return f"{line}  n {row['n']}"
+
+
+def _worth(units: pd.Series[int], detail: pd.DataFrame) -> list[str]:
+    """Say what excerpts are worth where they are not recordings."""
+    count, recordings = int(units.max()), int(detail["recordings"].max())
+    worth = detail["n_effective"].dropna()
+    if count == recordings or worth.empty:
+        return []
+    line = (
+        f"  the {count} units come from {recordings} recordings: for p and interval they are worth "
+        f"{worth.min():.0f} to {worth.max():.0f} independent ones (median {worth.median():.0f})"
+    )
+    return [line]
+
+
+def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
+    """Say for each layer what its best neuron reaches by chance and with random weights."""
+    lines = []
+    for row in own[own["best_r"].notna()].to_dict("records"):
+        random = layers[(layers["layer"] == row["layer"]) & (layers["weights"] != "model")]
+        parts = []
+        if row["permutations"]:
+            parts.append(
+                f"by chance its best neuron stays under |r| {row['level']:.3f}, {row['above_level']} of "
+                f"{row['neurons']} are above"
+            )
+        if len(random):
+            reached = ", ".join(f"{r:.3f}" for r in random["best_r"].abs())
+            counts = ", ".join(str(count) for count in random["above_level"].dropna())
+            above = f" ({counts} above their chance)" if counts else ""
+            parts.append(
+                f"with random weights the best reaches {reached}{above}, {row['above_random']} of the "
+                "model's neurons are stronger"
+            )
+        if parts:
+            lines.append(f"  {row['layer']}: {'; '.join(parts)}")
+    return lines

@@ -1,0 +1,204 @@
+"""Recordings -> samples for the front end, and features: all that needs no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from time import perf_counter
+
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from actprobe.audio import Waveform, load_audio
+from actprobe.batch.ledger import LedgerRow
+from actprobe.corpora import Recording
+from actprobe.errors import ActprobeError, AudioError, FeatureError
+from actprobe.features import Feature, compute_scalars
+from actprobe.features.registry import resampled
+from actprobe.frontends import FrontEnd
+
+__all__ = ["UNITS", "Prepared", "StageSeconds", "failed_row", "prepare_recording"]
+
+UNITS = ("recording", "excerpt")
+
+PARTLY_FILLED = 0.5
+
+
+@dataclass
+class StageSeconds:
+    """Where the time went, in seconds; stages that run side by side add up to more than the clock.
+
+    Parameters
+    ----------
+    decode, features : float
+        Summed over the feature processes.
+    frontend, network, shards : float
+        In the process of the network, or summed over those of a cluster.
+    waiting : float
+        What the process of the network waited for the feature processes.
+    """
+
+    decode: float = 0.0
+    features: float = 0.0
+    frontend: float = 0.0
+    network: float = 0.0
+    shards: float = 0.0
+    waiting: float = 0.0
+
+    def add(self, other: StageSeconds) -> None:
+        """Add another account to this one.
+
+        Parameters
+        ----------
+        other : StageSeconds
+            What else was spent.
+        """
+        for stage in fields(self):
+            setattr(self, stage.name, getattr(self, stage.name) + getattr(other, stage.name))
+
+
+@dataclass
+class Prepared:
+    """A recording that is ready for the front end and the network.
+
+    Parameters
+    ----------
+    row : LedgerRow
+        What the ledger says of it.
+    samples : numpy.ndarray
+        float32, shape [samples], at the front end's rate.
+    starts : numpy.ndarray
+        Seconds from the start of the recording to that of each example.
+    by_example : dict
+        Feature name -> float64 [examples]; empty when the features are those of the whole recording.
+    seconds : StageSeconds
+        Where the time went.
+    """
+
+    row: LedgerRow
+    samples: NDArray[np.float32]
+    starts: NDArray[np.float64]
+    by_example: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    seconds: StageSeconds = field(default_factory=StageSeconds)
+
+
+def prepare_recording(
+    recording: Recording,
+    frontend: FrontEnd,
+    features: Sequence[Feature] = (),
+    unit: str = "recording",
+    *,
+    waveform: Waveform | None = None,
+) -> Prepared:
+    """Decode a recording, describe it and bring it to the front end's rate.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    frontend : FrontEnd
+        Says at which rate and where examples begin; no TensorFlow is needed for that.
+    features : sequence of Feature
+        Scalar features.
+    unit : str, optional
+        ``recording``: features of the whole. ``excerpt``: features of the stretch of each example; the
+        ledger then has their means.
+    waveform : Waveform, optional
+        The recording if it is decoded already.
+
+    Returns
+    -------
+    Prepared
+        Samples and features.
+
+    Raises
+    ------
+    AudioError
+        It cannot be decoded, or is silent.
+    FeatureError
+        A feature cannot be computed.
+    """
+    spent = StageSeconds()
+    began = perf_counter()
+    waveform = load_audio(recording.path) if waveform is None else waveform
+    spent.decode = perf_counter() - began
+    if waveform.is_silent:
+        raise AudioError(recording.path, f"is silent ({waveform.seconds:.2f} s under -100 dBFS)")
+    began = perf_counter()
+    samples = waveform.resample(frontend.sample_rate).samples
+    starts = frontend.example_starts(len(samples)) / frontend.sample_rate
+    spent.decode += perf_counter() - began
+    began = perf_counter()
+    by_example = {}
+    if unit == "excerpt":
+        by_example = _by_example(waveform, features, starts, frontend.example_samples / frontend.sample_rate)
+        values = {name: float(np.mean(course)) for name, course in by_example.items()}
+    else:
+        values = compute_scalars(waveform, features)
+    spent.features = perf_counter() - began
+    warnings = list(waveform.source.warnings) if waveform.source else []
+    filled = len(samples) / frontend.example_samples
+    if filled < PARTLY_FILLED:
+        example = frontend.example_samples / frontend.sample_rate
+        rest = {"zeros": "zeros", "repeat": "its repetition"}[frontend.padding]
+        warnings.append(f"fills {filled:.0%} of its {example:.2f} s example; the rest is {rest}")
+    row = LedgerRow(
+        path=recording.name,
+        status="ok",
+        warning="; ".join(warnings),
+        seconds=waveform.seconds,
+        sample_rate=waveform.source.sample_rate if waveform.source else waveform.sample_rate,
+        examples=len(starts),
+        features=values,
+    )
+    return Prepared(row, samples, starts, by_example, spent)
+
+
+def _by_example(
+    waveform: Waveform, features: Sequence[Feature], starts: NDArray[np.float64], seconds: float
+) -> dict[str, NDArray[np.float64]]:
+    """Compute features of the stretch that each example spans, resampling the recording once a rate."""
+    courses: dict[str, NDArray[np.float64]] = {}
+    at_rate: dict[int, Waveform] = {}
+    for feature in features:
+        whole = resampled(feature, at_rate, waveform)
+        rate = whole.sample_rate
+        values = []
+        for start in starts:
+            first = round(start * rate)
+            stretch = Waveform(whole.samples[first : first + round(seconds * rate)], rate)
+            try:
+                values.append(compute_scalars(stretch, [feature])[feature.name])
+            except FeatureError as error:
+                raise FeatureError(
+                    feature.name, f"in the excerpt at {start:.2f} s: {error.reason}"
+                ) from error
+        courses[feature.name] = np.array(values)
+    return courses
+
+
+def failed_row(recording: Recording, error: Exception) -> LedgerRow:
+    """Enter a recording that could not be used into the ledger.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    error : Exception
+        What went wrong; one that is not actprobe's own is named as unexpected.
+
+    Returns
+    -------
+    LedgerRow
+        With the reason in one line.
+    """
+    match error:
+        case AudioError():
+            reason = error.reason
+        case ActprobeError():
+            reason = str(error)
+        case _:
+            reason = f"unexpected {type(error).__name__}: {error}"
+            logging.debug("%s", recording.name, exc_info=error)
+    return LedgerRow(recording.name, "failed", reason=" ".join(reason.split()))

@@ -1,0 +1,202 @@
+"""One durable file per recording, so that a killed run loses nothing that was computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.batch.ledger import LedgerRow
+from actprobe.corpora import Recording
+from actprobe.corpora.folder import plain_name
+from actprobe.errors import CorpusError
+from actprobe.provenance import atomic_path, canonical_json
+
+__all__ = ["Shard", "ShardStore", "file_stem", "fingerprint"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a run knows of one recording.
+
+    Parameters
+    ----------
+    facts : dict
+        JSON-able: duration, rate, feature values, warnings.
+    arrays : dict
+        Name -> array.
+    """
+
+    facts: dict[str, Any]
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class ShardStore:
+    """The shards of one run.
+
+    Shards live in a folder named by the run's key, so that runs that would compute other numbers never
+    meet; a shard is taken as finished only if what it was computed from is still in the same `state`.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder for the shards of all keys.
+    key : str
+        Digest of all that decides the numbers.
+    """
+
+    def __init__(self, directory: Path, key: str) -> None:
+        self.directory = directory.absolute() / key
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for leftover in self.directory.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def path(self, recording: Recording) -> Path:
+        """Say where the shard of a recording is.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        Path
+            A readable stem and a hash of the recording's name.
+        """
+        return self.directory / f"{file_stem(recording)}.npz"
+
+    def load(self, recording: Recording) -> Shard | None:
+        """Load a finished shard.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        Shard or None
+            None when there is none, it is damaged, or its `state` is another one now.
+        """
+        path = self.path(recording)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            facts = json.loads(str(arrays.pop("facts")))
+            source = facts.pop("source")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        return Shard(facts, arrays) if source == self.state(recording) else None
+
+    def state(self, recording: Recording) -> list[Any]:
+        """Say which state of the corpus a recording's shard is computed from.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        list
+            JSON-able: the recording's `fingerprint`.
+        """
+        return fingerprint(recording)
+
+    def needed(self, recording: Recording) -> Shard:
+        """Load a shard that was there a moment ago.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus, finished by this run.
+
+        Returns
+        -------
+        Shard
+            What the run knows of it.
+
+        Raises
+        ------
+        CorpusError
+            The recording or its shard has changed since.
+        """
+        shard = self.load(recording)
+        if shard is None:
+            raise CorpusError(recording.path, "changed while the run was going on; run again")
+        return shard
+
+    def finished(self, recording: Recording) -> LedgerRow | None:
+        """Say what the ledger has of a recording whose shard is there and still right.
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+
+        Returns
+        -------
+        LedgerRow or None
+            None when it has to be computed.
+        """
+        shard = self.load(recording)
+        return None if shard is None else LedgerRow(path=recording.name, status="ok", **shard.facts)
+
+    def save(self, recording: Recording, shard: Shard) -> None:
+        """Write a shard, whole or not at all, and make it last (fsync).
+
+        Parameters
+        ----------
+        recording : Recording
+            A recording of the corpus.
+        shard : Shard
+            What to keep.
+        """
+        facts = np.array(canonical_json({**shard.facts, "source": self.state(recording)}))
+        members: dict[str, Any] = {"facts": facts, **shard.arrays}
+        with atomic_path(self.path(recording)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **members)
+
+
+def file_stem(recording: Recording) -> str:
+    """Name a recording so that the name is a file name, and unique in its corpus.
+
+    Parameters
+    ----------
+    recording : Recording
+        A recording of the corpus.
+
+    Returns
+    -------
+    str
+        A readable stem and a hash of the recording's name.
+    """
+    stem = plain_name(Path(recording.name).stem)
+    return f"{stem}-{hashlib.sha256(recording.name.encode()).hexdigest()[:12]}"
+
+
+def fingerprint(recording: Recording) -> list[Any]:
+    """Say which state of a recording numbers were computed from.
+
+    Parameters
+    ----------
+    recording : Recording
+        A recording of the corpus.
+
+    Returns
+    -------
+    list
+        Name, size and time of modification; empty when there is no such file.
+    """
+    try:
+        status = recording.path.stat()
+    except OSError:
+        return []
+    return [recording.name, status.st_size, status.st_mtime_ns]

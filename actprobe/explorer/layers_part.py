@@ -1,0 +1,161 @@
+"""The networks as the explorer shows them: every layer, what it sees, and what the runs found there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from actprobe.errors import UsageError
+from actprobe.explorer.inversion_part import interval_of
+from actprobe.explorer.reading import RunFolder
+from actprobe.models import layers_of
+from actprobe.models.table import Layer
+from actprobe.statistics.criteria import beats_null, follows
+
+__all__ = ["layers_part"]
+
+WIDE, HIGH, THIN = 110.0, 54.0, 5.0  # points of the drawing of a layer; THIN is the least side
+
+
+def layers_part(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """Describe the networks of some runs layer by layer.
+
+    Parameters
+    ----------
+    runs : sequence of RunFolder
+        Runs of any kind.
+
+    Returns
+    -------
+    list of dict
+        For each network its model and its layers with what was found there; networks that actprobe cannot
+        rebuild from their name are left out.
+    """
+    described = []
+    for model in dict.fromkeys(run.model for run in runs if run.model):
+        try:
+            table = layers_of(model)
+        except UsageError:
+            continue
+        of_model = [run for run in runs if run.model == model]
+        several = {run.kind for run in runs if sum(run.kind == each.kind for each in runs) > 1}
+        analysed = {str(layer) for run in of_model for layer in run.record.get("layers", [])}
+        shown = [layer for layer in table if layer.kind != "pre-activation" or layer.name in analysed]
+        longest = max((layer.shape[0] for layer in shown if layer.is_map), default=1)
+        highest = max((layer.shape[1] for layer in shown if layer.is_map), default=1)
+        described.append(
+            {
+                "model": model,
+                "layers": [
+                    {
+                        "name": layer.name,
+                        "shape": _shape(layer),
+                        "picture": _picture(layer, longest, highest),
+                        "sight": _sight(layer),
+                        "found": [
+                            fact for run in of_model for fact in _found(run, layer.name, run.kind in several)
+                        ],
+                    }
+                    for layer in shown
+                ],
+            }
+        )
+    return described
+
+
+def _shape(layer: Layer) -> str:
+    if not layer.is_map:
+        return f"{layer.neurons} units"
+    return f"{layer.shape[0]} frames by {layer.shape[1]} bands, {layer.shape[2]} channels"
+
+
+def _picture(layer: Layer, longest: int, highest: int) -> dict[str, float]:
+    """Give the sides of the drawing: time to the right, frequency upwards, channels as sheets behind."""
+    if not layer.is_map:
+        length = WIDE * min(1.0, 0.2 + 0.8 * float(np.log2(max(2, layer.neurons)) / 12))
+        return {"width": round(length, 1), "height": THIN, "sheets": 1}
+    return {
+        "width": round(max(THIN, WIDE * layer.shape[0] / longest), 1),
+        "height": round(max(THIN, HIGH * layer.shape[1] / highest), 1),
+        "sheets": int(np.clip(np.log2(max(1, layer.neurons)), 1, 8)),
+    }
+
+
+def _sight(layer: Layer) -> str:
+    low, high = layer.receptive_field_hz
+    if not layer.is_map:
+        return f"{layer.kind}; sees {layer.receptive_field_seconds:.2f} s and all bands"
+    band = f"{low:.0f} Hz wide"
+    if round(low) != round(high):
+        band += f" at the bottom of the spectrum, {high:.0f} Hz at its top"
+    return (
+        f"{layer.kind}; one value sees {layer.receptive_field_seconds * 1000:.0f} ms and a band {band}; "
+        f"positions are {layer.hop_seconds * 1000:.1f} ms apart"
+    )
+
+
+def _found(run: RunFolder, layer: str, several: bool) -> list[dict[str, Any]]:
+    """Say what a run found in a layer, and over which corpus where several runs are of its kind."""
+    where = f" ({run.corpus_name})" if several else ""
+    match run.kind:
+        case "neurons":
+            facts = _neurons_found(run, run.table("neurons.parquet"), layer)
+        case "maps":
+            facts = _maps_found(run, run.table("maps.parquet"), layer)
+        case "evaluation":
+            return _nre_found(run, layer)
+        case _:
+            return []
+    for fact in facts:
+        fact["text"] += where
+        if several and "link" in fact:
+            fact["link"] += f"&run={run.place}"
+    return facts
+
+
+def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
+    facts: list[dict[str, Any]] = []
+    for feature, rows in table[table["layer"] == layer].groupby("feature", sort=False):
+        tested = int(rows["p"].notna().sum())
+        if not tested:
+            facts.append({"text": f"{feature}: nothing to compare"})
+            continue
+        best = rows.iloc[int(rows["r"].abs().fillna(-1).argmax())]
+        follow = int(follows(rows).sum())
+        strongest = f"the strongest, {best['neuron']}, at r = {best['r']:.2f}"
+        text = f"{feature}: {follow} of {tested} neurons follow it; {strongest}"
+        target = quote(f"{run.model}/{layer}/{best['neuron']}", safe="/")
+        link = f"#neuron={target}&feature={quote(str(feature), safe='')}"
+        facts.append({"text": text, "share": follow / tested, "link": link})
+    return facts
+
+
+def _maps_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
+    facts = []
+    for feature, rows in table[table["layer"] == layer].groupby("feature", sort=False):
+        above = int(beats_null(rows).sum())
+        excess = (rows["score"] - rows["score_null"]).fillna(-np.inf)
+        best = rows.iloc[int(excess.argmax())]
+        text = f"{feature}: {above} of {len(rows)} maps match it better than that of other recordings"
+        target = quote(f"{run.model}/{layer}/{best['channel']}", safe="/")
+        link = f"#map={target}&feature={quote(str(feature), safe='')}"
+        facts.append({"text": text, "share": above / len(rows), "link": link})
+    return facts
+
+
+def _nre_found(run: RunFolder, layer: str) -> list[dict[str, Any]]:
+    table, detail = run.table("nre.csv"), run.table("nre_detail.csv")
+    facts = []
+    for row in table[table["layer"] == layer].to_dict("records"):
+        interval = interval_of(detail, layer, str(row["method"]))
+        told = "" if interval is None else f" (95 %: {interval[0]:.2f} to {interval[1]:.2f})"
+        text = f"inversion, {row['method']}: NRE {row['nre']:.3f}{told} on {run.corpus_name}"
+        low, high = interval or (None, None)
+        facts.append(
+            {"text": text, "nre": float(row["nre"]), "low": low, "high": high, "link": "#part=inversion"}
+        )
+    return facts

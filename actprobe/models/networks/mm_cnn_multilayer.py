@@ -1,0 +1,99 @@
+"""MM-CNN, multi-layer: the same branches of filter shapes under two more convolutions, to be trained.
+
+Pons, Slizovskaia, Gong, Gómez and Serra: Timbre analysis of music audio signals with convolutional neural
+networks, EUSIPCO 2017; multilayer.py of Veleslavia/EUSIPCO2017. Its weights are not to be had. Slizovskaia,
+Gómez and Haro (2018) probably trained this network on 12 classes of FCVID; those weights were never
+published. Here is the architecture, 742 thousand trainable parameters, for any number of classes, to be
+trained; what the original adds to the loss to keep weights small is left to the training.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actprobe.errors import UsageError
+from actprobe.models.keras_build import build_keras
+from actprobe.models.networks.mm_cnn import BRANCHES, EPSILON, FRONTEND, branch
+from actprobe.models.specs import BatchNorm, Branches, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Spec
+from actprobe.models.table import LayerTable, layer_table
+
+__all__ = ["FRONTEND", "LAYERS", "NAME", "build", "layers", "specs"]
+
+NAME = "mm_cnn_multilayer"
+IRMAS_CLASSES = 11
+
+
+def specs(classes: int = IRMAS_CLASSES) -> tuple[Spec, ...]:
+    """Write the network down.
+
+    Parameters
+    ----------
+    classes : int, optional
+        Units of ``prediction``; 11 for IRMAS, 12 for the authors' part of FCVID.
+
+    Returns
+    -------
+    tuple of Spec
+        The network.
+
+    Raises
+    ------
+    UsageError
+        Fewer than two classes.
+    """
+    if classes < 2:
+        raise UsageError(f"classes={classes}: a softmax tells at least two classes apart")
+    return (
+        Branches("merge_1", tuple(branch(*shape, pool=(32, 24)) for shape in BRANCHES)),
+        *(
+            spec
+            for i in (2, 3)
+            for spec in (
+                Dropout(f"dropout{i}", 0.25),
+                Conv(f"conv{i}", 128, (3, 3)),
+                BatchNorm(f"bn{i}", EPSILON),
+                Elu(f"elu{i}"),
+                MaxPool(f"pool{i}", (2, 2)),
+            )
+        ),
+        Flatten("flatten", "channel_time_mel"),
+        Dropout("dropout4", 0.5),
+        Dense("fc1", 256, activation="elu"),
+        Dropout("dropout5", 0.5),
+        Dense("prediction", classes, activation="softmax"),
+    )
+
+
+def layers(classes: int = IRMAS_CLASSES) -> LayerTable:
+    """Give the layer table for a number of classes.
+
+    Parameters
+    ----------
+    classes : int, optional
+        Units of ``prediction``.
+
+    Returns
+    -------
+    LayerTable
+        Every layer with shape, hop and receptive field.
+    """
+    return layer_table(NAME, FRONTEND(), specs(classes))
+
+
+LAYERS = layers()
+
+
+def build(classes: int = IRMAS_CLASSES) -> Any:
+    """Build the network.
+
+    Parameters
+    ----------
+    classes : int, optional
+        Units of ``prediction``.
+
+    Returns
+    -------
+    tf_keras.Model
+        Input [batch, 128, 96]; output a dict with every layer by name.
+    """
+    return build_keras(NAME, FRONTEND.example_shape, specs(classes))

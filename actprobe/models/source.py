@@ -1,0 +1,62 @@
+"""A network that is named but not opened yet, so that what is cheap to check is checked before TensorFlow loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actprobe.errors import WeightsError
+from actprobe.models.model import Model
+from actprobe.models.registry import layers_of, load_model
+from actprobe.models.table import LayerTable
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from. Every analysis takes one in place of a `Model` and opens it when it is needed.
+
+    Parameters
+    ----------
+    name, checkpoint, normalization, seed
+        See `actprobe.load_model`.
+    options : mapping
+        Options of the network's front end.
+    allow_unverified : bool
+        Whether weights that the catalog does not know are taken.
+    """
+
+    name: str
+    checkpoint: str | Path | None = None
+    normalization: str | Path | None = None
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    allow_unverified: bool = True
+
+    @property
+    def layers(self) -> LayerTable:
+        """The layers by name, without building the network."""
+        return layers_of(self.name)
+
+    def open(self) -> Model:
+        """Open the network.
+
+        Returns
+        -------
+        Model
+            What `actprobe.load_model` gives.
+
+        Raises
+        ------
+        UsageError
+            No such network, or an option its front end refuses.
+        WeightsError
+            The weights were refused, or are unknown and were not allowed.
+        """
+        model = load_model(self.name, self.checkpoint, self.normalization, seed=self.seed, **self.options)
+        if model.weights.kind == "unverified" and not self.allow_unverified:
+            sha256 = model.weights.sha256
+            reason = f"its sha256 {sha256} is not in the catalog (--allow_unverified_weights takes it)"
+            raise WeightsError(str(self.checkpoint), "", reason)
+        return model

@@ -1,0 +1,227 @@
+"""What the best of K neurons reaches by chance: permutations of recordings as blocked matrix products.
+
+A layer of 4096 neurons has a best one for any feature. How good it gets where there is nothing to find
+is told by taking the recordings' features away from their recordings: the feature is dealt out anew,
+each neuron is correlated with it, and the largest |r| of the layer is kept, a thousand times over
+(Westfall and Young, Resampling-Based Multiple Testing, 1993, "maxT"). How many neurons are beyond any |r|
+in the permutations is kept, too: held against how many are beyond it in truth, it is a false discovery rate
+(Tusher, Tibshirani, Chu: Significance analysis of microarrays, PNAS 98, 2001). Both hold whatever the
+distribution, and however much the neurons resemble each other; p-values by formula do not, where a few
+recordings stand out in feature and activity.
+
+Excerpts of a recording move together: recording A gets the whole course of recording B, from its start.
+Where the recordings have equally many excerpts that is an exact permutation; where they do not, B's course
+is cut off at A's length or begun anew as often as A needs it. Excerpt i stays excerpt i, so that what all
+recordings share by position (a fade-in) is in the chance level too, and is not taken for a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.statistics.correlation import CONSTANT, Clusters
+
+__all__ = ["BestOfK", "best_of_k", "permuted_units"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+LEVEL = 0.05
+SAME = 1e-9  # correlations that differ by less are equal: other orders of summation differ by 1e-15
+NEURONS_AT_ONCE = 2048
+UNITS_AT_ONCE = 4096
+STEPS = 10_000  # of |r|, between 0 and 1
+PERMUTED_AT_ONCE = 1 << 22  # recordings times permutations that are dealt out together
+
+
+@dataclass(frozen=True)
+class BestOfK:
+    """The chance level of the best neuron of a layer.
+
+    Parameters
+    ----------
+    maxima : numpy.ndarray
+        Shape [permutations]: the largest |r| over the layer's neurons, by permutation, ascending.
+    beyond : numpy.ndarray
+        Shape [10001]: at i, how often any neuron reached i / 10000, over all permutations.
+    """
+
+    maxima: Floats
+    beyond: Indices
+
+    @property
+    def level(self) -> float:
+        """|r| that has to be exceeded for ``p_max`` of at most 0.05; NaN with fewer than 19 permutations."""
+        count = int(LEVEL * (1 + len(self.maxima)))
+        return float(self.maxima[-count]) if count >= 1 else float("nan")
+
+    def p(self, r: Floats) -> Floats:
+        """Hold correlations against the best of the permuted layer.
+
+        Parameters
+        ----------
+        r : numpy.ndarray
+            Correlations.
+
+        Returns
+        -------
+        numpy.ndarray
+            (1 + permutations whose best reaches ``|r|``) / (1 + permutations), the family-wise p-value;
+            NaN where r is, and throughout without permutations.
+        """
+        if len(self.maxima) == 0:
+            return np.full(np.shape(r), np.nan)
+        below = np.searchsorted(self.maxima, np.abs(r) - SAME, side="left")
+        p = (1 + len(self.maxima) - below) / (1 + len(self.maxima))
+        return np.asarray(np.where(np.isnan(r), np.nan, p))
+
+    def q(self, r: Floats) -> Floats:
+        """Estimate the false discovery rate from the permutations.
+
+        Parameters
+        ----------
+        r : numpy.ndarray
+            Correlations of all neurons of the layer.
+
+        Returns
+        -------
+        numpy.ndarray
+            For each neuron, how many of the layer's reach its ``|r|`` in a permutation (on average, the
+            true order counted among them) as a part of those that reach it in truth; never more than that
+            of a weaker neuron. NaN where r is, and throughout without permutations.
+        """
+        q = np.full(np.shape(r), np.nan)
+        known = np.flatnonzero(~np.isnan(r))
+        if len(self.maxima) == 0 or len(known) == 0:
+            return q
+        order = known[np.argsort(-np.abs(r[known]), kind="stable")]
+        size = np.abs(r[order])
+        found = np.searchsorted(-size, -(size - SAME), side="right")  # ties count together
+        by_chance = self.beyond[np.floor((size - SAME).clip(0, 1) * STEPS).astype(int)]
+        rate = np.minimum((by_chance + found) / ((1 + len(self.maxima)) * found), 1)
+        q[order] = np.minimum.accumulate(rate[::-1])[::-1]
+        return q
+
+
+def permuted_units(
+    units: int, clusters: Clusters | None, permutations: int, rng: np.random.Generator
+) -> Iterator[tuple[int, Indices]]:
+    """Deal recordings out anew, some units at a time.
+
+    Parameters
+    ----------
+    units : int
+        Recordings, or excerpts of recordings.
+    clusters : Clusters or None
+        Recordings that the units come from; None when every unit is one.
+    permutations : int
+        How many.
+    rng : numpy.random.Generator
+        Source of the permutations.
+
+    Yields
+    ------
+    int
+        The first of some units.
+    numpy.ndarray
+        int64, shape [permutations, units of this part]: the unit whose value each of them gets.
+    """
+    recordings = units if clusters is None else len(clusters)
+    order = np.arange(recordings, dtype=np.int64)
+    dealt = rng.permuted(np.broadcast_to(order, (permutations, recordings)), axis=1)
+    if clusters is None:
+        for start in range(0, units, UNITS_AT_ONCE):
+            yield start, dealt[:, start : start + UNITS_AT_ONCE]
+        return
+    for start in range(0, units, UNITS_AT_ONCE):
+        part = slice(start, start + UNITS_AT_ONCE)
+        yield start, clusters.units(dealt[:, clusters.index[part]], clusters.place[part])
+
+
+def best_of_k(
+    activity: NDArray[Any],
+    course: Floats,
+    *,
+    clusters: Clusters | None = None,
+    permutations: int = 1000,
+    seed: int = 0,
+) -> BestOfK:
+    """Find how well the best neuron of a layer follows a feature that has nothing to do with it.
+
+    Parameters
+    ----------
+    activity : numpy.ndarray
+        Shape [units, neurons], in memory or memory-mapped; read a part at a time.
+    course : numpy.ndarray
+        The feature, shape [units]; units where it is NaN are left out.
+    clusters : Clusters, optional
+        Recordings that the known units come from.
+    permutations : int, optional
+        Permutations of the recordings.
+    seed : int, optional
+        Seed of the permutations: the same for every layer and feature of equally many units.
+
+    Returns
+    -------
+    BestOfK
+        With one maximum a permutation, none when nothing varies.
+    """
+    known = np.flatnonzero(~np.isnan(course))
+    y = course[known] - course[known].mean() if len(known) else course[known]
+    units, neurons = len(known), activity.shape[1]
+    recordings = units if clusters is None else len(clusters)
+    maxima: list[Floats] = []
+    step = max(1, PERMUTED_AT_ONCE // max(recordings, 1))
+    columns = [slice(start, start + NEURONS_AT_ONCE) for start in range(0, neurons, NEURONS_AT_ONCE)]
+    varying = [(part, *_scale(activity, known, part)) for part in columns] if units >= 3 and y.any() else []
+    if not any(scale.any() for _, _, scale in varying):
+        return BestOfK(np.empty(0), np.zeros(STEPS + 1, np.int64))
+    counts = np.zeros(STEPS + 1, np.int64)
+    for start in range(0, permutations, step):
+        count = min(step, permutations - start)
+        best = np.zeros(count)
+        for part, mean, scale in varying:
+            rng = np.random.default_rng([seed, start])
+            products = np.zeros((count, len(mean)))
+            totals, squares = np.zeros(count), np.zeros(count)
+            for first, source in permuted_units(units, clusters, count, rng):
+                dealt = y[source]
+                x = activity[known[first : first + source.shape[1]], part]
+                products += dealt @ ((x - mean) * scale)
+                totals += dealt.sum(axis=1)
+                squares += np.square(dealt).sum(axis=1)
+            # Cut or repeated courses have means and lengths of their own; the neurons' sum is 0.
+            length = np.sqrt(np.maximum(squares - totals**2 / units, 0))
+            np.abs(products, out=products)
+            products *= np.divide(1, length, out=np.zeros(count), where=length > 0)[:, np.newaxis]
+            best = np.maximum(best, products.max(axis=1))
+            products *= STEPS
+            steps = products.astype(np.int32).ravel()
+            counts += np.bincount(steps, minlength=STEPS + 1)[: STEPS + 1]
+            counts[0] -= count * np.count_nonzero(scale == 0)  # constant neurons do not count
+        maxima.append(best)
+    beyond = np.cumsum(counts[::-1])[::-1]
+    return BestOfK(np.sort(np.concatenate(maxima)) if maxima else np.empty(0), beyond)
+
+
+def _scale(activity: NDArray[Any], known: Indices, part: slice) -> tuple[Floats, Floats]:
+    """Mean of some neurons, and what brings them to length 1; 0 for a constant one."""
+    pieces = [known[start : start + UNITS_AT_ONCE] for start in range(0, len(known), UNITS_AT_ONCE)]
+    neurons = activity[:0, part].shape[1]
+    total, lowest, highest = np.zeros(neurons), np.full(neurons, np.inf), np.full(neurons, -np.inf)
+    for piece in pieces:
+        x = activity[piece, part].astype(np.float64)
+        total += x.sum(axis=0)
+        lowest, highest = np.minimum(lowest, x.min(axis=0)), np.maximum(highest, x.max(axis=0))
+    mean = total / len(known)
+    square = np.zeros(neurons)
+    for piece in pieces:
+        square += np.square(activity[piece, part] - mean).sum(axis=0)
+    varies = highest - lowest > CONSTANT * np.maximum(np.abs(highest), np.abs(lowest))
+    scale = np.divide(1.0, np.sqrt(square), out=np.zeros(neurons), where=varies & (square > 0))
+    return mean, scale

@@ -1,0 +1,71 @@
+"""Devices and strategies of a training."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from actprobe import backend
+from actprobe.errors import UsageError
+
+__all__ = ["set_up_devices", "strategy"]
+
+
+def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, threads: int = 0) -> None:
+    """Say what TensorFlow may use; before it computes anything.
+
+    Parameters
+    ----------
+    device : str, optional
+        ``auto``, or ``cpu`` to leave GPUs alone.
+    memory_limit_mb : int, optional
+        Memory of each GPU that may be taken, in MB.
+    threads : int, optional
+        Threads for one operation; 0 takes what there is.
+    """
+    config = backend.tf.config
+    if threads:
+        config.threading.set_intra_op_parallelism_threads(threads)
+        config.threading.set_inter_op_parallelism_threads(2)
+    gpus = config.list_physical_devices("GPU")
+    if device == "cpu":
+        config.set_visible_devices([], "GPU")
+    elif memory_limit_mb is not None:
+        for gpu in gpus:
+            config.experimental.set_memory_growth(gpu, False)
+            limit = config.LogicalDeviceConfiguration(memory_limit=memory_limit_mb)
+            config.set_logical_device_configuration(gpu, [limit])
+
+
+def strategy(name: str = "auto") -> Any:
+    """Choose how a training is distributed.
+
+    Parameters
+    ----------
+    name : str, optional
+        ``mirrored`` (all GPUs of this machine), ``multi_worker`` (the machines of ``TF_CONFIG``), or
+        ``auto``: mirrored with more than one GPU, multi_worker when ``TF_CONFIG`` names a cluster.
+
+    Returns
+    -------
+    tf.distribute.Strategy
+        Its scope is for `actprobe.analyses.inversion.training.run.train_inverter`.
+
+    Raises
+    ------
+    UsageError
+        ``TF_CONFIG`` does not name a cluster.
+    """
+    distribute = backend.tf.distribute
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"TF_CONFIG is not JSON as TensorFlow wants it: {error}") from error
+    if name == "multi_worker" or (name == "auto" and cluster):
+        if not cluster:
+            raise UsageError("--strategy=multi_worker needs TF_CONFIG with the cluster and this task")
+        return distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored" or (name == "auto" and len(backend.tf.config.list_logical_devices("GPU")) > 1):
+        return distribute.MirroredStrategy()
+    return distribute.get_strategy()
