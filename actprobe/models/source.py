@@ -1,4 +1,4 @@
-"""A network that is named but not opened yet, so that what is cheap to check is checked before TensorFlow loads."""
+"""A network that is named but not opened yet: cheap checks come before TensorFlow loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from actprobe.models.table import LayerTable
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from. Every analysis takes one in place of a `Model` and opens it when it is needed.
+    """Where a model comes from.
+
+    Every analysis takes one in place of a `Model` and opens it when it is needed.
 
     Parameters
     ----------
