@@ -166,10 +166,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(NETWORKS))
     options = parser.parse_args()
 
-    import importlib
-
     from actprobe import backend, load_model
-    from actprobe.models import NETWORKS as HOMES
 
     tf = backend.tf
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
@@ -179,8 +176,8 @@ def main() -> None:
     rate = matrix_rate(tf)
     print(f"{options.threads} threads, matrix product {rate / 1e9:.0f} GFLOP/s")
     for name in options.networks.split(","):
-        specs = importlib.import_module(HOMES[name]).SPECS
         model = load_model(name)
+        specs = model.specs
         last = specs[-1].name
         twin = torch_twin(model, specs)
         batch = options.batch or model.batch_size

@@ -58,7 +58,6 @@ def main() -> None:
     options = parser.parse_args()
 
     from actprobe import load_audio, load_model
-    from actprobe.models.dense import DenseEvaluation
 
     model = load_model("svd", options.checkpoint, options.normalization)
     samples = sound() if options.input is None else load_audio(options.input, sample_rate=22050).samples
@@ -68,8 +67,8 @@ def main() -> None:
     step = 1 if options.excerpts is None else max(1, len(excerpts) // options.excerpts)
     picked = np.ascontiguousarray(excerpts[::step])
 
-    dense = DenseEvaluation(model, ["fc9"])
-    means = DenseEvaluation(model, [layer.name for layer in model.layers], reduce="mean")
+    dense = model.dense(["fc9"])
+    means = model.dense([layer.name for layer in model.layers], reduce="mean")
     for warm in (dense, means):
         warm(frames[:400])
     model.activations(picked[:BATCH], ["fc9"], batch_size=BATCH)

@@ -29,14 +29,14 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.analyses.inversion.networks.arrays import initial_arrays, set_arrays
-from actprobe.analyses.inversion.networks.keras_layers import build_inverter
-from actprobe.analyses.inversion.networks.plans import PUBLISHED
+from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.training.comparator import feature_function
 from actprobe.analyses.inversion.training.feature_cache import cached_features
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.analyses.inversion.training.store import FrameStore
 from actprobe.analyses.inversion.training.training_model import training_model
 from actprobe.models import load_model
+from actprobe.models.networks.svd import INVERTERS
 from actprobe.training.batches import Batches
 
 BATCH = 32
@@ -44,7 +44,8 @@ BATCH = 32
 
 def recordings(folder: str | None, seconds: float = 60.0):
     """Real recordings, or noise that fades in and out."""
-    from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
+    from actprobe.corpora.labelled import LabelledRecording
+    from actprobe.corpora.labelled_folders import open_voiceless_folder
 
     if folder:
         return open_voiceless_folder(folder)
@@ -60,7 +61,7 @@ def recordings(folder: str | None, seconds: float = 60.0):
 
 def tensorflow_step(model, layer: str, precision: str, cached: bool):
     """A function that takes a batch through one step."""
-    tf, plan = backend.tf, PUBLISHED[layer]
+    tf, plan = backend.tf, INVERTERS[layer]
     inverter = build_inverter(plan, precision=precision)
     set_arrays(inverter, initial_arrays(plan, 0), plan)
     compared_of = feature_function(model, "conv5", precision)
@@ -85,7 +86,7 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
 
     torch.set_num_threads(threads)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    plan = PUBLISHED["fc7"]
+    plan = INVERTERS["fc7"]
 
     class Step(nn.Module):
         def __init__(self, step, before):

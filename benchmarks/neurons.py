@@ -20,7 +20,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
@@ -48,7 +47,7 @@ def open_all(options: argparse.Namespace):
 
 
 def actprobe_run(options: argparse.Namespace) -> dict:
-    from actprobe.analyses.neurons.run import run_neurons
+    import actprobe
     from actprobe.batch.feature_pool import FeaturePool
 
     of_feature_processes = [0.0]
@@ -65,17 +64,19 @@ def actprobe_run(options: argparse.Namespace) -> dict:
     model, recordings = open_all(options)
     with tempfile.TemporaryDirectory() as folder:
         began, worked = perf_counter(), processor_seconds()
-        found = run_neurons(
-            model, options.input, recordings, layers=LAYERS[options.model], features=FEATURES,
-            output_dir=Path(folder), random_seeds=int(options.seeds), executor=options.executor,
+        found = actprobe.neurons(
+            model, recordings, layers=LAYERS[options.model], features=FEATURES, output_dir=folder,
+            random_seeds=int(options.seeds), executor=options.executor, figures=0,
         )  # fmt: skip
         seconds, worked = perf_counter() - began, processor_seconds() - worked
-        table = found.layers.to_dict("records")
+        shown = ["layer", "feature", "weights", "best_r", "level", "above_level", "neurons"]
+        table = found.layers[shown].to_dict("records")
+        audio = float(found.recordings["seconds"].sum())
     return {
         "seconds": seconds,
         "processor_seconds": worked,
-        "audio": float(found.recordings["seconds"].sum()),
-        "stages": asdict(found.stages),
+        "audio": audio,
+        "stages": found.record["stages"],
         "mebibytes": peak_mebibytes(),
         "mebibytes_of_a_feature_process": max(of_feature_processes),
         "layers": table,

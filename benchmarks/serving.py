@@ -35,9 +35,9 @@ BATCHES = (1, 4, 8, 16, 32, 64)
 def export(folder: Path) -> Path:
     """Export the inverter; gives what a server takes as --model_base."""
     from actprobe import load_inverter
-    from actprobe.serving import export_inverter
+    from actprobe.serving.export import export
 
-    export_inverter(load_inverter("svd", "fc7"), folder, name=NAME)
+    export(load_inverter("svd", "fc7"), output_dir=folder, name=NAME)
     return folder / "models"
 
 
@@ -188,7 +188,7 @@ def part(cores: list[int], *arguments: str) -> dict:
 
 def write_request(path: Path) -> None:
     from actprobe import backend
-    from actprobe.serving.server.tensors import fill_tensor_proto
+    from actprobe.serving.protocol.tensors import fill_tensor_proto
 
     request = backend.serving.predict_pb2.PredictRequest()
     request.model_spec.name = NAME

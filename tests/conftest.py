@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actprobe.models import Model, load_model
@@ -33,6 +34,26 @@ def cnn_at(tensorflow_weights: Path) -> Model:
 @pytest.fixture(scope="session")
 def random_cnn_at() -> Model:
     return load_model("cnn_at", seed=0)
+
+
+@pytest.fixture(scope="session")
+def random_svd() -> Model:
+    return load_model("svd", seed=3)
+
+
+@pytest.fixture(scope="session")
+def golden_svd(assets: Path) -> Model:
+    return load_model(
+        "svd",
+        checkpoint=assets / "golden/svd_random.npz",
+        normalization=assets / "originals/svd/jamendo_meanstd.npz",
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_sound(assets: Path) -> dict[str, np.ndarray]:
+    with np.load(assets / "golden/c_frontend_synthetic.npz") as arrays:
+        return dict(arrays)
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import soundfile
 
+import actprobe
 from actprobe import load_audio
-from actprobe.analyses.activations.run import ActivationRun, run_activations
-from actprobe.corpora import open_corpus
+from actprobe.analyses.activations.result import ActivationResult
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Model, load_model
 
@@ -32,17 +32,17 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(model: Model, folder: Path, output_dir: Path, layers=LAYERS) -> ActivationRun:
-    return run_activations(model, folder, open_corpus(folder), layers=layers, output_dir=output_dir)
+def run(model: Model, folder: Path, output_dir: Path, layers=LAYERS) -> ActivationResult:
+    return actprobe.activations(model, folder, layers=layers, output_dir=output_dir)
 
 
 @pytest.fixture(scope="module")
-def finished(random_cnn_at, folder, tmp_path_factory) -> tuple[ActivationRun, Path]:
+def finished(random_cnn_at, folder, tmp_path_factory) -> tuple[ActivationResult, Path]:
     output_dir = tmp_path_factory.mktemp("out")
     return run(random_cnn_at, folder, output_dir), output_dir
 
 
-def load(run: ActivationRun, output_dir: Path, name: str) -> dict[str, np.ndarray]:
+def load(run: ActivationResult, output_dir: Path, name: str) -> dict[str, np.ndarray]:
     file = run.recordings.set_index("path").file[name]
     with np.load(output_dir / file, allow_pickle=False) as arrays:
         return dict(arrays)
@@ -77,15 +77,16 @@ def test_ledger_names_every_recording_its_file_and_its_fault(finished) -> None:
     assert ledger.examples["sub/song.wav"] == "3"
     assert "17% of its 29.12 s example" in ledger.warning["song.wav"]
     assert sorted(path.name for path in output_dir.glob("*.npz")) == sorted(set(ledger.file) - {""})
-    assert sorted(path.name for path in found.files) == sorted(set(ledger.file) - {""})
+    assert sorted(path.name for path in found.files.values()) == sorted(set(ledger.file) - {""})
     facts = json.loads(str(load(*finished, "song.wav")["facts"]))
-    assert facts["run_key"] == found.provenance["run_key"]
+    assert facts["run_key"] == found.record["run_key"]
 
 
 def test_second_run_computes_only_what_is_missing_or_damaged(
     finished, random_cnn_at, folder, tmp_path, monkeypatch
 ) -> None:
     before = shutil.copytree(finished[1], tmp_path / "out")
+    (before / "run.json").unlink()
     whole = {path.name: path.read_bytes() for path in before.iterdir()}
     names = finished[0].recordings.set_index("path").file
     (before / names["song.wav"]).write_bytes(whole[names["song.wav"]][:1000])
@@ -102,6 +103,7 @@ def test_second_run_computes_only_what_is_missing_or_damaged(
     monkeypatch.setattr(Model, "iter_activations", watched)
     run(random_cnn_at, folder, before)
     assert asked == [1]
+    (before / "run.json").unlink()
     assert {path.name: path.read_bytes() for path in before.iterdir()} == whole
 
 
@@ -111,12 +113,12 @@ def test_other_layers_or_another_recording_are_computed_anew(random_cnn_at, tmp_
     soundfile.write(tmp_path / "in/a.wav", noise, 12000)
     first = run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["output"])
     run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["pool5"])
-    with np.load(first.files[0]) as arrays:
+    with np.load(next(iter(first.files.values()))) as arrays:
         assert set(arrays) == {"pool5", "pool5/times", "times", "facts"}
         before = arrays["pool5"]
     soundfile.write(tmp_path / "in/a.wav", noise[::-1], 12000)
     run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["pool5"])
-    with np.load(first.files[0]) as arrays:
+    with np.load(next(iter(first.files.values()))) as arrays:
         assert not np.allclose(arrays["pool5"], before)
 
 
@@ -132,7 +134,7 @@ def test_memory_does_not_grow_with_the_recording(random_cnn_at, folder, tmp_path
             peaks[path.name] = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert found.files[0].stat().st_size > size
+        assert next(iter(found.files.values())).stat().st_size > size
     assert peaks["long.wav"] < peaks["song.wav"] + 10e6
 
 
@@ -146,18 +148,19 @@ def test_too_little_space_is_a_fault_of_that_recording(random_cnn_at, folder, tm
     assert not list(tmp_path.glob(".*"))
 
 
-def test_detector_is_evaluated_densely_with_the_same_result(tmp_path) -> None:
-    model = load_model("svd", seed=0)
+@pytest.mark.parametrize("hop", [1, 7])
+def test_detector_is_evaluated_densely_with_the_same_result(tmp_path, hop) -> None:
+    model = load_model("svd", seed=0, hop=hop)
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(50_000) * 0.1, 22050)
     found = run(model, tmp_path, tmp_path / "out", ["mp6", "fc8", "fc9"])
-    assert found.provenance["evaluation"] == "dense"
+    assert found.record["evaluation"] == "dense"
     arrays = load(found, tmp_path / "out", "a.wav")
     examples = model.frontend(load_audio(tmp_path / "a.wav"))
     expected = model.activations(examples, ["mp6", "fc8", "fc9"])
     for layer, values in expected.items():
         assert arrays[layer].shape == values.shape
         assert np.abs(arrays[layer] - values).max() <= 1e-5 * np.abs(values).max()
-    assert np.diff(arrays["times"]) == pytest.approx(315 / 22050)
+    assert np.diff(arrays["times"]) == pytest.approx(hop * 315 / 22050)
 
 
 def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at, tmp_path) -> None:
@@ -178,8 +181,8 @@ def test_name_of_a_recording_cannot_lead_out_of_the_folder(random_cnn_at, tmp_pa
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(12000) * 0.1, 12000)
     (tmp_path / "in/list.csv").write_text(f"path\n../a.wav\n{tmp_path / 'a.wav'}\n")
     found = run(random_cnn_at, tmp_path / "in/list.csv", tmp_path / "out", ["output"])
-    assert len(set(found.files)) == 2
-    assert {path.parent for path in found.files} == {tmp_path / "out"}
+    assert len(set(found.files.values())) == 2
+    assert {path.parent for path in found.files.values()} == {tmp_path / "out"}
 
 
 def test_binary_goes_on_past_what_fails_and_exits_1_only_for_nothing(binary, folder, tmp_path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from serving_support import EXAMPLE, options, running, save_model
 
 import actprobe
-from actprobe import backend
+from actprobe import backend, export
 from actprobe.audio import Waveform
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving import Client, export_inverter, export_model
+from actprobe.serving import Client
 from actprobe.serving.client.retry import Retry
 
 
@@ -29,8 +29,8 @@ def inverter():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, network, inverter):
     base = tmp_path_factory.mktemp("client")
-    export_model(network, base, name="svd")
-    export_inverter(inverter, base, model=network, name="svd_inverter_fc8")
+    export(network, output_dir=base, name="svd")
+    export(inverter, output_dir=base, network=network, name="svd_inverter_fc8")
     save_model(base / "models/toy/1", bias=1)
     with running(options(base / "models", enable_batching=True)) as server:
         yield server

@@ -1,13 +1,20 @@
-"""Every public name is documented the numpydoc way: what it takes, gives and raises.
+"""What is public is documented the numpydoc way: what it takes, gives and raises, with an example.
 
-Checked on the imported objects, so that dataclasses are judged by the signature they really have.
+Public are the names of the package, the errors, and what users derive from. Everything else needs a docstring
+that begins with a line of summary. Checked on the imported objects, so that dataclasses are judged by the
+signature they really have.
 """
 
 import importlib
 import inspect
 import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
 
 import pytest
+from conftest import ROOT
 from numpydoc.validate import validate
 
 import actprobe
@@ -32,47 +39,135 @@ CHECKS = frozenset(
     }
 )
 
+EXTENSION_POINTS = (
+    "actprobe.frontends.FrontEnd",
+    "actprobe.features.feature",
+    "actprobe.features.feature_map",
+    "actprobe.serving.client.Client",
+)
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(actprobe.__path__, "actprobe.") if not module.ispkg
 )
 
 
-def inherits(method: object) -> bool:
-    """Whether a method says nothing of its own because what it overrides says it (the base is checked)."""
-    return not method.__doc__ and bool(inspect.getdoc(method))
+def is_documentable(item: object) -> bool:
+    return inspect.isclass(item) or inspect.isfunction(item)
 
 
-def public_objects(module_name: str) -> list[str]:
-    module = importlib.import_module(module_name)
+def overrides(owner: type, name: str) -> bool:
+    """Whether a method needs to say nothing, since what it overrides or implements says it."""
+    above = [
+        *owner.__mro__[1:],
+        *(one for one in protocols() if all(hasattr(owner, m) for m, _ in members(one))),
+    ]
+    return any(bool(getattr(vars(base).get(name), "__doc__", None)) for base in above)
+
+
+@cache
+def protocols() -> tuple[type, ...]:
+    """The protocols of the package, which other classes need not name to implement them."""
+    return tuple(
+        item
+        for module in map(importlib.import_module, MODULES)
+        for item in vars(module).values()
+        if inspect.isclass(item)
+        and item.__module__ == module.__name__
+        and getattr(item, "_is_protocol", False)
+    )
+
+
+def members(owner: type) -> Iterator[tuple[str, object]]:
+    """The public methods and properties that a class has of its own."""
+    for name, value in vars(owner).items():
+        bare = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if not name.startswith("_") and (inspect.isfunction(bare) or isinstance(bare, property)):
+            yield name, bare
+
+
+def resolved(dotted: str) -> object:
+    module, _, name = dotted.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def face() -> list[str]:
+    names = [name for name in actprobe.__all__ if is_documentable(getattr(actprobe, name))]
+    errors = importlib.import_module("actprobe.errors")
+    return [
+        *(f"actprobe.{name}" for name in names),
+        *(f"actprobe.errors.{name}" for name in vars(errors) if name.endswith("Error") and name[0] != "_"),
+        *EXTENSION_POINTS,
+    ]
+
+
+def public_objects() -> list[str]:
+    """The face, by the names under which numpydoc finds it: those of its modules."""
     found = []
-    for name in getattr(module, "__all__", ()):
-        item = inspect.getattr_static(module, name, None)
-        if not (inspect.isclass(item) or inspect.isfunction(item)) or item.__module__ != module_name:
-            continue
-        found.append(f"{module_name}.{name}")
+    for dotted in face():
+        item = resolved(dotted)
+        home = f"{item.__module__}.{item.__qualname__}"
+        found.append(home)
         if inspect.isclass(item):
             found += [
-                f"{module_name}.{name}.{member}"
-                for member, value in vars(item).items()
-                if not member.startswith("_") and inspect.isfunction(value) and not inherits(value)
+                f"{home}.{name}"
+                for name, value in members(item)
+                if inspect.isfunction(value) and (value.__doc__ or not overrides(item, name))
             ]
-    return found
+    return sorted(set(found))
 
 
-OBJECTS = [name for module in MODULES for name in public_objects(module)]
+def defined_in(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Every function, class and method of a module whose name has no underscore before it."""
+    for name, item in vars(module).items():
+        if name.startswith("_") or not is_documentable(item) or item.__module__ != module.__name__:
+            continue
+        yield name, item
+        if inspect.isclass(item):
+            yield from (
+                (f"{name}.{member}", value)
+                for member, value in members(item)
+                if value.__doc__ or not overrides(item, member)
+            )
 
 
-def test_the_house_is_walked() -> None:
-    assert {"actprobe.models.registry.load_model", "actprobe.audio.decode.load_audio"} <= set(OBJECTS)
-    assert len(OBJECTS) > 50
+PUBLIC = public_objects()
 
 
-@pytest.mark.parametrize("name", OBJECTS)
-def test_docstring(name: str) -> None:
+def test_the_face_is_walked() -> None:
+    assert {"actprobe.models.registry.load_model", "actprobe.audio.decode.load_audio"} <= set(PUBLIC)
+    assert "actprobe.serving.client.client.Client.predict" in PUBLIC
+    assert {f"actprobe.{name}" for name in ("neurons", "maps", "export", "Result")} <= set(face())
+    assert len(PUBLIC) > 50
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_documented(name: str) -> None:
     faults = [f"{code}: {text}" for code, text in validate(name)["errors"] if code in CHECKS]
     assert not faults
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_says_what_it_is_for(module: str) -> None:
-    assert (importlib.import_module(module).__doc__ or "").strip()
+@pytest.mark.parametrize(
+    "name", [name for name in actprobe.__all__ if inspect.isfunction(getattr(actprobe, name))]
+)
+def test_function_of_the_face_has_an_example(name: str) -> None:
+    text = inspect.getdoc(getattr(actprobe, name)) or ""
+    assert re.search(r"^Examples\n-+\n(?:.*\n)*?>>> ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_everything_begins_with_a_summary(name: str) -> None:
+    module = importlib.import_module(name)
+    assert (module.__doc__ or "").strip(), "what is the module for?"
+    wrong = []
+    for what, item in defined_in(module):
+        lines = (inspect.cleandoc(item.__doc__ or "")).splitlines()
+        if not lines or not lines[0].strip() or (len(lines) > 1 and lines[1].strip()):
+            wrong.append(what)
+    assert not wrong, f"without a docstring that begins with a line of summary: {wrong}"
+
+
+def test_reference_lists_the_face() -> None:
+    text = (ROOT / "docs/reference/python.md").read_text("utf-8")
+    listed = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    own = [name for name in face() if resolved(name).__module__ != "actprobe.errors"]
+    assert set(listed) == {*own, "actprobe.errors"}

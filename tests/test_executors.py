@@ -22,8 +22,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from actprobe.analyses.activations.run import run_activations
-from actprobe.analyses.neurons.run import run_neurons
+import actprobe
 from actprobe.batch.executors import Executor, parse_executor, run_job
 from actprobe.batch.feature_pool import AHEAD, FeaturePool
 from actprobe.batch.ledger import LedgerRow
@@ -335,9 +334,9 @@ FLAGS = [
 
 def neurons(folder: Path, output_dir: Path, **options):
     model = load_model("svd", seed=0, hop=40)
-    return run_neurons(
-        model, folder, open_corpus(folder), layers=["fc8"], features=["onset_rate", "loudness"],
-        output_dir=output_dir, **{"random_seeds": 0, "permutations": 20, "batch_size": 8} | options,
+    return actprobe.neurons(
+        model, folder, layers=["fc8"], features=["onset_rate", "loudness"], output_dir=output_dir, figures=0,
+        **{"random_seeds": 0, "permutations": 20, "batch_size": 8} | options,
     )  # fmt: skip
 
 
@@ -392,11 +391,11 @@ def test_activations_are_the_same_bytes_on_a_cluster(phantom, tmp_path) -> None:
     model = load_model("svd", seed=0, hop=40)
     files = {}
     for executor in ("local:2", "dask:1"):
-        found = run_activations(
-            model, phantom, open_corpus(phantom)[:4], layers=["fc8"],
-            output_dir=tmp_path / executor[:4], executor=executor,
+        found = actprobe.activations(
+            model, open_corpus(phantom)[:4], layers=["fc8"], output_dir=tmp_path / executor[:4],
+            executor=executor,
         )  # fmt: skip
-        files[executor] = [path.read_bytes() for path in found.files]
+        files[executor] = [path.read_bytes() for path in found.files.values()]
     assert len(files["local:2"]) == 3
     assert files["local:2"] == files["dask:1"]
 
@@ -450,13 +449,13 @@ def test_cluster_gives_the_same_bytes_and_opens_what_it_is_told(
     found = neurons(phantom, tmp_path, executor=cluster.executor)
     same_tables(tmp_path, undisturbed)
     assert found.recordings.status.tolist() == ["failed"] + ["ok"] * RECORDINGS
-    assert found.stages.features > 0
+    assert found.record["stages"]["features"] > 0
     changed = load_model("svd", seed=0, hop=40)
     changed.keras_model.get_layer("fc8").bias.assign_add(np.ones(64, np.float32))
     with pytest.raises(UsageError, match="does not have the weights it was opened with"):
-        run_neurons(
-            changed, phantom, open_corpus(phantom), layers=["fc8"], features=["loudness"],
-            output_dir=tmp_path / "changed", executor=cluster.executor, random_seeds=0,
+        actprobe.neurons(
+            changed, phantom, layers=["fc8"], features=["loudness"], output_dir=tmp_path / "changed",
+            executor=cluster.executor, random_seeds=0,
         )  # fmt: skip
 
 

@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 from actprobe import backend, load_audio
 from actprobe.analyses.inversion.networks.inverter import load_inverter
 from actprobe.errors import ActprobeError, UsageError
-from actprobe.frontends import MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd, cover
-from actprobe.models import NETWORKS, load_model, wrap_model
-from actprobe.serving import export_inverter, export_model
-from actprobe.serving.bundle import new_version, read_models_config, versions_in, write_settings
-from actprobe.serving.graph import cover_graph, example_graph
-from actprobe.serving.saved_model import check_equal
-from actprobe.serving.signatures import network_outputs, network_signatures
-from actprobe.serving.warmup import (
-    MOST_RECORDS,
-    WARMUP_FILE,
-    read_warmup,
-    sound,
-    warmup_requests,
-    write_warmup,
+from actprobe.frontends import (
+    FrameFrontEnd,
+    MelgramFrontEnd,
+    MmCnnFrontEnd,
+    SvdFrontEnd,
+    VggishFrontEnd,
+    cover,
 )
+from actprobe.frontends.segments import cover_graph
+from actprobe.models import NETWORKS, load_model, wrap_model
+from actprobe.models.source import ModelSource
+from actprobe.serving.bundle import new_version, read_models_config, versions_in, write_settings
+from actprobe.serving.export import export
+from actprobe.serving.proof import check_equal, sound
+from actprobe.serving.signatures import network_signatures
+from actprobe.serving.warmup import MOST_RECORDS, WARMUP_FILE, read_warmup, write_warmup
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -83,10 +84,10 @@ def served(models, out):
             network, _, layer = name.partition(":")
             if layer:
                 inverter = load_inverter(network, layer, seed=1)
-                exported = export_inverter(inverter, out, model=models(network))
+                exported = export(inverter, output_dir=out, network=models(network))
             else:
-                exported = export_model(models(name), out)
-            done[name] = exported.path, backend.tf.saved_model.load(str(exported.path))
+                exported = export(models(name), output_dir=out)
+            done[name] = exported.folder, backend.tf.saved_model.load(str(exported.folder))
         return done[name][0], done[name][1].signatures
 
     return get
@@ -107,7 +108,7 @@ FRONTENDS = {
 
 def graph_examples(frontend):
     """Waveform [batch, samples] -> examples of all recordings, inside a graph."""
-    tf, graph = backend.tf, example_graph(frontend)
+    tf, graph = backend.tf, frontend.example_graph()
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32)])
     def run(waveform):
@@ -215,7 +216,7 @@ def test_a_front_end_of_python_code_is_refused():
             return super().examples(samples) + 1
 
     with pytest.raises(UsageError, match="not written with TensorFlow operations"):
-        example_graph(Own())
+        Own().example_graph()
 
 
 # Every signature against Python
@@ -224,7 +225,7 @@ def test_a_front_end_of_python_code_is_refused():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_is_served_as_python_computes_it(name, models, served):
     model, (_, signatures) = models(name), served(name)
-    outputs = network_outputs(model)
+    outputs = model.exported
     assert set(signatures) == {"serving_default", "activations", "from_waveform"}
     large = np.prod(model.frontend.example_shape) > 100_000
     for batch in (1, 2, 3) if large else (1, 3, 8):
@@ -246,7 +247,7 @@ def test_network_is_served_as_python_computes_it(name, models, served):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_waveform_is_served_as_python_computes_it(name, models, served):
     model, (_, signatures) = models(name), served(name)
-    frontend, outputs = model.frontend, network_outputs(model)
+    frontend, outputs = model.frontend, model.exported
     span = frontend.example_samples
     for batch, samples in ((3, span // 3), (2, span + 2000), (1, round(2.3 * span))):
         waveform = sound((batch, samples), frontend.sample_rate)
@@ -298,8 +299,8 @@ def own_model(frontend):
 
 def test_a_model_of_ones_own_is_served(tmp_path):
     model = own_model(SvdFrontEnd(hop=20))
-    exported = export_model(model, tmp_path, name="my-model", layers=["features", "answer"])
-    signatures = backend.tf.saved_model.load(str(exported.path)).signatures
+    exported = export(model, output_dir=tmp_path, name="my-model", layers=["features", "answer"])
+    signatures = backend.tf.saved_model.load(str(exported.folder)).signatures
     waveform = sound((2, 60_000), 22050)
     found = signatures["from_waveform"](waveform=backend.tf.constant(waveform))
     examples = model.frontend(waveform[1], 22050)
@@ -309,19 +310,116 @@ def test_a_model_of_ones_own_is_served(tmp_path):
     close(found["features"], model.activations(examples, ["features"])["features"])
 
 
+class OwnFrames(FrameFrontEnd):
+    """A front end of one's own: logarithmic power in 16 bands of 256 samples, 12 frames an example."""
+
+    name = "own frames"
+    unit = "ln"
+    sample_rate = 8000
+    frame_length = frame_hop = 256
+    first_frame = 128
+    example_shape = (12, 16)
+    example_samples = 12 * 256
+    frame_by_frame = True
+
+    def frames_in(self, samples):
+        return samples // 256
+
+    def graph(self, samples):
+        tf = backend.tf
+        frames = tf.reshape(samples[: 256 * (tf.size(samples) // 256)], (-1, 256))
+        power = tf.abs(tf.signal.rfft(frames))[:, 1:] ** 2
+        return tf.math.log(1e-6 + tf.reduce_mean(tf.reshape(power, (-1, 16, 8)), 2))
+
+    def band_edges_hz(self):
+        return np.linspace(0, 4000, 18)
+
+    def constants(self):
+        return {"bands": 16}
+
+
+def test_any_wrapped_convolutional_network_is_served(tmp_path):
+    keras = backend.keras
+    inputs = tensor = keras.Input((12, 16, 1))
+    for filters in (4, 6):
+        tensor = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(tensor)
+        tensor = keras.layers.BatchNormalization()(tensor)
+        tensor = keras.layers.MaxPooling2D(2)(keras.layers.Activation("relu")(tensor))
+    tensor = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(tensor))
+    network = keras.Model(inputs, keras.layers.Dense(5, activation="sigmoid", name="tags")(tensor))
+    model = wrap_model(network, frontend=OwnFrames(hop=6), name="tagger")
+    exported = export(model, output_dir=tmp_path)
+    assert exported.signatures == ("serving_default", "activations", "from_waveform")
+    assert exported.notes == ()
+    signatures = backend.tf.saved_model.load(str(exported.folder)).signatures
+    assert set(signatures["activations"].structured_outputs) == set(model.layers.names)
+    for samples in (1000, 12 * 256, 40_001):
+        waveform = sound((2, samples), 8000)
+        found = signatures["from_waveform"](waveform=backend.tf.constant(waveform))
+        for row in range(2):
+            examples = model.frontend(waveform[row], 8000)
+            close(found["tags"][row], model.activations(examples, ["tags"])["tags"])
+        np.testing.assert_allclose(found["times"][0], model.frontend.example_starts(samples) / 8000)
+
+
+def test_result_of_an_export_tells_what_was_written(tmp_path):
+    found = export(own_model(SvdFrontEnd(hop=20)), output_dir=tmp_path)
+    assert (found.folder, found.version) == (tmp_path / "models/mine/1", 1)
+    assert found.folder.joinpath("README.md").exists()
+    assert 0 <= found.deviation <= TOLERANCE
+    facts = json.loads((found.folder / "export.json").read_text())
+    assert facts["deviation"] == found.deviation
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["exported"]["path"] == str(found.folder)
+    assert record["flags"]["output_dir"] == str(tmp_path)
+    assert found.weights["mine"].kind == record["weights"]["mine"]["kind"] == "user model"
+    shown = found._repr_html_()
+    for signature in found.signatures:
+        assert f"<td>{signature}</td>" in shown
+    assert "waveform [batch, samples]" in shown
+
+
+def test_an_export_is_compared_with_python(tmp_path, monkeypatch):
+    """What counts is what Python computes, front end included, not what the same graph says once more."""
+    model = own_model(SvdFrontEnd(hop=20))
+    examples = model.frontend.examples
+    monkeypatch.setattr(model.frontend, "examples", lambda samples: examples(samples) + 1)
+    with pytest.raises(ActprobeError, match=r"mine, from_waveform: answer differs by .* nothing is written"):
+        export(model, output_dir=tmp_path)
+    assert not (tmp_path / "models").exists()
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path):
+    unopened = ModelSource("svd", checkpoint="no-such-checkpoint")
+    with pytest.raises(UsageError, match="has no layer 'fc10'"):
+        export(unopened, output_dir=tmp_path, outputs=["fc10"])
+    with pytest.raises(UsageError, match="goes with an inverter"):
+        export(unopened, output_dir=tmp_path, network=unopened)
+    with pytest.raises(UsageError, match="no format"):
+        export(unopened, output_dir=tmp_path, file_format="onnx")
+    with pytest.raises(UsageError, match="has no layers to give"):
+        export(load_inverter("svd", "fc8"), output_dir=tmp_path, layers=["fc8"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_without_a_front_end_has_no_from_waveform(tmp_path):
-    assert export_model(own_model(None), tmp_path).signatures == ("serving_default", "activations")
+    assert export(own_model(None), output_dir=tmp_path).signatures == ("serving_default", "activations")
 
 
-def test_front_end_that_is_no_graph_is_named(tmp_path):
+def test_front_end_that_is_no_graph_leaves_from_waveform_out(tmp_path, caplog):
     class Own(SvdFrontEnd):
         name = "own"
 
         def examples(self, samples):
             return super().examples(samples)
 
-    with pytest.raises(UsageError, match="front end own"):
-        export_model(own_model(Own()), tmp_path)
+    exported = export(own_model(Own()), output_dir=tmp_path)
+    assert exported.signatures == ("serving_default", "activations")
+    (note,) = [note for note in exported.notes if "from_waveform" in note]
+    assert "the front end own" in note
+    assert note in (exported.folder / "README.md").read_text()
+    assert note in json.loads((tmp_path / "run.json").read_text())["exported"]["notes"]
+    assert note.rstrip(".") in caplog.text
 
 
 def test_a_layer_called_times_is_refused():
@@ -369,7 +467,7 @@ def test_weights_are_stored_once(models, served):
 
 
 def test_same_model_same_weights_and_answers(small, tmp_path):
-    written = [export_model(small, tmp_path / side).path for side in ("a", "b")]
+    written = [export(small, output_dir=tmp_path / side).folder for side in ("a", "b")]
     variables = [(path / "variables/variables.data-00000-of-00001").read_bytes() for path in written]
     requests = [(path / WARMUP_FILE).read_bytes() for path in written]
     assert len(set(variables)) == len(set(requests)) == 1
@@ -469,7 +567,7 @@ def test_graph_has_no_python_and_no_custom_operation(served):
 def test_every_output_has_the_batch_first(models):
     """TensorFlow Serving's batcher splits every output along its first axis."""
     for name in ("svd", "cnn_at", "vggish"):
-        for signature in network_signatures(models(name)):
+        for signature in network_signatures(models(name))[0]:
             assert signature.input.shape[0] == "batch"
             assert all(output.shape[0] == "batch" for output in signature.outputs)
 
@@ -500,24 +598,24 @@ def test_warm_up_requests_are_prediction_logs(served):
         assert log.predict_log.request.model_spec.name == "svd"
 
 
-def test_more_warm_up_requests_than_a_server_takes_are_refused(small, tmp_path):
-    requests = warmup_requests(network_signatures(small), small)
+def test_more_warm_up_requests_than_a_server_takes_are_refused(tmp_path):
+    requests = [("serving_default", {"x": np.zeros(1)})] * (MOST_RECORDS + 1)
     with pytest.raises(ValueError, match="1000"):
-        write_warmup(tmp_path / "requests", "mine", requests * 300)
+        write_warmup(tmp_path / "requests", "mine", requests)
 
 
 # Versions
 
 
 def test_versions_are_numbered_on_and_never_overwritten(small, tmp_path):
-    first, second = (export_model(small, tmp_path) for _ in range(2))
+    first, second = (export(small, output_dir=tmp_path) for _ in range(2))
     assert (first.version, second.version) == (1, 2)
-    export_model(small, tmp_path, version=7)
+    export(small, output_dir=tmp_path, version=7)
     before = (tmp_path / "models/mine/7/saved_model.pb").stat().st_mtime_ns
     with pytest.raises(UsageError, match="is there already"):
-        export_model(small, tmp_path, version=7)
+        export(small, output_dir=tmp_path, version=7)
     assert (tmp_path / "models/mine/7/saved_model.pb").stat().st_mtime_ns == before
-    assert export_model(small, tmp_path).version == 8
+    assert export(small, output_dir=tmp_path).version == 8
     assert versions_in(tmp_path / "models/mine") == [1, 2, 7, 8]
     assert not (tmp_path / ".exporting").exists()
 
@@ -537,7 +635,7 @@ def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path):
 def test_what_fails_leaves_nothing(small, tmp_path, monkeypatch):
     monkeypatch.setattr("actprobe.serving.export.write_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        export_model(small, tmp_path)
+        export(small, output_dir=tmp_path)
     assert not (tmp_path / "models").exists()
     assert not (tmp_path / "models.config").exists()
     assert not (tmp_path / ".exporting").exists()
@@ -547,26 +645,26 @@ def test_what_is_killed_leaves_nothing_that_a_server_would_load(small, tmp_path)
     """SIGKILL in the middle of writing: the version is not there, and the next export has its number."""
     code = """
         import os, signal
-        from actprobe import backend, wrap_model
-        from actprobe.serving import export, export_model
-        export.write_card = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        from actprobe import backend, export, wrap_model
+        from actprobe.serving import export as home
+        home.write_card = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         keras = backend.keras
         inputs = keras.Input((4, 8))
         model = wrap_model(keras.Model(inputs, keras.layers.Flatten()(inputs)), name="mine")
-        export_model(model, sys.argv[1])
+        export(model, output_dir=sys.argv[1])
         """
     done = python_without((), code, tmp_path)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert list(tmp_path.rglob("saved_model.pb")), "it was killed before anything was written"
     assert versions_in(tmp_path / "models/mine") == []
     assert not list(tmp_path.glob("models/**/saved_model.pb"))
-    assert export_model(small, tmp_path).version == 1
+    assert export(small, output_dir=tmp_path).version == 1
 
 
 def test_a_model_that_answers_otherwise_does_not_appear(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("actprobe.serving.saved_model.TOLERANCE", -1.0)
+    monkeypatch.setattr("actprobe.serving.proof.TOLERANCE", -1.0)
     with pytest.raises(ActprobeError, match=r"differs by .* nothing is written"):
-        export_model(small, tmp_path)
+        export(small, output_dir=tmp_path)
     assert not (tmp_path / "models").exists()
 
 
@@ -591,7 +689,7 @@ def test_a_full_disk_is_told_in_one_line(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(backend.tf.saved_model, "save", full)
     with pytest.raises(ActprobeError) as refusal:
-        export_model(small, tmp_path)
+        export(small, output_dir=tmp_path)
     assert str(refusal.value) == f"{tmp_path}: cannot be written to (No space left on device)"
     assert not list(tmp_path.iterdir())
 
@@ -641,7 +739,7 @@ def test_a_models_config_that_is_none_is_left_alone(small, tmp_path):
     with pytest.raises(ActprobeError, match=r"is not a models\.config"):
         write_settings(tmp_path, "svd", 1)
     with pytest.raises(ActprobeError, match=r"is not a models\.config"):
-        export_model(small, tmp_path)
+        export(small, output_dir=tmp_path)
     assert not (tmp_path / "models").exists()
     assert (tmp_path / "models.config").read_text() == "no protocol buffer"
 
@@ -693,7 +791,7 @@ def test_card_says_what_it_is(served):
 
 def test_licence_texts_come_with_the_weights(assets, tmp_path):
     file = assets / "originals/cnn_at/music_tagger_cnn_weights_tensorflow.h5"
-    path = export_model(load_model("cnn_at", file), tmp_path, layers=["output"]).path
+    path = export(load_model("cnn_at", file), output_dir=tmp_path, layers=["output"]).folder
     licence = (path / "WEIGHTS_LICENCE.txt").read_text()
     assert "Copyright (c) 2016 Keunwoo Choi" in licence
     assert "THE SOFTWARE IS PROVIDED" in licence
@@ -704,7 +802,7 @@ def test_licence_texts_come_with_the_weights(assets, tmp_path):
 def test_weights_that_nobody_licensed_are_marked(assets, models, tmp_path):
     file = assets / "originals/svd/jamendo_augment_gen_fc8_a26.npz"
     inverter = load_inverter("svd", "fc8", file)
-    path = export_inverter(inverter, tmp_path, model=models("svd")).path
+    path = export(inverter, output_dir=tmp_path, network=models("svd")).folder
     card = (path / "README.md").read_text()
     assert "keep this model to yourself" in card
     assert "was not made for these weights of the network" in card
@@ -742,10 +840,10 @@ ESSENTIA = """
 @pytest.mark.parametrize("name", ["svd", "cnn_at", "mm_cnn"])
 def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
     """essentia's own TensorFlow takes the graph from examples to layers and from a waveform to outputs."""
-    model, outputs = models(name), network_outputs(models(name))
+    model, outputs = models(name), models(name).exported
     layers = None if name == "svd" else [*outputs, model.layers[0].name]
-    exported = export_model(model, tmp_path, layers=layers, file_format="pb")
-    assert exported.path == tmp_path / "pb" / name / "1"
+    exported = export(model, output_dir=tmp_path, layers=layers, file_format="pb")
+    assert exported.folder == tmp_path / "pb" / name / "1"
     assert not (tmp_path / "models").exists()
     frontend = model.frontend
     waveform = sound((1, round(1.3 * frontend.example_samples)), frontend.sample_rate)
@@ -754,7 +852,7 @@ def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
     layers = layers or list(model.layers.names)
     nodes = [f"from_waveform/{output}" for output in outputs]
     np.savez(tmp_path / "given.npz", examples=few, waveform=waveform, layers=layers, frames=nodes)
-    file = exported.path / f"{name}.pb"
+    file = exported.folder / f"{name}.pb"
     done = python_without(
         ("tensorflow", "tf_keras"), ESSENTIA, file, tmp_path / "given.npz", tmp_path / "found.npz"
     )
@@ -770,9 +868,9 @@ def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
 
 def test_frozen_graph_holds_every_weight_once(models, tmp_path):
     model = models("svd")
-    exported = export_model(model, tmp_path, file_format="pb")
+    exported = export(model, output_dir=tmp_path, file_format="pb")
     numbers = sum(int(np.prod(variable.shape)) for variable in model.keras_model.variables)
-    assert (exported.path / "svd.pb").stat().st_size < 4 * numbers + 500_000
+    assert (exported.folder / "svd.pb").stat().st_size < 4 * numbers + 500_000
 
 
 @pytest.mark.parametrize("name", ["svd", "mm_cnn", "svd:fc8"])
@@ -782,13 +880,13 @@ def test_tflite_gives_the_numbers_of_python(name, models, tmp_path):
     examples = np.random.default_rng(5).standard_normal((3, *model.frontend.example_shape)).astype(np.float32)
     if layer:
         inverter = load_inverter(network, layer, seed=1)
-        exported = export_inverter(inverter, tmp_path, file_format="tflite")
+        exported = export(inverter, output_dir=tmp_path, file_format="tflite")
         features = model.activations(examples, [layer])[layer]
         given, expected = {"features": features}, {"sonogram": inverter(features)}
     else:
-        exported = export_model(model, tmp_path, file_format="tflite")
-        given, expected = {"examples": examples}, model.activations(examples, network_outputs(model))
-    interpreter = backend.tf.lite.Interpreter(model_path=str(next(exported.path.glob("*.tflite"))))
+        exported = export(model, output_dir=tmp_path, file_format="tflite")
+        given, expected = {"examples": examples}, model.activations(examples, model.exported)
+    interpreter = backend.tf.lite.Interpreter(model_path=str(next(exported.folder.glob("*.tflite"))))
     assert list(interpreter.get_signature_list()) == list(exported.signatures)
     found = interpreter.get_signature_runner(exported.signatures[0])(**given)
     assert set(found) == set(expected)
@@ -798,9 +896,9 @@ def test_tflite_gives_the_numbers_of_python(name, models, tmp_path):
 
 def test_only_what_is_served_has_labels(small, tmp_path):
     with pytest.raises(UsageError, match="only a savedmodel"):
-        export_model(small, tmp_path, file_format="pb", label="canary")
+        export(small, output_dir=tmp_path, file_format="pb", label="canary")
     with pytest.raises(UsageError, match="no format 'onnx'"):
-        export_model(small, tmp_path, file_format="onnx")
+        export(small, output_dir=tmp_path, file_format="onnx")
 
 
 # The command
@@ -897,7 +995,7 @@ def servers():
 
 
 def test_manifests_name_what_export_writes(small, tmp_path):
-    exported = export_model(small, tmp_path, name="svd")
+    exported = export(small, output_dir=tmp_path, name="svd")
     (entry,) = read_models_config(tmp_path / "models.config").model_config_list.config
     for image, flags, mounts, ports, health in servers():
         assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+(-gpu)?", image)
@@ -908,7 +1006,7 @@ def test_manifests_name_what_export_writes(small, tmp_path):
             folder, _, name = file.rpartition("/")
             assert (tmp_path / mounts[folder] / name).is_file(), file
         base, _, name = entry.base_path.rpartition("/")
-        assert (tmp_path / mounts[base] / name / str(exported.version)) == exported.path
+        assert (tmp_path / mounts[base] / name / str(exported.version)) == exported.folder
         assert ports == {"8500", "8501"}
         assert "127.0.0.1/8501" in health
         assert "/v1/models/%s" in health

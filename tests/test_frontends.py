@@ -1,5 +1,7 @@
 """Front ends: the melgram equals the published recipe, and recordings of any length are covered."""
 
+import pickle
+
 import librosa
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from actprobe.audio import Waveform
 from actprobe.errors import FrontEndError, UsageError, WeightsError
-from actprobe.frontends import MelgramFrontEnd, cover
+from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd, cover
+from actprobe.frontends.absent import NoFrontEnd
 
 EXAMPLE = MelgramFrontEnd.example_samples
 
@@ -155,3 +158,94 @@ def test_cover_leaves_at_most_a_fifth_of_an_example_unheard(samples: int, length
     assert starts.tolist() == sorted(starts)
     assert (~heard[:samples]).sum() <= 0.2 * length + 1
     assert len(starts) == 1 or len(starts) * length <= samples + length
+
+
+# What a front end can do
+
+
+class Bare(FrontEnd):
+    """A front end of one's own that has the abstract methods alone."""
+
+    name = "bare"
+
+    def example_starts(self, samples):
+        return np.zeros(1, np.int64)
+
+    def examples(self, samples):
+        return np.zeros((1, 2, 3), np.float32)
+
+    def band_edges_hz(self):
+        return np.arange(5.0)
+
+    def constants(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        (lambda front_end: front_end.frames(np.zeros(9)), "common frames: give it `frames`, `hop`"),
+        (lambda front_end: front_end.framing(), "no sound can be made; give it `framing` and `to_power`"),
+        (lambda front_end: front_end.to_power(np.zeros((2, 3))), "give it `framing` and `to_power`"),
+        (lambda front_end: front_end.example_graph(), "TensorFlow operations.*: give it `example_graph`"),
+    ],
+)
+def test_what_a_front_end_cannot_do_says_what_to_give(call, wanted) -> None:
+    with pytest.raises(UsageError, match=f"front end bare.*{wanted}"):
+        call(Bare())
+    with pytest.raises(UsageError, match="mine was wrapped without a front end"):
+        call(NoFrontEnd("mine", (2, 3)))
+
+
+def test_a_bare_front_end_is_known_and_an_absent_one_is_not() -> None:
+    bare = Bare()
+    assert (bare.known, bare.windows, bare.joining_refusal) == (True, False, "")
+    assert bare.unit == "front end's units of level"
+    assert bare.reference(np.zeros(9, np.float32)) is None
+    assert not NoFrontEnd("mine", (2, 3)).known
+
+
+@pytest.mark.parametrize("kind", [SvdFrontEnd, VggishFrontEnd, MmCnnFrontEnd])
+def test_examples_of_a_front_end_with_windows_are_windows_of_its_frames(kind) -> None:
+    front_end = kind(hop=7)
+    samples = music(6)
+    frames, examples = front_end.frames(samples), front_end.examples(samples)
+    time = front_end.example_shape[0]
+    assert front_end.windows
+    assert len(examples) > 2
+    for number, example in enumerate(examples):
+        assert np.array_equal(example, frames[7 * number : 7 * number + time])
+
+
+def test_examples_that_something_is_done_to_are_no_windows(tmp_path) -> None:
+    class Louder(SvdFrontEnd):
+        def examples(self, samples):
+            return super().examples(samples) + 1
+
+    class Finished(SvdFrontEnd):
+        def finished(self, windows):
+            return windows + 1
+
+    np.save(tmp_path / "mean.npy", np.zeros((96, 128)))
+    for front_end in (Louder(), Finished(), MmCnnFrontEnd(tmp_path / "mean.npy"), MelgramFrontEnd()):
+        assert not front_end.windows
+    shorter = music(6)
+    assert np.array_equal(Finished().examples(shorter), SvdFrontEnd().examples(shorter) + 1)
+
+
+def test_units_are_those_of_the_examples(tmp_path) -> None:
+    np.savez(tmp_path / "meanstd.npz", mean=np.zeros(80), std=np.full(80, 2.0))
+    np.savez(tmp_path / "neutral.npz", mean=np.zeros(80), std=np.ones(80))
+    assert SvdFrontEnd().unit == SvdFrontEnd(tmp_path / "neutral.npz").unit == "log-mel (natural logarithm)"
+    assert SvdFrontEnd(tmp_path / "meanstd.npz").unit == "log-mel, deviations from the training mean"
+    assert VggishFrontEnd().unit == "ln(mel + 0.01)"
+
+
+@pytest.mark.parametrize("kind", [SvdFrontEnd, MelgramFrontEnd])
+def test_a_detached_front_end_can_be_pickled_after_use(kind) -> None:
+    front_end = kind()
+    samples = music(30)
+    examples = front_end.examples(samples)
+    opened = pickle.loads(pickle.dumps(front_end.detached()))
+    assert np.array_equal(opened.examples(samples), examples)
+    assert np.array_equal(front_end.examples(samples), examples)

@@ -39,7 +39,6 @@ from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
 from actprobe.models import load_model
-from actprobe.models.output import output_layer, threshold_of
 
 RATE = 22050
 
@@ -243,7 +242,7 @@ def test_networks_with_many_outputs_are_judged_by_their_correlation() -> None:
     given = layers.Input((10, 6, 1))
     told = layers.Dense(7, "softmax", name="tags")(layers.Flatten()(layers.Conv2D(2, 3, name="maps")(given)))
     wrapped = wrap_model(backend.keras.Model(given, told), name="tags")
-    assert output_layer(wrapped) == "tags"
+    assert wrapped.output_layer == "tags"
     x = np.random.default_rng(0).standard_normal((5, 10, 6)).astype(np.float32)
     inversions = [
         Inversion("same", "", lambda excerpts: excerpts),
@@ -390,8 +389,8 @@ def test_excerpts_that_are_all_the_same_have_no_nre() -> None:
 
 
 def test_threshold_is_that_of_the_detectors_card(model) -> None:
-    assert threshold_of(model) == 0.5
-    assert threshold_of(load_model("svd", "svd-open")) == pytest.approx(0.48)
+    assert model.threshold == 0.5
+    assert load_model("svd", "svd-open").threshold == pytest.approx(0.48)
 
 
 # Where inverters are

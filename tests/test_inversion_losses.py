@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
-from actprobe.analyses.inversion.networks.plans import PUBLISHED
 from actprobe.analyses.inversion.training.losses import LOSSES, Objective, squared_weights
 from actprobe.errors import UsageError
+from actprobe.models.networks.svd import INVERTERS
 from actprobe.training.schedule import published_rate, truncated
 
-MP6 = PUBLISHED["mp6"]
+MP6 = INVERTERS["mp6"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def golden(assets):
 def a_training(detector, golden, loss, **options):
     """The mp6 inverter of the golden data, its training model and the batch."""
     from actprobe import backend
-    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.build import build_inverter
     from actprobe.analyses.inversion.training.comparator import feature_function
     from actprobe.analyses.inversion.training.training_model import training_model
 
@@ -175,9 +175,9 @@ def test_weights_of_the_terms_count(detector, golden):
 
 
 def test_the_squared_weights_are_those_of_kernels_and_gammas():
-    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.build import build_inverter
 
-    plan = PUBLISHED["fc8"]
+    plan = INVERTERS["fc8"]
     inverter = build_inverter(plan)
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(array.shape).astype(np.float32) for array in initial_arrays(plan, 0)]
@@ -196,7 +196,7 @@ def test_a_loss_that_does_not_exist_is_refused():
 
 def test_the_adversarial_term_moves_both_networks(detector, golden):
     from actprobe import backend
-    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.build import build_inverter
     from actprobe.analyses.inversion.training.comparator import feature_function
     from actprobe.analyses.inversion.training.training_model import training_model
 

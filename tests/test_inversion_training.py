@@ -19,7 +19,8 @@ from actprobe.analyses.inversion.training.feature_cache import cached_features
 from actprobe.analyses.inversion.training.run import Task, train_inverter
 from actprobe.analyses.inversion.training.store import FrameStore
 from actprobe.analyses.inversion.training.training import Settings
-from actprobe.corpora.labelled import LabelledRecording, open_voiceless_folder
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_folders import open_voiceless_folder
 from actprobe.errors import ActprobeError, CorpusError, UsageError
 from actprobe.training.batches import Batches
 
@@ -151,6 +152,64 @@ def test_the_comparators_function_gives_the_activations(detector):
     for layer in layers:
         found = feature_function(detector, layer)(examples).numpy()
         assert np.abs(found - expected[layer]).max() < 5e-6 * max(1, np.abs(expected[layer]).max()), layer
+
+
+def test_the_comparators_function_is_written_from_the_words_of_any_network():
+    from actprobe import backend
+    from actprobe.analyses.inversion.training import comparator
+    from actprobe.frontends import SvdFrontEnd
+    from actprobe.models import Model, WeightsRecord
+    from actprobe.models.keras_build import build_keras
+    from actprobe.models.network import Network
+    from actprobe.models.spec_table import layer_table
+    from actprobe.models.specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool
+
+    frontend = SvdFrontEnd()
+    words = (
+        Conv("a", 4, (4, 3), "same", "relu"), MaxPool("b", (5, 4)), MaxPool("c", (2, 2)),
+        Conv("d", 3, (3, 3), "valid", "elu"), Conv("e", 3, (2, 1)), MaxPool("f", (2, 2)), Dropout("g", 0.5),
+        Flatten("h"), Dense("i", 5), Dense("j", 2, "sigmoid"),
+    )  # fmt: skip
+    examples = np.random.default_rng(0).standard_normal((3, 115, 80)).astype(np.float32)
+    for specs, quick in ((words, True), ((BatchNorm("z", 1e-3), *words), False)):
+        table = layer_table("planted", frontend, specs)
+        keras_model = build_keras("planted", frontend.example_shape, specs)
+        for weight in keras_model.weights:
+            noise = np.random.default_rng(len(weight.shape)).uniform(0, 0.1, weight.shape)
+            weight.assign_add(noise)
+        model = Model(Network("planted", table, specs=specs), keras_model, frontend, WeightsRecord("x"))
+        assert all(map(comparator._known, specs)) == quick
+        expected = model.activations(examples, table.names)
+        for layer in table.names:
+            given = backend.tf.constant(examples)
+            with backend.tf.GradientTape(persistent=True) as tape:
+                tape.watch(given)
+                found = comparator.feature_function(model, layer)(given)
+                other = keras_model(given, training=False)[table[layer].tensor]
+            assert np.abs(found - expected[layer]).max() < 5e-6 * max(1, np.abs(expected[layer]).max()), layer
+            ours, theirs = tape.gradient(found, given).numpy(), tape.gradient(other, given).numpy()
+            assert np.abs(ours - theirs).max() < 1e-5 * max(1, np.abs(theirs).max()), layer
+
+
+def test_cached_features_of_a_users_network_share_its_rows(tmp_path, recordings):
+    from actprobe import backend, wrap_model
+    from actprobe.frontends import SvdFrontEnd
+
+    backend.keras.utils.set_random_seed(0)
+    k = backend.keras.layers
+    stack = [
+        k.InputLayer((115, 80, 1)), k.Conv2D(2, (4, 4), strides=(2, 4), activation="relu", name="conv"),
+        k.MaxPooling2D((2, 2), name="pool"), k.Flatten(), k.Dense(3, name="dense"),
+    ]  # fmt: skip
+    model = wrap_model(backend.keras.Sequential(stack, name="mine"), SvdFrontEnd())
+    store = FrameStore(tmp_path, recordings["train"], model.frontend)
+    excerpts = store.excerpts(10)
+    found = cached_features(store, excerpts, model, ["conv", "pool", "dense"])
+    assert [found[layer].count for layer in found] == [56, 1, 1]  # rows of an excerpt, or all of it in one
+    which = np.array([0, 1, 2, 3, len(excerpts) - 1, len(excerpts) // 2])
+    expected = model.activations(store.rows(excerpts).gather(which), list(found))
+    for layer, values in expected.items():
+        assert np.abs(found[layer].gather(which) - values).max() < 5e-6 * np.abs(values).max(), layer
 
 
 def test_unusable_recordings_are_left_out_and_named(tmp_path, recordings, detector):

@@ -11,10 +11,12 @@ from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arra
 from actprobe.analyses.inversion.networks.design import design, plan_for
 from actprobe.analyses.inversion.networks.inverter import load_inverter
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
-from actprobe.analyses.inversion.networks.plans import PUBLISHED, published_plan
 from actprobe.analyses.inversion.networks.port import port, unport
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.errors import UsageError, WeightsError
+from actprobe.frontends import SvdFrontEnd
+from actprobe.models import layers_of, network_named
+from actprobe.models.networks.svd import INVERTERS
 
 FILES = {
     "conv1": "conv1_a1", "conv2": "conv2_a15", "mp3": "mp3_a16", "conv4": "conv4_a25", "conv5": "conv5_a7",
@@ -166,7 +168,7 @@ def test_a_checkpoint_of_another_layer_is_refused(original, tmp_path):
         load_inverter("svd", "fc7", original["fc8"])
     with pytest.raises(UsageError, match="inverts fc8, not fc7"):
         load_inverter("svd", "fc7", "svd_inverter_fc8")
-    plan = PUBLISHED["fc7"]
+    plan = INVERTERS["fc7"]
     path = tmp_path / "mine.npz"
     arrays = {f"param{i}": array for i, array in enumerate(initial_arrays(plan, 0))}
     save_inverter(path, arrays, Origin("svd", "fc6"))
@@ -187,7 +189,7 @@ def test_unknown_words_are_refused():
 
 @pytest.mark.parametrize("damage", ["nan", "missing", "double", "truncated", "foreign"])
 def test_damaged_files_are_refused(tmp_path, damage):
-    plan = PUBLISHED["fc8"]
+    plan = INVERTERS["fc8"]
     arrays = {f"param{i}": array for i, array in enumerate(initial_arrays(plan, 0))}
     path = tmp_path / "x.npz"
     if damage == "nan":
@@ -210,7 +212,7 @@ def test_damaged_files_are_refused(tmp_path, damage):
 
 @pytest.mark.parametrize("layer", ["fc7", "conv2"])
 def test_arrays_go_to_the_layers_and_back_unchanged(original, layer):
-    plan = PUBLISHED[layer]
+    plan = INVERTERS[layer]
     with np.load(original[layer]) as stored:
         arrays = [stored[f"param{i}"] for i in range(len(stored.files))]
     back = unport(port(arrays, plan), plan)
@@ -236,7 +238,7 @@ def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path, architecture):
 
 
 def test_seeded_weights_are_as_lasagne_draws_them():
-    plan = PUBLISHED["fc7"]
+    plan = INVERTERS["fc7"]
     arrays = initial_arrays(plan, 3)
     assert all(np.array_equal(a, b) for a, b in zip(arrays, initial_arrays(plan, 3), strict=True))
     assert not np.array_equal(arrays[0], initial_arrays(plan, 4)[0])
@@ -269,9 +271,9 @@ def test_the_up_convolution_is_a_transposed_convolution(scale):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("counts", [1, 2])
 def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
-    from actprobe.analyses.inversion.networks.batch_norm import batch_norm_class
+    from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
 
-    layer = batch_norm_class()(quick)
+    layer = BatchNorm(quick)
     rng = np.random.default_rng(0)
     maps = (3 * rng.standard_normal((4, 5, 6, 8)) + 2).astype(np.float32)
     layer.build(maps.shape)
@@ -290,12 +292,12 @@ def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
 @pytest.mark.parametrize("shape", [(4, 5, 6, 8), (64, 8)])
 def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
     from actprobe import backend
-    from actprobe.analyses.inversion.networks.batch_norm import batch_norm_class
+    from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
 
     tf, rng = backend.tf, np.random.default_rng(0)
     maps = tf.constant((3 * rng.standard_normal(shape) + 2).astype(np.float32))
     upstream = tf.constant(rng.standard_normal(shape).astype(np.float32))
-    layer = batch_norm_class()(quick, elu)
+    layer = BatchNorm(quick, elu)
     layer.build(shape)
     layer.gamma.assign(rng.uniform(0.5, 2, 8).astype(np.float32))
     layer.beta.assign(rng.standard_normal(8).astype(np.float32))
@@ -312,9 +314,9 @@ def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
 
 
 def test_mixed_precision_is_near_single_precision():
-    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.build import build_inverter
 
-    plan = PUBLISHED["mp6"]
+    plan = INVERTERS["mp6"]
     arrays = initial_arrays(plan, 0)
     features = np.random.default_rng(0).standard_normal((8, 11, 7, 64)).astype(np.float32)
     outputs = []
@@ -329,9 +331,9 @@ def test_mixed_precision_is_near_single_precision():
 def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
     """Sums over all places of a map, such as that of the last bias, are not made in bfloat16."""
     from actprobe import backend
-    from actprobe.analyses.inversion.networks.keras_layers import build_inverter
+    from actprobe.analyses.inversion.networks.build import build_inverter
 
-    tf, plan, rng = backend.tf, PUBLISHED["fc7"], np.random.default_rng(0)
+    tf, plan, rng = backend.tf, INVERTERS["fc7"], np.random.default_rng(0)
     features = tf.constant(rng.standard_normal((8, 256)).astype(np.float32))
     wanted = tf.constant(rng.standard_normal((8, 115, 80)).astype(np.float32))
     norms = []
@@ -349,11 +351,10 @@ def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
 
 @pytest.mark.parametrize("layer", ["fc8", "fc7", "mp6", "conv5", "conv4", "mp3", "conv2", "conv1"])
 def test_published_layers_get_the_published_network(layer):
-    from actprobe.models.registry import layers_of
-
-    shape = layers_of("svd")[layer].shape
-    assert plan_for("svd", layer, shape, (115, 80)) == published_plan(layer)
-    assert plan_for("svd", layer, shape, (115, 80), architecture="designed") != published_plan(layer)
+    network, frontend = network_named("svd"), SvdFrontEnd()
+    assert network.layers[layer].shape == INVERTERS[layer].feature_shape
+    assert plan_for(network, frontend, layer) == INVERTERS[layer]
+    assert plan_for(network, frontend, layer, architecture="designed") != INVERTERS[layer]
 
 
 @settings(max_examples=300, deadline=None)
@@ -393,17 +394,13 @@ def test_a_design_reaches_the_excerpt_from_any_shape(example, data):
     ],
 )
 def test_any_layer_of_any_network_gets_an_inverter(network, layer):
-    import importlib
-
-    from actprobe.models.registry import NETWORKS, layers_of
-
     try:
         shape = layers_of(network)[layer].shape
     except UsageError:
         layer = layers_of(network).names[-2]
         shape = layers_of(network)[layer].shape
     inverter = load_inverter(network, layer, seed=1)
-    example = importlib.import_module(NETWORKS[network]).FRONTEND.example_shape
+    example = network_named(network).frontend().example_shape
     found = inverter(np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32))
     assert found.shape == (1, *example)
     assert np.isfinite(found).all()
@@ -441,7 +438,7 @@ def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer
     strides = strides_of(described, svd.FRONTEND())
     stride = 9 if layer == "mp6" else 3
     assert strides == pytest.approx((stride, stride))
-    plan = plan_for("svd", layer, described.shape, (115, 80), strides=strides, architecture="designed")
+    plan = plan_for(network_named("svd"), svd.FRONTEND(), layer, architecture="designed")
     doubled = 8 if layer == "mp6" else 2
     assert plan.aligned == (-(-115 // doubled), 80 // doubled)
     assert plan.aligned[0] > described.shape[0]  # nothing is lost to coarser sampling

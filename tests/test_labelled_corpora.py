@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actprobe.corpora import jamendo, labelled, mir1k, rwc
-from actprobe.corpora.labelled import LabelledRecording, open_labelled_folder, read_lab
+from actprobe.corpora.label_files import read_lab
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_folders import open_labelled_folder, open_voiceless_folder
 from actprobe.errors import ActprobeError, AudioError, CorpusError
 
 RATE = 16_000
@@ -175,15 +177,15 @@ def test_a_folder_lists_only_what_has_labels(songs):
 
 def test_the_manifest_above_a_folder_gives_the_splits(songs):
     (songs / "MANIFEST.csv").write_text("path,split\ntrain/a song.ogg,test\nother/a song.ogg,valid\n")
-    assert open_labelled_folder(songs / "train", songs / "jamendo_lab")[0].split == "test"
-    assert labelled.open_voiceless_folder(songs / "train", "train") == []
-    assert not len(labelled.open_voiceless_folder(songs / "train", "test")[0].sung)
+    assert open_labelled_folder(songs / "train", labels=songs / "jamendo_lab")[0].split == "test"
+    assert open_voiceless_folder(songs / "train", "train") == []
+    assert not len(open_voiceless_folder(songs / "train", "test")[0].sung)
 
 
 def test_a_manifest_with_another_split_is_refused(songs):
     (songs / "train/splits.csv").write_text("path,split\na song.ogg,dev\n")
     with pytest.raises(CorpusError, match="split 'dev'"):
-        open_labelled_folder(songs / "train", songs / "jamendo_lab")
+        open_labelled_folder(songs / "train", labels=songs / "jamendo_lab")
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actprobe import backend, load_audio
+from actprobe.analyses.inversion.training.store import FrameStore
+from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import MelgramFrontEnd, MmCnnFrontEnd
 from actprobe.frontends.mm_cnn import read_mean
 from actprobe.models import Model, layers_of, load_model
 from actprobe.models.keras_build import build_keras
-from actprobe.models.model import set_weights
 from actprobe.models.networks import mm_cnn, mm_cnn_multilayer
 from actprobe.models.specs import Branches, Conv, Dense, Dropout, Flatten, MaxPool, Pad, Spec
-from actprobe.models.table import layer_table
+from actprobe.models.spec_table import layer_table
+from actprobe.models.weights import set_weights
 from actprobe.weights import Keras1Weights, seeded_kernel
 
 RELATIVE = 1e-4
@@ -333,6 +335,30 @@ def test_overlapping_segments_are_the_frames_between(tmp_path) -> None:
     overlapping = MmCnnFrontEnd(tmp_path / "mean.npy", hop=64)(samples, 12000)
     assert np.array_equal(overlapping[::2], apart)
     assert np.array_equal(overlapping[1, :64], apart[0, 64:])
+
+
+def test_a_training_reads_segments_less_the_mean_segment(tmp_path) -> None:
+    np.save(tmp_path / "mean.npy", np.random.default_rng(1).normal(-40, 5, (96, 128)))
+    samples = fading_noise(6 * 12000)
+    song = LabelledRecording(
+        "song", Path("song"), np.zeros((0, 2)), load=lambda self, rate: {"mixture": samples}
+    )
+    for front_end in (MmCnnFrontEnd(), MmCnnFrontEnd(tmp_path / "mean.npy")):
+        store = FrameStore(tmp_path / "store", [song], front_end)
+        found = store.rows(store.excerpts(128)).gather(np.arange(len(store.excerpts(128))))
+        assert len(found)
+        assert np.array_equal(found, front_end.examples(samples)[: len(found)])
+
+
+def test_frames_and_examples_are_not_taken_for_each_other(tmp_path) -> None:
+    class Apart(MmCnnFrontEnd):
+        windows = False
+
+    song = LabelledRecording(
+        "song", Path("song"), np.zeros((0, 2)), load=lambda self, rate: {"mixture": fading_noise(6 * 12000)}
+    )
+    lengths = [FrameStore(tmp_path, [song], kind()).lengths.tolist() for kind in (MmCnnFrontEnd, Apart)]
+    assert lengths == [[282], [256]]
 
 
 @given(st.integers(1, 150_000), st.integers(1, 200))

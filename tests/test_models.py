@@ -8,8 +8,9 @@ import pytest
 
 from actprobe import backend
 from actprobe.errors import UsageError, WeightsError
-from actprobe.models import Model, layers_of, load_model
+from actprobe.models import NETWORKS, Model, layers_of, load_model, network_named
 from actprobe.models.networks.cnn_at import TAGS
+from actprobe.models.spec_table import layer_table
 
 RELATIVE = 1e-4
 
@@ -244,3 +245,83 @@ except actprobe.ActprobeError as error:
     shape, told = done.stdout.splitlines()
     assert shape == "(1, 1)"
     assert "imported TensorFlow first" in told
+
+
+# What a network offers
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_a_network_offers_fits_its_layers(name) -> None:
+    network = network_named(name)
+    assert network.layers is layers_of(name)
+    units = {(output.layer, output.unit) for output in network.outputs}
+    assert len(units) == len(network.outputs)
+    for output in network.outputs:
+        assert 0 <= output.unit < network.layers[output.layer].neurons
+    for layer in {output.layer for output in network.outputs}:
+        assert len(units) == network.layers[layer].neurons
+    assert network.exported == tuple(layer.name for layer in network.layers.select(network.exported))
+    if network.comparator is not None:
+        assert network.layers[network.comparator].is_map
+    for layer, plan in network.inverters.items():
+        assert plan.feature_shape == network.layers[layer].shape
+        assert plan.example_shape == network.frontend().example_shape
+    assert layer_table(name, network.frontend(), network.specs).names == network.layers.names
+
+
+def test_outputs_are_labelled_where_their_meaning_is_known() -> None:
+    tags = network_named("cnn_at").outputs
+    assert [str(output) for output in tags] == list(TAGS)
+    assert tags[9].meaning == "probability of the tag"
+    assert [str(output) for output in network_named("mm_cnn").outputs][-1] == "human singing voice"
+    (singing,) = load_model("svd").outputs
+    assert (singing.layer, singing.meaning) == ("fc9", "probability of singing at the centre frame")
+    assert network_named("vggish").outputs == ()
+
+
+def test_the_control_is_the_network_with_the_same_seed_and_the_models_front_end() -> None:
+    model = load_model("cnn_at", seed=1, padding="repeat")
+    control = model.with_random_weights(7)
+    assert control.frontend is model.frontend
+    assert (control.weights.kind, control.weights.seed) == ("seeded random", 7)
+    expected = load_model("cnn_at", seed=7).keras_model.get_weights()
+    for ours, theirs in zip(control.keras_model.get_weights(), expected, strict=True):
+        assert np.array_equal(ours, theirs)
+    untouched = load_model("cnn_at", seed=1).keras_model.get_weights()
+    for ours, theirs in zip(model.keras_model.get_weights(), untouched, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+PLANTED = """
+from actprobe.frontends import MelgramFrontEnd as FRONTEND
+from actprobe.models.keras_build import build_keras
+from actprobe.models.spec_table import layer_table
+from actprobe.models.specs import Conv, Dense, Flatten, MaxPool
+
+NAME = "planted"
+SPECS = (
+    Conv("conv", 2, (3, 3), "valid", "relu"), MaxPool("pool", (64, 32)), Flatten("flat"), Dense("end", 3)
+)
+LAYERS = layer_table(NAME, FRONTEND(), SPECS)
+
+
+def build():
+    return build_keras(NAME, FRONTEND.example_shape, SPECS)
+"""
+
+
+def test_adding_a_network_is_one_file_and_one_name(tmp_path, monkeypatch) -> None:
+    from actprobe.models import networks, registry
+
+    (tmp_path / "planted.py").write_text(PLANTED)
+    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "NETWORKS", (*NETWORKS, "planted"))
+    model = load_model("planted", seed=2)
+    assert model.output_layer == "end"
+    assert model.exported == ("end",)
+    assert [str(output) for output in model.outputs] == ["end/0", "end/1", "end/2"]
+    assert (model.default_comparator, dict(model.inverter_plans), model.threshold) == (None, {}, 0.5)
+    run = model.activations(np.zeros((1, 1366, 96), np.float32), list(model.layers.names))
+    assert run["end"].shape == (1, 3)
+    with pytest.raises(UsageError, match="no weights of planted are published"):
+        load_model("planted", "weights.npz")

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+import actprobe
 from actprobe import features as hand_crafted
 from actprobe.analyses.neurons.merged import open_merged
-from actprobe.analyses.neurons.playlist_run import best_of_layers, parse_neurons, write_playlists
-from actprobe.analyses.neurons.run import run_neurons
-from actprobe.analyses.neurons.table import neuron_similarity
+from actprobe.analyses.neurons.playlists import best_of_layers, write_playlists
+from actprobe.analyses.neurons.similarity import neuron_similarity
 from actprobe.audio import load_audio
 from actprobe.batch.ledger import LedgerRow, ledger_frame
 from actprobe.batch.shards import Shard, ShardStore
@@ -40,7 +40,7 @@ def phantom(tmp_path_factory) -> Path:
 
 def run(model, folder: Path, output_dir: Path, layers=("pool4", "pool5"), **options):
     options = {"features": FEATURES, "random_seeds": 1, "permutations": 20, "executor": "local:1"} | options
-    return run_neurons(model, folder, open_corpus(folder), layers=layers, output_dir=output_dir, **options)
+    return actprobe.neurons(model, folder, layers=layers, output_dir=output_dir, figures=0, **options)
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +185,7 @@ def test_ledger_keeps_empty_numbers_empty() -> None:
 def test_controls_get_the_same_examples(finished, phantom) -> None:
     """Control i is the network that load_model gives for its seed, and none has the model's own seed."""
     found = finished[0]
-    assert found.provenance["random_seeds"] == [1]
+    assert found.record["random_seeds"] == [1]
     name = found.merged.recordings.path[3]
     control = load_model("cnn_at", seed=1)
     examples = control.frontend(load_audio(phantom / name))
@@ -209,10 +209,10 @@ def song(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("hop", [10, 40])
-def test_excerpts_are_units_with_features_of_their_own_stretch(song, tmp_path, hop) -> None:
+def test_excerpts_are_units_with_features_of_their_own_segment(song, tmp_path, hop) -> None:
     model = load_model("svd", seed=0, hop=hop)
     found = run(model, song, tmp_path, ["fc8"], unit="excerpt", random_seeds=0, features=["loudness"])
-    assert found.provenance["evaluation"] == {10: "dense", 40: "batches"}[hop]
+    assert found.record["evaluation"] == {10: "dense", 40: "batches"}[hop]
     waveform = load_audio(song / "a.wav")
     examples = model.frontend(waveform)
     units = found.merged.units
@@ -222,10 +222,10 @@ def test_excerpts_are_units_with_features_of_their_own_stretch(song, tmp_path, h
     rows = found.activity["fc8"][: len(examples)]
     assert np.abs(rows - model.activations(examples, ["fc8"])["fc8"]).max() < 1e-5 * np.abs(rows).max()
     start = int(mine.start_seconds.iloc[-1] * 44100 + 0.5)
-    stretch = waveform.resample(44100).samples[start : start + round(mine.seconds.iloc[-1] * 44100)]
+    segment = waveform.resample(44100).samples[start : start + round(mine.seconds.iloc[-1] * 44100)]
     from actprobe.audio import Waveform
 
-    expected = hand_crafted.compute_scalars(Waveform(stretch, 44100), ["loudness"])["loudness"]
+    expected = hand_crafted.compute_scalars(Waveform(segment, 44100), ["loudness"])["loudness"]
     assert mine.loudness.iloc[-1] == pytest.approx(expected, rel=1e-6)
     assert mine.loudness.iloc[-1] > 10 * mine.loudness.iloc[0]
     assert found.merged.groups.tolist() == [0] * len(mine) + [1] * (len(units) - len(mine))
@@ -259,10 +259,10 @@ def test_playlists_are_written_and_can_be_heard(song, tmp_path) -> None:
         assert soundfile.info(tmp_path / "lists" / row.file).duration == pytest.approx(
             row.end_seconds - row.start_seconds, abs=1e-3
         )
-    assert parse_neurons(["fc8/63"], found.merged) == [("fc8", 63)]
+    assert found.merged.neuron("fc8/63") == ("fc8", 63)
     for wrong in ("fc8/64", "fc9/0", "fc8", "fc8/x"):
         with pytest.raises(UsageError, match="neuron"):
-            parse_neurons([wrong], found.merged)
+            found.merged.neuron(wrong)
     assert len(write_playlists(found.merged, open_corpus(song), tmp_path / "none", [], 2)) == 0
 
 
@@ -294,9 +294,9 @@ def test_label_columns_are_features_and_change_nothing_that_was_computed(
 
 
 def test_merge_reads_again_only_what_changed(random_cnn_at, phantom, tmp_path, monkeypatch) -> None:
-    from actprobe.analyses.neurons import merged
+    from actprobe.analyses.neurons import blocks as merging
 
-    monkeypatch.setattr(merged, "BLOCK", 4)
+    monkeypatch.setattr(merging, "BLOCK", 4)
     found = run(random_cnn_at, phantom, tmp_path, ["pool5"])
     blocks = {path: path.stat().st_ino for path in tmp_path.glob("merged/blocks/*")}
     assert len(blocks) == 3
@@ -361,11 +361,11 @@ def test_recordings_of_one_song_do_not_count_as_independent(
         for i, recording in enumerate(open_corpus(phantom))
     ]
     options = {"layers": ["pool4", "pool5"], "features": FEATURES, "random_seeds": 1, "permutations": 20}
-    options |= {"output_dir": output_dir, "executor": "local:1"}
-    grouped = run_neurons(random_cnn_at, phantom, recordings, group_by="song", **options)
+    options |= {"output_dir": output_dir, "executor": "local:1", "figures": 0}
+    grouped = actprobe.neurons(random_cnn_at, recordings, group_by="song", **options)
     assert (plain["n_effective"].dropna() == 12).all()
     songs = {recording.labels["song"] for recording in recordings if "phantom" in recording.name}
     assert (grouped.detail["recordings"] == len(songs)).all()
     assert not np.allclose(grouped.detail["n_effective"].dropna(), 12)
     with pytest.raises(UsageError, match="label 'album'; there is song"):
-        run_neurons(random_cnn_at, phantom, recordings, group_by="album", **options)
+        actprobe.neurons(random_cnn_at, recordings, group_by="album", **options)

@@ -5,7 +5,7 @@ import pytest
 from serving_support import save_model
 
 from actprobe import backend, load_inverter
-from actprobe.serving import export_inverter
+from actprobe.serving.export import export
 from actprobe.serving.server import constants
 from actprobe.serving.server.servable import Servable
 
@@ -22,7 +22,7 @@ def inverter():
 @pytest.fixture(scope="module")
 def version(inverter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("constants")
-    export_inverter(inverter, folder, name="mp6")
+    export(inverter, output_dir=folder, name="mp6")
     return next((folder / "models/mp6").iterdir())
 
 

@@ -11,10 +11,10 @@ from serving_support import EXAMPLE, Http, options, predict_request, running, sa
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
+from actprobe.serving.protocol.tensors import fill_tensor_proto, from_tensor_proto
 from actprobe.serving.server.batching import BatchingParameters, read_batching_parameters
 from actprobe.serving.server.runner import Runner
 from actprobe.serving.server.servable import Servable
-from actprobe.serving.server.tensors import fill_tensor_proto, from_tensor_proto
 
 MESSAGE_BYTES = 2**20
 

@@ -26,7 +26,7 @@ from serving_support import (
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.messages import parse_message
+from actprobe.serving.protocol.settings import parse_message
 from actprobe.serving.server import Server
 from actprobe.serving.server.config import Policy, configs_of, models_in
 from actprobe.serving.server.repository import Repository

@@ -9,8 +9,7 @@ import pytest
 from serving_support import Http, options, running, save_model
 
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.server.json_codec import dump_json, load_json
-from actprobe.serving.server.rest import HTTP_STATUS
+from actprobe.serving.protocol.documents import HTTP_STATUS, dump_json, load_json
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from actprobe.analyses.neurons.table import NEURON_COLUMNS, neuron_similarity, neuron_table, unit_means
-from actprobe.statistics.control import median_seed
+from actprobe.analyses.neurons.job import unit_means
+from actprobe.analyses.neurons.similarity import neuron_similarity
+from actprobe.analyses.neurons.table import NEURON_COLUMNS, median_seed, neuron_table
 
 
 def test_pearson_interval_and_p_against_scipy_one_neuron_at_a_time() -> None:

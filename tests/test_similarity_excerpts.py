@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from actprobe.analyses.neurons.table import neuron_similarity, neuron_table
-from actprobe.statistics.correlation import Clusters, pearson
+from actprobe.analyses.neurons.similarity import neuron_similarity
+from actprobe.analyses.neurons.table import neuron_table
+from actprobe.statistics.clusters import Clusters
+from actprobe.statistics.correlation import pearson
 from actprobe.statistics.permutation import BestOfK, best_of_k, permuted_units
 
 SIZES = {
@@ -187,7 +189,7 @@ def test_p_max_counts_the_true_order_among_the_permutations() -> None:
     best = BestOfK(np.array([0.1, 0.2, 0.3, 0.4]), np.zeros(10_001, np.int64))
     assert best.p(np.array([0.5, -0.35, 0.3, 0.0, np.nan])).tolist()[:4] == [0.2, 0.4, 0.6, 1.0]
     assert np.isnan(best.p(np.array([np.nan]))[0])
-    assert np.isnan(best.level)
+    assert np.isnan(best.null_95)
     assert np.isnan(BestOfK(np.empty(0), np.zeros(10_001, np.int64)).p(np.array([0.3]))[0])
 
 

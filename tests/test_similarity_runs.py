@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from actprobe.analyses.neurons import compare
-from actprobe.analyses.neurons.comparison import comparison_summary, draw_comparison
-from actprobe.analyses.neurons.figures import draw_neurons
-from actprobe.analyses.neurons.summary import neuron_summary
+from actprobe.analyses.neurons.figures import cka_figure, draw_neurons
+from actprobe.analyses.neurons.summary import comparison_summary, neuron_summary
 from actprobe.analyses.neurons.table import neuron_table
 from actprobe.errors import CorpusError
+from actprobe.plotting import save_figure
 from actprobe.statistics.cka import linear_cka
 
 
@@ -89,7 +89,8 @@ def test_runs_without_recordings_in_common_are_refused(monkeypatch, tmp_path: Pa
 
 def test_a_comparison_is_drawn_and_said(two_runs, tmp_path: Path) -> None:
     found = compare.compare_runs(Path("a"), Path("b"), tmp_path, permutations=99)
-    assert draw_comparison(found, tmp_path / "figures").stat().st_size > 5000
+    save_figure(cka_figure(found), tmp_path / "cka.png")
+    assert (tmp_path / "cka.png").stat().st_size > 5000
     summary = comparison_summary(found)
     assert "26 recordings in common" in summary.text
     assert "  new.wav" in summary.text
@@ -106,7 +107,7 @@ def test_a_comparison_is_drawn_and_said(two_runs, tmp_path: Path) -> None:
 
 @pytest.fixture
 def neuron_run() -> SimpleNamespace:
-    """A run as `run_neurons` gives it, with a planted and a dead neuron, and a label with holes."""
+    """A run as `NeuronFindings` has it, with a planted and a dead neuron, and a label with holes."""
     rng = np.random.default_rng(2)
     genre = np.where(rng.random(40) < 0.2, np.nan, rng.integers(0, 2, 40))
     features = {"loudness": rng.uniform(1, 9, 40), "genre=a/b-c": genre}
@@ -123,7 +124,7 @@ def neuron_run() -> SimpleNamespace:
         activity=activity,
         features=features,
         recordings=ledger,
-        provenance={
+        record={
             "model": "toy",
             "weights": {"kind": "original", "seed": None},
             "frontend": {"example_seconds": 1.0, "padding": "zeros"},

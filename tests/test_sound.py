@@ -42,10 +42,35 @@ def test_undoing_a_front_end_gives_the_bands_that_its_sound_has(kind, meanstd) -
     front_end = open_front_end(kind, meanstd)
     sound = music(front_end)
     sonifier = Sonifier(front_end)
-    bands = sonifier.bands(front_end.examples(sound)[0], sonifier.standardisation(sound))
+    bands = sonifier.bands(front_end.examples(sound)[0], front_end.reference(sound))
     analysed = sonifier.analyse(sound)
     assert bands.shape == analysed.shape == front_end.example_shape
     assert sonifier.error_db(bands, sound) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["mm_cnn", "cnn_at"])
+def test_what_a_file_standardises_by_is_given_back(name, tmp_path) -> None:
+    if name == "mm_cnn":
+        np.save(tmp_path / "mean.npy", np.random.default_rng(0).normal(-30, 9, (96, 128)))
+        front_end: FrontEnd = MmCnnFrontEnd(tmp_path / "mean.npy")
+    else:
+        np.savez(tmp_path / "constants.npz", mean=-30.0, std=12.0)
+        front_end = MelgramFrontEnd(tmp_path / "constants.npz")
+    sound = music(front_end)
+    assert front_end.reference(sound) is None
+    sonifier = Sonifier(front_end)
+    assert sonifier.error_db(sonifier.bands(front_end.examples(sound)[0]), sound) < 1e-3
+
+
+@pytest.mark.parametrize("kind", FRONT_ENDS)
+def test_examples_are_undone_many_at_once(kind, meanstd) -> None:
+    front_end = open_front_end(kind, meanstd)
+    sound = music(front_end)
+    example, reference = front_end.examples(sound)[0], front_end.reference(sound)
+    power = front_end.to_power(np.stack([[example, example]]), reference)
+    assert power.dtype == np.float64
+    assert power.shape == (1, 2, *front_end.example_shape)
+    assert np.array_equal(power[0, 1], Sonifier(front_end).bands(example, reference))
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
@@ -72,7 +97,7 @@ def test_round_trip_of_a_sound_is_within_two_decibels(kind, own_phase, meanstd) 
     front_end = open_front_end(kind, meanstd)
     sound = music(front_end)
     sonifier = Sonifier(front_end)
-    bands = sonifier.bands(front_end.examples(sound)[0], sonifier.standardisation(sound))
+    bands = sonifier.bands(front_end.examples(sound)[0], front_end.reference(sound))
     made = sonifier.sound(bands, phase_of=sound if own_phase else None)
     assert made.dtype == np.float32
     assert len(made) == sonifier.framing.samples_of(len(bands))

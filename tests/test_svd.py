@@ -4,16 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
 from actprobe.audio import Waveform
-from actprobe.errors import UsageError, WeightsError
+from actprobe.errors import WeightsError
 from actprobe.frontends import SvdFrontEnd
 from actprobe.frontends.logmel import filter_bank, log_mel, magnitudes
 from actprobe.models import Model, layers_of, load_model
-from actprobe.models.dense import DenseEvaluation, dense_activations
 from actprobe.models.networks import svd
 from actprobe.weights import LasagneWeights
 
@@ -30,27 +27,7 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
     return samples.astype(np.float32)
 
 
-@pytest.fixture(scope="session")
-def random_svd() -> Model:
-    return load_model("svd", seed=3)
-
-
-@pytest.fixture(scope="session")
-def golden_svd(assets) -> Model:
-    return load_model(
-        "svd",
-        checkpoint=assets / "golden/svd_random.npz",
-        normalization=assets / "originals/svd/jamendo_meanstd.npz",
-    )
-
-
 # Front end
-
-
-@pytest.fixture(scope="session")
-def golden_sound(assets) -> dict[str, np.ndarray]:
-    with np.load(assets / "golden/c_frontend_synthetic.npz") as arrays:
-        return dict(arrays)
 
 
 def test_filter_bank_is_that_of_the_original_bit_by_bit(golden_sound) -> None:
@@ -314,114 +291,3 @@ def test_a_recording_at_another_rate_goes_all_the_way(random_svd: Model) -> None
     run = random_svd.activations(random_svd.frontend(waveform)[:2], ["fc8"])
     expected = random_svd.activations(random_svd.frontend(sound(3), 22050)[:2], ["fc8"])
     assert np.abs(run["fc8"] - expected["fc8"]).max() < 0.2 * np.abs(expected["fc8"]).max()
-
-
-# Dense evaluation
-
-
-def frames_of(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, count]).standard_normal((count, 80)).astype(np.float32)
-
-
-def one_by_one(model: Model, frames: np.ndarray, layers=EVERY_LAYER) -> dict[str, np.ndarray]:
-    excerpts = np.lib.stride_tricks.sliding_window_view(frames, 115, axis=0).transpose(0, 2, 1)
-    return model.activations(excerpts, layers, batch_size=32)
-
-
-def assert_equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, expected in theirs.items():
-        assert ours[name].shape == expected.shape
-        assert ours[name].dtype == np.float32
-        assert np.abs(ours[name] - expected).max() <= 1e-5 * max(1, np.abs(expected).max()), name
-
-
-@pytest.fixture(scope="session")
-def in_chunks_of_18(random_svd: Model) -> DenseEvaluation:
-    return DenseEvaluation(random_svd, EVERY_LAYER, excerpts_at_once=18)
-
-
-@pytest.fixture(scope="session")
-def means_in_chunks_of_18(random_svd: Model) -> DenseEvaluation:
-    return DenseEvaluation(random_svd, EVERY_LAYER, excerpts_at_once=18, reduce="mean")
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(count=st.integers(115, 180), seed=st.integers(0, 5))
-def test_every_layer_of_every_excerpt_equals_the_excerpts_one_by_one(
-    random_svd: Model, in_chunks_of_18: DenseEvaluation, means_in_chunks_of_18: DenseEvaluation, count, seed
-) -> None:
-    frames = frames_of(count, seed)
-    expected = one_by_one(random_svd, frames)
-    assert_equal(in_chunks_of_18(frames), expected)
-    means = {name: v.mean((1, 2)) if v.ndim == 4 else v for name, v in expected.items()}
-    assert_equal(means_in_chunks_of_18(frames), means)
-
-
-@pytest.mark.parametrize("phase", range(9))
-def test_every_phase_of_the_poolings_is_that_of_its_excerpt(random_svd: Model, phase: int) -> None:
-    """Excerpt k shares its tiles of mp6 only with excerpts k + 9, k + 18, ..."""
-    frames = frames_of(115 + 20)
-    dense = dense_activations(random_svd, frames, ["mp6", "fc9"])
-    for k in (phase, phase + 9):
-        alone = random_svd.activations(frames[np.newaxis, k : k + 115], ["mp6", "fc9"])
-        assert_equal({name: dense[name][k : k + 1] for name in dense}, alone)
-
-
-@pytest.mark.parametrize("count", [115, 116, 123, 124, 132, 133, 134])
-def test_first_and_last_excerpt(random_svd: Model, in_chunks_of_18: DenseEvaluation, count: int) -> None:
-    frames = frames_of(count)
-    dense = in_chunks_of_18(frames)
-    assert {len(values) for values in dense.values()} == {count - 114}
-    ends = {name: values[[0, -1]] for name, values in dense.items()}
-    assert_equal(ends, random_svd.activations(np.stack([frames[:115], frames[-115:]]), EVERY_LAYER))
-
-
-def test_original_weights_and_sound_give_the_original_numbers_densely(golden_svd, golden_sound) -> None:
-    pcm = (golden_sound["pcm_int16"] / 32768).astype(np.float32)
-    dense = dense_activations(golden_svd, golden_svd.frontend.frames(pcm), ["mp6", "fc7", "fc8", "fc9"])
-    at = golden_sound["excerpts_index"]
-    ours = {name: values[at] for name, values in dense.items()}
-    assert_equal(ours, golden_svd.activations(golden_sound["excerpts"], list(dense)))
-
-
-def test_chunks_are_bounded_and_together_the_whole(in_chunks_of_18: DenseEvaluation) -> None:
-    frames = frames_of(170)
-    chunks = list(in_chunks_of_18.chunks(frames))
-    assert [first for first, _ in chunks] == [0, 18, 36, 54]
-    assert [len(chunk["mp6"]) for _, chunk in chunks] == [18, 18, 18, 2]
-    whole = in_chunks_of_18(frames)
-    for name, values in whole.items():
-        assert np.array_equal(np.concatenate([chunk[name] for _, chunk in chunks]), values)
-
-
-def test_maps_share_the_memory_of_what_excerpts_share(random_svd: Model) -> None:
-    maps = dense_activations(random_svd, frames_of(300), ["conv5"])["conv5"]
-    assert maps.shape == (186, 33, 21, 64)
-    assert np.shares_memory(maps[0, 1], maps[3, 0])
-    assert not maps.flags.writeable
-
-
-def test_weights_that_change_are_seen() -> None:
-    model = load_model("svd", seed=1)
-    evaluate = DenseEvaluation(model, ["fc8"])
-    before = evaluate(frames_of(120))
-    for name, values in weights_of(model).items():
-        model.keras_model.get_layer(name).set_weights([0.5 * array for array in values])
-    after = evaluate(frames_of(120))
-    assert np.abs(after["fc8"] - before["fc8"]).max() > 0.1
-    assert_equal(after, one_by_one(model, frames_of(120), ["fc8"]))
-
-
-def test_what_cannot_be_evaluated_densely_is_refused(random_svd: Model, random_cnn_at: Model) -> None:
-    with pytest.raises(UsageError, match=r"svd.*not cnn_at"):
-        DenseEvaluation(random_cnn_at)
-    with pytest.raises(UsageError, match="fc10"):
-        DenseEvaluation(random_svd, ["fc10"])
-    with pytest.raises(UsageError, match=r"median.*mean"):
-        DenseEvaluation(random_svd, reduce="median")
-    with pytest.raises(UsageError, match="at least one excerpt"):
-        DenseEvaluation(random_svd, excerpts_at_once=0)
-    for frames in (frames_of(114), frames_of(200)[:, :79], frames_of(200)[np.newaxis]):
-        with pytest.raises(UsageError, match=r"\[frames, 80\], at least 115"):
-            dense_activations(random_svd, frames)

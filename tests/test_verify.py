@@ -243,7 +243,7 @@ def test_file_that_is_no_golden_is_refused(svd, tmp_path, members, said) -> None
 
 def test_bomb_is_refused_before_it_is_unpacked(svd, tmp_path, monkeypatch) -> None:
     path = npz(tmp_path, input=GOOD, fc8=npy(np.zeros((500_000,), np.float32)))
-    monkeypatch.setattr("actprobe.models.golden.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("actprobe.models.golden_file.MAX_BYTES", 1_000_000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("was unpacked"))
     with pytest.raises(WeightsError, match="declares more than"):
         read_golden(path, svd.layers, SHAPE)

@@ -21,8 +21,8 @@ from actprobe.checkpoints.catalog import entries
 from actprobe.errors import FrontEndError, UsageError, WeightsError
 from actprobe.frontends import VggishFrontEnd
 from actprobe.frontends.vggish import vggish_mel_matrix
-from actprobe.models import Model, WeightsRecord, layers_of, load_model
-from actprobe.models.model import set_weights
+from actprobe.models import Model, WeightsRecord, layers_of, load_model, network_named
+from actprobe.models.weights import set_weights
 from actprobe.models.networks import vggish as network
 from actprobe.models.networks import vggish_smoke
 from actprobe.models.networks.vggish_postprocess import VggishPostprocessor, quantise
@@ -192,7 +192,7 @@ def arrays():
 def vggish(arrays):
     keras_model = network.build()
     set_weights(keras_model, network.port(TfCheckpointWeights(arrays, "")))
-    yield Model("vggish", keras_model, VggishFrontEnd(), network.LAYERS, WeightsRecord("unverified"))
+    yield Model(network_named("vggish"), keras_model, VggishFrontEnd(), WeightsRecord("unverified"))
     gc.collect()
 
 

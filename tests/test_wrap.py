@@ -6,8 +6,6 @@ import soundfile
 
 import actprobe
 from actprobe import backend, wrap_model
-from actprobe.analyses.activations.run import run_activations
-from actprobe.analyses.neurons.run import run_neurons
 from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import UsageError
@@ -276,6 +274,19 @@ def test_input_without_channel_axis_and_of_any_length(layers) -> None:
         wrap_model(keras_model)
 
 
+def test_outputs_are_the_units_of_the_last_layer_with_labels_if_given(layers) -> None:
+    dense = layers.Dense(3, "softmax", name="animal")
+    keras_model = model_of(layers, layers.Flatten(name="flat"), dense, name="mine")
+    assert [str(output) for output in wrap_model(keras_model).outputs] == ["animal/0", "animal/1", "animal/2"]
+    labelled = wrap_model(keras_model, outputs=["dog", "cat", "bee"])
+    assert [(output.layer, output.unit, output.label) for output in labelled.outputs] == [
+        ("animal", 0, "dog"), ("animal", 1, "cat"), ("animal", 2, "bee"),
+    ]  # fmt: skip
+    for wrong in (["dog", "cat"], "dog"):
+        with pytest.raises(UsageError, match=r"mine has 3 output units \(animal\): give as many labels"):
+            wrap_model(keras_model, outputs=wrong)
+
+
 def test_half_precision_comes_out_as_float32(layers) -> None:
     dense = layers.Dense(3, "relu", dtype="float16", name="dense")
     acts = wrap_model(model_of(layers, layers.Flatten(), dense)).activations(
@@ -334,11 +345,11 @@ def test_front_end_of_another_shape_is_refused(layers) -> None:
 def test_neurons_of_a_wrapped_model(wrapped, small, tmp_path) -> None:
     write_phantom(tmp_path / "in", recordings=5, seconds=4)
     recordings = open_corpus(tmp_path / "in")
-    found = run_neurons(
-        wrapped, "in", recordings, layers=["pool", "conv/linear"], features=["loudness"],
-        output_dir=tmp_path / "out",
+    found = actprobe.neurons(
+        wrapped, recordings, layers=["pool", "conv/linear"], features=["loudness"],
+        output_dir=tmp_path / "out", figures=0,
     )  # fmt: skip
-    assert found.provenance["weights"]["kind"] == "user model"
+    assert found.record["weights"]["kind"] == "user model"
     assert len(found.table) == 8
     inputs = wrapped.frontend(actprobe.load_audio(recordings[0].path))
     expected = keras_output(small, "pool", inputs[..., np.newaxis]).mean(axis=(0, 1, 2))
@@ -348,12 +359,11 @@ def test_neurons_of_a_wrapped_model(wrapped, small, tmp_path) -> None:
 def test_activations_of_a_wrapped_model_and_none_without_a_front_end(wrapped, layers, tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(12000) * 0.1, 12000)
     recordings = open_corpus(tmp_path / "a.wav")
-    found = run_activations(wrapped, "a", recordings, layers=["tags"], output_dir=tmp_path / "out")
-    with np.load(found.files[0]) as arrays:
-        assert arrays["tags"].shape == (1, 6)
+    found = actprobe.activations(wrapped, recordings, layers=["tags"], output_dir=tmp_path / "out")
+    assert found["a.wav"]["tags"].shape == (1, 6)
     without = wrap_model(model_of(layers, layers.Flatten(name="flat"), name="bare"))
     with pytest.raises(UsageError, match="bare was wrapped without a front end"):
-        run_activations(without, "a", recordings, layers=["flat"], output_dir=tmp_path / "out")
+        actprobe.activations(without, recordings, layers=["flat"], output_dir=tmp_path / "out")
     with pytest.raises(UsageError, match="without a front end"):
         without.frontend(np.zeros(10), 10)
 

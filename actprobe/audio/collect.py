@@ -9,20 +9,12 @@ from numpy.typing import NDArray
 
 from actprobe.errors import AudioError
 
-__all__ = ["Collector", "Undecodable"]
-
 LOWEST_RATE_HZ = 1_000
 HIGHEST_RATE_HZ = 3_072_000  # DSD512 as FFmpeg hands it out is 2,822,400 Hz
 
 
 class Undecodable(Exception):  # noqa: N818  it says what happened to one decoder; it never leaves the package
-    """One decoder could not make sense of the recording; another one might.
-
-    Parameters
-    ----------
-    reason : str
-        What the decoder said, in short.
-    """
+    """One decoder could not make sense of the recording, for the reason given; another one might."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -45,10 +37,8 @@ class Collector:
         Library and version.
     container : str
         Container and codec as the decoder names them.
-    sample_rate : int
-        Rate in Hz; 0 until `start`.
-    channels : int
-        Channels; 0 until `start`.
+    sample_rate, channels : int
+        Rate in Hz and channels; 0 until `start`.
     header_seconds : float or None
         Duration that the header promises, when it does.
     peak : float
@@ -69,21 +59,9 @@ class Collector:
     _mono: bytearray = field(default_factory=bytearray, init=False, repr=False)
 
     def start(self, sample_rate: int, channels: int) -> None:
-        """Set the rate and channels, once they are known and before the first block.
+        """Set the rate in Hz and the channels, once they are known and before the first block.
 
-        Parameters
-        ----------
-        sample_rate : int
-            Rate in Hz.
-        channels : int
-            Channels of the recording.
-
-        Raises
-        ------
-        Undecodable
-            No channels.
-        AudioError
-            A rate that no recording has.
+        No channels are `Undecodable`, a rate that no recording has is an `AudioError`.
         """
         if channels < 1:
             raise Undecodable("no audio channels")
@@ -93,49 +71,23 @@ class Collector:
 
     @property
     def frames(self) -> int:
-        """Number of samples collected so far.
-
-        Returns
-        -------
-        int
-            Samples of the channel mean.
-        """
+        """Number of samples collected so far."""
         return len(self._mono) // 4
 
     @property
     def seconds(self) -> float:
-        """Duration collected so far.
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
+        """Duration collected so far."""
         return self.frames / self.sample_rate if self.sample_rate else 0.0
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        """Channel mean of what was collected; nothing can be added while the array is in use.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [samples].
-        """
+        """Channel mean of what was collected; nothing can be added while the array is in use."""
         return np.frombuffer(self._mono, dtype=np.float32)
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Append the channel mean of a block.
+        """Append the channel mean of a block, float32 [frames, channels].
 
-        Parameters
-        ----------
-        block : numpy.ndarray
-            float32, shape [frames, channels].
-
-        Raises
-        ------
-        AudioError
-            NaN or infinity, or a recording longer than `max_seconds`.
+        NaN, infinity or a recording longer than `max_seconds` is an `AudioError`.
         """
         if not len(block):
             return

@@ -10,8 +10,6 @@ from typing import BinaryIO
 
 import soundfile
 
-__all__ = ["Header", "read_header"]
-
 UNKNOWN_FRAMES = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
 
 # Outermost size that libsndfile found too large for the file, as its log words it, by format.
@@ -58,18 +56,7 @@ class Header:
 
 
 def read_header(stream: BinaryIO) -> Header:
-    """Read what a file claims about itself.
-
-    Parameters
-    ----------
-    stream : BinaryIO
-        The open file; its position is changed.
-
-    Returns
-    -------
-    Header
-        Its claims.
-    """
+    """Read what a file claims about itself; the position of the stream is changed."""
     start = _after_id3(stream)
     stream.seek(start)
     head = stream.read(4096)

@@ -26,8 +26,6 @@ from actprobe.audio.tfio import read_tfio
 from actprobe.audio.waveform import Source, Waveform
 from actprobe.errors import AudioError, UsageError
 
-__all__ = ["DECODERS", "load_audio"]
-
 DECODERS = ("auto", "soundfile", "pyav", "tfio")
 
 MAX_PEAK = 64.0  # 36 dB over full scale; hot mp3 masters decode to 1.5, damaged ones to thousands
@@ -75,6 +73,12 @@ def load_audio(
         values, is too long, or ends before half of what its header says.
     UsageError
         Unknown decoder, or a rate or duration that is none.
+
+    Examples
+    --------
+    >>> waveform = actprobe.load_audio("recording.flac", sample_rate=22050)  # doctest: +SKIP
+    >>> waveform.seconds  # doctest: +SKIP
+    30.0
     """
     name = os.fsdecode(path)
     sample_rate = _checked_rate(sample_rate)

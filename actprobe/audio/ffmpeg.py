@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from actprobe.audio.collect import Collector, Undecodable
 
-__all__ = ["read_pyav"]
-
 # Demuxers of audio files and of common video files. Left out on purpose: everything that opens further files
 # or addresses (hls, dash, concat, sdp, rtsp), pictures, devices, games, raw streams without a header.
 DEMUXERS = (
@@ -44,23 +42,10 @@ _SAMPLES = {
 
 
 def read_pyav(stream: BinaryIO, into: Collector) -> None:
-    """Decode the best audio stream of a file.
+    """Decode the best audio stream of a file; FFmpeg sees only the stream and opens nothing by itself.
 
-    Broken packets are skipped where FFmpeg can go on, and noted in a warning.
-
-    Parameters
-    ----------
-    stream : BinaryIO
-        The open file; FFmpeg sees only this object and opens nothing by itself.
-    into : Collector
-        Where blocks, rate, channels, duration and warnings go.
-
-    Raises
-    ------
-    Undecodable
-        FFmpeg cannot read it, or more than half of it is broken.
-    AudioError
-        What `Collector` finds in the samples.
+    Broken packets are skipped where FFmpeg can go on, and noted in a warning. `Undecodable` if FFmpeg cannot
+    read it, or more than half of it is broken.
     """
     codecs = ".".join(map(str, av.library_versions["libavcodec"]))
     into.decoder = f"PyAV {av.__version__} (FFmpeg libavcodec {codecs})"

@@ -12,8 +12,6 @@ import numpy as np
 from actprobe import backend
 from actprobe.audio.collect import Collector, Undecodable
 
-__all__ = ["read_tfio"]
-
 # What tensorflow-io 0.37.1 decodes right, and the type it insists on. It knows no other wav than these, and
 # reads 32-bit integers as floats without a word.
 _DTYPES = {
@@ -38,23 +36,13 @@ _FRAMES_PER_BLOCK = 2**18
 def read_tfio(stream: BinaryIO, reference: Collector, into: Collector) -> None:
     """Decode wav, flac, mp3 or Ogg Vorbis with tensorflow-io.
 
-    Its decoders end the process on some damaged files, so another decoder has to have read the file first.
-
-    Parameters
-    ----------
-    stream : BinaryIO
-        The open file.
-    reference : Collector
-        What another decoder made of the same file; rate, channels and format are taken from it.
-    into : Collector
-        Where the blocks go.
+    Its decoders end the process on some damaged files, so another decoder has to have read the file first:
+    rate, channels and format are taken from its `reference`.
 
     Raises
     ------
     Undecodable
         A format that tensorflow-io does not decode right, a damaged file, or a result of another shape.
-    AudioError
-        What `Collector` finds in the samples.
     ActprobeError
         tensorflow-io is not installed or does not load.
     """

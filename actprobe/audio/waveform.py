@@ -8,8 +8,6 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["RESAMPLER", "Source", "Waveform", "as_waveform"]
-
 RESAMPLER_QUALITY = "HQ"
 RESAMPLER = f"soxr {soxr.__version__} {RESAMPLER_QUALITY}"
 
@@ -129,25 +127,10 @@ class Waveform:
 
 
 def as_waveform(waveform: Waveform | ArrayLike, sample_rate: int | None = None) -> Waveform:
-    """Accept a Waveform, or samples and their rate.
+    """Accept a Waveform, or mono samples [samples] and their rate in Hz.
 
-    Parameters
-    ----------
-    waveform : Waveform or array_like
-        A Waveform, or mono samples of shape [samples].
-    sample_rate : int, optional
-        Rate of the samples in Hz. With a Waveform it may only repeat the waveform's own rate.
-
-    Returns
-    -------
-    Waveform
-        The same object if it already was one.
-
-    Raises
-    ------
-    ValueError
-        Samples without a rate, of another shape than [samples], or not finite; a rate that
-        contradicts the Waveform's.
+    With a Waveform the rate may only repeat its own. Samples without a rate, of another shape or not finite
+    are a `ValueError`.
     """
     if isinstance(waveform, Waveform):
         if sample_rate is not None and sample_rate != waveform.sample_rate:

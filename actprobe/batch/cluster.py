@@ -21,14 +21,11 @@ from typing import Any
 import cloudpickle
 from absl import logging
 
-from actprobe.batch.executors import Job, Store, walk
-from actprobe.batch.feature_pool import FeaturePool
-from actprobe.batch.ledger import LedgerRow
-from actprobe.batch.prepare import StageSeconds
+from actprobe.batch.feature_pool import FeaturePool, walk
+from actprobe.batch.jobs import Job, StageSeconds, Store
+from actprobe.batch.ledger import LedgerRow, failed_row
 from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError
-
-__all__ = ["walk_on_cluster"]
 
 CHUNK = 32  # recordings of a task at most
 TASKS_PER_WORKER = 4  # at least, where there are enough recordings
@@ -131,7 +128,7 @@ def _walk(
             yield from finished(chunks, suspects)
             for suspect in suspects:  # with nothing else under way, so that the culprit is known
                 yield from finished([[suspect]], culprits)
-            yield from (LedgerRow(culprit.name, "failed", reason=DEADLY) for culprit in culprits)
+            yield from (failed_row(culprit, DEADLY) for culprit in culprits)
         except (CancelledError, OSError) as error:
             raise ActprobeError(
                 f"{address}: the dask scheduler was lost ({type(error).__name__}); what was finished is "

@@ -18,18 +18,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
 import cloudpickle
 from absl import logging
 
-from actprobe.batch.ledger import LedgerRow
+from actprobe.batch.jobs import Consumer, StageSeconds
+from actprobe.batch.ledger import LedgerRow, failed_row
 from actprobe.batch.worker import ONE_THREAD, receive, send
 from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError
-
-__all__ = ["FeaturePool", "start_ahead"]
 
 AHEAD = 2  # recordings for each process that are prepared or being prepared before they are asked for
 TIME_LIMIT_SECONDS = 3600.0
@@ -40,16 +40,12 @@ KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
 def start_ahead(workers: int, *preload: str) -> None:
-    """Start processes for the next pool, while the network is being loaded.
+    """Have processes ready for the next pool, while the network is being loaded.
 
-    Parameters
-    ----------
-    workers : int
-        How many.
-    *preload : str
-        What they load already, names of `actprobe.backend` such as ``essentia``.
+    They load what is named of `actprobe.backend`, such as ``essentia``, at once.
     """
-    _ahead.extend(_Process(preload) for _ in range(workers))
+    _ahead[:] = [process for process in _ahead if process.alive]
+    _ahead.extend(_Process(preload) for _ in range(workers - len(_ahead)))
 
 
 class FeaturePool:
@@ -84,17 +80,11 @@ class FeaturePool:
     def prepare(self, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Any]]:
         """Prepare recordings, a few ahead, in order.
 
-        Parameters
-        ----------
-        recordings : sequence of Recording
-            The corpus.
-
         Yields
         ------
-        Recording
-            A recording.
-        object
-            What the job's ``prepare`` gave, or a LedgerRow with the reason why it could not.
+        recording : Recording
+        prepared : object
+            What the job's ``prepare`` returned, or a LedgerRow with the reason why it could not.
 
         Raises
         ------
@@ -124,13 +114,11 @@ class FeaturePool:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> FeaturePool:
-        """Start."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the processes."""
         self.close()
 
     def _prepare(self, recording: Recording) -> Any:
@@ -141,13 +129,14 @@ class FeaturePool:
                 answer = process.ask(self._image, recording, self._time_limit)
             except TimeoutError:
                 process.kill()
-                return _failed(recording, f"took longer than {self._time_limit:.0f} s to decode and describe")
+                reason = f"took longer than {self._time_limit:.0f} s to decode and describe"
+                return failed_row(recording, reason)
             except (EOFError, OSError):
                 code = process.reap()
                 if -code in KILLED and attempt + 1 < ATTEMPTS and not self._closed:
                     logging.info("%s: its process was killed; it is tried once more", recording.name)
                     continue
-                return _failed(recording, _ending(code))
+                return failed_row(recording, _ending(code))
             finally:
                 self._put_back(process)
             return answer
@@ -167,6 +156,26 @@ class FeaturePool:
             self._busy.discard(process)
             if process.alive and not self._closed:
                 self._idle.append(process)
+
+
+def walk(
+    consumer: Consumer, recordings: Sequence[Recording], pool: FeaturePool, spent: StageSeconds
+) -> Iterator[LedgerRow]:
+    """Prepare recordings in a pool and give them to a consumer; rows come as recordings finish or fail.
+
+    The account of the time is put into ``spent``.
+    """
+    began = perf_counter()
+    for recording, prepared in pool.prepare(recordings):
+        spent.waiting += perf_counter() - began
+        if isinstance(prepared, LedgerRow):
+            yield prepared
+        else:
+            yield from consumer.add(recording, prepared)
+        began = perf_counter()
+    yield from consumer.flush()
+    if isinstance(account := getattr(consumer, "seconds", None), StageSeconds):
+        spent.add(account)
 
 
 class _Process:
@@ -257,7 +266,3 @@ def _ending(code: int) -> str:
     if -code in KILLED:
         return f"its process was killed ({name}) {ATTEMPTS} times while it was decoded and described"
     return f"its process crashed ({name}) while it was decoded and described"
-
-
-def _failed(recording: Recording, reason: str) -> LedgerRow:
-    return LedgerRow(recording.name, "failed", reason=reason)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError
+from actprobe.errors import ActprobeError, AudioError, CorpusError
 
 if TYPE_CHECKING:  # feature processes make rows, but no tables
     import pandas as pd
-
-__all__ = ["LedgerRow", "ledger_frame", "usable_recordings"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,7 @@ class LedgerRow:
     features: dict[str, float] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
-        """Give what the file of a finished recording keeps for the ledger.
-
-        Returns
-        -------
-        dict
-            JSON-able; with ``path`` and ``status`` it makes the row again.
-        """
+        """What the file of a finished recording keeps: the row but for ``path`` and ``status``, JSON-able."""
         found = {
             "warning": self.warning,
             "seconds": self.seconds,
@@ -66,30 +60,26 @@ class LedgerRow:
         return {**found, "features": self.features} if self.features else found
 
 
+def failed_row(recording: Recording, fault: Exception | str) -> LedgerRow:
+    """Enter a recording that could not be used into the ledger, with the reason in one line.
+
+    An error that is not actprobe's own is named as unexpected.
+    """
+    match fault:
+        case AudioError():
+            reason = fault.reason
+        case ActprobeError() | str():
+            reason = str(fault)
+        case _:
+            reason = f"unexpected {type(fault).__name__}: {fault}"
+            logging.debug("%s", recording.name, exc_info=fault)
+    return LedgerRow(recording.name, "failed", reason=" ".join(reason.split()))
+
+
 def usable_recordings(
     recordings: Sequence[Recording], rows: Sequence[LedgerRow], corpus: str | Path
 ) -> list[Recording]:
-    """Keep the recordings that could be used.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        The corpus.
-    rows : sequence of LedgerRow
-        Its ledger, in the same order.
-    corpus : str or Path
-        What the recordings came from, for the error.
-
-    Returns
-    -------
-    list of Recording
-        At least one, in the same order.
-
-    Raises
-    ------
-    CorpusError
-        There is none.
-    """
+    """Keep the recordings that could be used, of rows in the same order; CorpusError when there is none."""
     usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
     if not usable:
         raise CorpusError(
@@ -100,20 +90,7 @@ def usable_recordings(
 
 
 def ledger_frame(rows: Sequence[LedgerRow], features: Sequence[str]) -> pd.DataFrame:
-    """Lay the ledger out as recordings.csv has it.
-
-    Parameters
-    ----------
-    rows : sequence of LedgerRow
-        In the order of the corpus.
-    features : sequence of str
-        Features, one column each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns path, status, reason, warning, seconds, sample_rate, examples, then the features.
-    """
+    """Lay the ledger out as recordings.csv has it, a column for each feature at the end."""
     import pandas as pd
 
     frame = pd.DataFrame(

@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.audio import Waveform, load_audio
+from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import LedgerRow
 from actprobe.corpora import Recording
-from actprobe.errors import ActprobeError, AudioError, FeatureError
+from actprobe.errors import AudioError, FeatureError
 from actprobe.features import Feature, compute_scalars
 from actprobe.features.registry import resampled
 from actprobe.frontends import FrontEnd
 
-__all__ = ["UNITS", "Prepared", "StageSeconds", "failed_row", "prepare_recording"]
-
 UNITS = ("recording", "excerpt")
 
 PARTLY_FILLED = 0.5
-
-
-@dataclass
-class StageSeconds:
-    """Where the time went, in seconds; stages that run side by side add up to more than the clock.
-
-    Parameters
-    ----------
-    decode, features : float
-        Summed over the feature processes.
-    frontend, network, shards : float
-        In the process of the network, or summed over those of a cluster.
-    waiting : float
-        What the process of the network waited for the feature processes.
-    """
-
-    decode: float = 0.0
-    features: float = 0.0
-    frontend: float = 0.0
-    network: float = 0.0
-    shards: float = 0.0
-    waiting: float = 0.0
-
-    def add(self, other: StageSeconds) -> None:
-        """Add another account to this one.
-
-        Parameters
-        ----------
-        other : StageSeconds
-            What else was spent.
-        """
-        for stage in fields(self):
-            setattr(self, stage.name, getattr(self, stage.name) + getattr(other, stage.name))
 
 
 @dataclass
@@ -102,8 +67,8 @@ def prepare_recording(
     features : sequence of Feature
         Scalar features.
     unit : str, optional
-        ``recording``: features of the whole. ``excerpt``: features of the stretch of each example; the
-        ledger then has their means.
+        ``recording``: features of the whole. ``excerpt``: features of the segment that each example
+        spans; the ledger then has their means.
     waveform : Waveform, optional
         The recording if it is decoded already.
 
@@ -133,7 +98,7 @@ def prepare_recording(
     by_example = {}
     if unit == "excerpt":
         by_example = _by_example(waveform, features, starts, frontend.example_samples / frontend.sample_rate)
-        values = {name: float(np.mean(course)) for name, course in by_example.items()}
+        values = {name: float(np.mean(of_feature)) for name, of_feature in by_example.items()}
     else:
         values = compute_scalars(waveform, features)
     spent.features = perf_counter() - began
@@ -158,8 +123,8 @@ def prepare_recording(
 def _by_example(
     waveform: Waveform, features: Sequence[Feature], starts: NDArray[np.float64], seconds: float
 ) -> dict[str, NDArray[np.float64]]:
-    """Compute features of the stretch that each example spans, resampling the recording once a rate."""
-    courses: dict[str, NDArray[np.float64]] = {}
+    """Compute features of the segment that each example spans, resampling the recording once a rate."""
+    found: dict[str, NDArray[np.float64]] = {}
     at_rate: dict[int, Waveform] = {}
     for feature in features:
         whole = resampled(feature, at_rate, waveform)
@@ -167,38 +132,12 @@ def _by_example(
         values = []
         for start in starts:
             first = round(start * rate)
-            stretch = Waveform(whole.samples[first : first + round(seconds * rate)], rate)
+            segment = Waveform(whole.samples[first : first + round(seconds * rate)], rate)
             try:
-                values.append(compute_scalars(stretch, [feature])[feature.name])
+                values.append(compute_scalars(segment, [feature])[feature.name])
             except FeatureError as error:
                 raise FeatureError(
                     feature.name, f"in the excerpt at {start:.2f} s: {error.reason}"
                 ) from error
-        courses[feature.name] = np.array(values)
-    return courses
-
-
-def failed_row(recording: Recording, error: Exception) -> LedgerRow:
-    """Enter a recording that could not be used into the ledger.
-
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    error : Exception
-        What went wrong; one that is not actprobe's own is named as unexpected.
-
-    Returns
-    -------
-    LedgerRow
-        With the reason in one line.
-    """
-    match error:
-        case AudioError():
-            reason = error.reason
-        case ActprobeError():
-            reason = str(error)
-        case _:
-            reason = f"unexpected {type(error).__name__}: {error}"
-            logging.debug("%s", recording.name, exc_info=error)
-    return LedgerRow(recording.name, "failed", reason=" ".join(reason.split()))
+        found[feature.name] = np.array(values)
+    return found

@@ -8,8 +8,6 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-__all__ = ["Progress"]
-
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -32,13 +30,7 @@ class Progress:
         self._said = self._began = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
-        """Count some more.
-
-        Parameters
-        ----------
-        count : int, optional
-            How many were done.
-        """
+        """Count some more."""
         if count == 0:
             return
         self.done += count
@@ -54,12 +46,10 @@ class Progress:
             sys.stderr.flush()
 
     def __enter__(self) -> Progress:
-        """Start."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from matplotlib.figure import Figure
 
+from actprobe.batch.tables import read_frame
 from actprobe.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
@@ -150,13 +151,3 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, Mapping):
         raise CorpusError(folder, "its run.json is damaged (not an object)")
     return dict(record)
-
-
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a table; one that is not there is empty."""
-    if not path.exists():
-        return pd.DataFrame()
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise CorpusError(path, f"is not a readable table ({error})") from error

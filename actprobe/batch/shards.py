@@ -18,12 +18,10 @@ from actprobe.corpora.folder import plain_name
 from actprobe.errors import CorpusError
 from actprobe.provenance import atomic_path, canonical_json
 
-__all__ = ["Shard", "ShardStore", "file_stem", "fingerprint"]
-
 
 @dataclass(frozen=True)
 class Shard:
-    """What a run knows of one recording.
+    """What a run keeps of one recording, or of another part of its work.
 
     Parameters
     ----------
@@ -58,143 +56,63 @@ class ShardStore:
             leftover.unlink(missing_ok=True)
 
     def path(self, recording: Recording) -> Path:
-        """Say where the shard of a recording is.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        Path
-            A readable stem and a hash of the recording's name.
-        """
+        """Say where the shard of a recording is."""
         return self.directory / f"{file_stem(recording)}.npz"
 
     def load(self, recording: Recording) -> Shard | None:
-        """Load a finished shard.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        Shard or None
-            None when there is none, it is damaged, or its `state` is another one now.
-        """
-        path = self.path(recording)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            facts = json.loads(str(arrays.pop("facts")))
-            source = facts.pop("source")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        """Load a finished shard; None when there is none, it is damaged, or its `state` has changed."""
+        shard = read_shard(self.path(recording))
+        if shard is None or shard.facts.pop("source", None) != self.state(recording):
             return None
-        return Shard(facts, arrays) if source == self.state(recording) else None
+        return shard
 
     def state(self, recording: Recording) -> list[Any]:
-        """Say which state of the corpus a recording's shard is computed from.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        list
-            JSON-able: the recording's `fingerprint`.
-        """
+        """Say which state of the corpus a recording's shard is computed from, JSON-able."""
         return fingerprint(recording)
 
     def needed(self, recording: Recording) -> Shard:
-        """Load a shard that was there a moment ago.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus, finished by this run.
-
-        Returns
-        -------
-        Shard
-            What the run knows of it.
-
-        Raises
-        ------
-        CorpusError
-            The recording or its shard has changed since.
-        """
+        """Load a shard that was there a moment ago; CorpusError if it or the recording has changed."""
         shard = self.load(recording)
         if shard is None:
             raise CorpusError(recording.path, "changed while the run was going on; run again")
         return shard
 
     def finished(self, recording: Recording) -> LedgerRow | None:
-        """Say what the ledger has of a recording whose shard is there and still right.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        LedgerRow or None
-            None when it has to be computed.
-        """
+        """Give the ledger's row of a recording whose shard is there and still right."""
         shard = self.load(recording)
         return None if shard is None else LedgerRow(path=recording.name, status="ok", **shard.facts)
 
     def save(self, recording: Recording, shard: Shard) -> None:
-        """Write a shard, whole or not at all, and make it last (fsync).
+        """Write the shard of a recording, see `write_shard`."""
+        facts = {**shard.facts, "source": self.state(recording)}
+        write_shard(self.path(recording), Shard(facts, shard.arrays))
 
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-        shard : Shard
-            What to keep.
-        """
-        facts = np.array(canonical_json({**shard.facts, "source": self.state(recording)}))
-        members: dict[str, Any] = {"facts": facts, **shard.arrays}
-        with atomic_path(self.path(recording)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **members)
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write a shard, whole or not at all, and make it last (fsync)."""
+    members: dict[str, Any] = {"facts": np.array(canonical_json(shard.facts)), **shard.arrays}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **members)
+
+
+def read_shard(path: Path) -> Shard | None:
+    """Read a shard; None when there is none or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return Shard(json.loads(str(arrays.pop("facts"))), arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def file_stem(recording: Recording) -> str:
-    """Name a recording so that the name is a file name, and unique in its corpus.
-
-    Parameters
-    ----------
-    recording : Recording
-        A recording of the corpus.
-
-    Returns
-    -------
-    str
-        A readable stem and a hash of the recording's name.
-    """
+    """Name a recording by a readable stem and a hash, so that it is a file name and unique in its corpus."""
     stem = plain_name(Path(recording.name).stem)
     return f"{stem}-{hashlib.sha256(recording.name.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(recording: Recording) -> list[Any]:
-    """Say which state of a recording numbers were computed from.
-
-    Parameters
-    ----------
-    recording : Recording
-        A recording of the corpus.
-
-    Returns
-    -------
-    list
-        Name, size and time of modification; empty when there is no such file.
-    """
+    """Name, size and time of modification of a recording, JSON-able; empty when there is no such file."""
     try:
         status = recording.path.stat()
     except OSError:

@@ -17,9 +17,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from actprobe import backend
+from actprobe.batch.ledger import failed_row
 from actprobe.errors import ActprobeError
-
-__all__ = ["main", "receive", "send"]
 
 # Several of these run side by side, one thread each.
 ONE_THREAD = (
@@ -32,15 +31,7 @@ ONE_THREAD = (
 
 
 def send(connection: Connection, value: Any) -> None:
-    """Send an object, its large arrays without copying them into the pickle.
-
-    Parameters
-    ----------
-    connection : multiprocessing.connection.Connection
-        One end of a pipe.
-    value : object
-        Can be pickled.
-    """
+    """Send an object that can be pickled, its large arrays without copying them into the pickle."""
     buffers: list[pickle.PickleBuffer] = []
     image = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     raws = [buffer.raw() for buffer in buffers]
@@ -52,23 +43,7 @@ def send(connection: Connection, value: Any) -> None:
 
 
 def receive(connection: Connection) -> Any:
-    """Receive what `send` sent.
-
-    Parameters
-    ----------
-    connection : multiprocessing.connection.Connection
-        The other end.
-
-    Returns
-    -------
-    object
-        The object; its arrays can be written to.
-
-    Raises
-    ------
-    EOFError
-        The other end is closed.
-    """
+    """Receive what `send` sent, its arrays writable; EOFError when the other end is closed."""
     sizes = pickle.loads(connection.recv_bytes())  # noqa: S301  (from our own process)
     image = connection.recv_bytes()
     buffers = [bytearray(size) for size in sizes]
@@ -90,8 +65,6 @@ def main() -> None:
     for name in sys.argv[1:]:
         with suppress(ActprobeError):  # whoever needs it says that it is missing
             getattr(backend, name)
-    from actprobe.batch.prepare import failed_row
-
     try:
         job = pickle.loads(requests.get())  # noqa: S301
     except Exception as error:  # what a user's own code raises while it is imported

@@ -1,6 +1,6 @@
-"""Folders, manifests, corpora by name and the phantom corpus as lists of recordings."""
+"""What holds recordings, as a `Corpus`: folders, tables, lists, corpora by name, the phantom corpus."""
 
-from actprobe.corpora.folder import AUDIO_SUFFIXES, Recording
-from actprobe.corpora.named import open_corpus, open_named
+from actprobe.corpora.corpus import Corpus, open_corpus
+from actprobe.corpora.folder import Recording
 
-__all__ = ["AUDIO_SUFFIXES", "Recording", "open_corpus", "open_named"]
+__all__ = ["Corpus", "Recording", "open_corpus"]

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from actprobe.corpora.singing import Syllable
 
-__all__ = ["KINDS", "ONSET_RATE_RANGE", "Hit", "Note", "Score", "compose"]
-
 KINDS = ("percussive", "harmonic", "voice_accompanied", "voice", "full_band")
 
 ONSET_RATE_RANGE = (1.0, 8.0)  # per second

@@ -24,10 +24,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from actprobe.corpora.folder import AUDIO_SUFFIXES, Recording
-from actprobe.corpora.labelled import read_text
+from actprobe.corpora.label_files import read_text
 from actprobe.errors import CorpusError
-
-__all__ = ["CLASSES", "TABLE", "VIDEOS", "open_fcvid"]
 
 TABLE = "fcvid_dataset.csv"
 VIDEOS = 5147

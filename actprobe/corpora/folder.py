@@ -13,8 +13,6 @@ from absl import logging
 
 from actprobe.errors import CorpusError
 
-__all__ = ["AUDIO_SUFFIXES", "Recording", "open_folder"]
-
 PLAIN_CHARACTERS = 60
 
 AUDIO_SUFFIXES = frozenset(
@@ -81,6 +79,15 @@ def open_folder(source: str | Path) -> list[Recording]:
     if source.suffix.lower() == ".csv":
         return _read_manifest(source)
     return [Recording(source.name, source)]
+
+
+def open_split(source: str | Path, split: str | None = None) -> list[Recording]:
+    """List the recordings of a folder, a manifest or one file whose label ``split`` is the one asked for."""
+    recordings = open_folder(source)
+    chosen = [one for one in recordings if split in (None, one.labels.get("split"))]
+    if not chosen:
+        raise CorpusError(source, f"has no recording whose column split says {split}")
+    return chosen
 
 
 def plain_name(text: str) -> str:

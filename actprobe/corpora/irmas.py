@@ -21,10 +21,8 @@ from pathlib import Path
 from absl import logging
 
 from actprobe.corpora.folder import AUDIO_SUFFIXES, Recording
-from actprobe.corpora.labelled import read_text
+from actprobe.corpora.label_files import read_text
 from actprobe.errors import CorpusError
-
-__all__ = ["GENRES", "INSTRUMENTS", "open_irmas"]
 
 INSTRUMENTS = {
     "cel": "cello",

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from actprobe.corpora import labelled
 from actprobe.corpora.folder import AUDIO_SUFFIXES
-from actprobe.corpora.labelled import SPLITS, LabelledRecording, read_lab, read_text
+from actprobe.corpora.label_files import read_lab, read_text
+from actprobe.corpora.labelled import SPLITS, LabelledRecording
 from actprobe.errors import CorpusError
-
-__all__ = ["SONGS", "open_jamendo", "validate"]
 
 SONGS = {"train": 61, "valid": 16, "test": 16}
 LABEL_FOLDERS = ("jamendo_lab", "labels", "jamendo_svd_labels")

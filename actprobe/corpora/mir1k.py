@@ -27,10 +27,9 @@ import soxr
 from numpy.typing import NDArray
 
 from actprobe.corpora import labelled
-from actprobe.corpora.labelled import LabelledRecording, Stems, read_text
+from actprobe.corpora.label_files import read_text
+from actprobe.corpora.labelled import LabelledRecording, Stems
 from actprobe.errors import AudioError, CorpusError
-
-__all__ = ["FRAME_SECONDS", "TEST_SINGERS", "VALID_SINGERS", "open_mir1k", "read_vocal", "validate"]
 
 VALID_SINGERS = ("abjones", "ariel", "stool")
 TEST_SINGERS = ("annar", "heycat")

@@ -1,56 +1,75 @@
-"""Corpora by name, as lists of recordings with what is known of each in ``labels``."""
+"""The one list of corpora by name: a corpus is one module and one line of `CORPORA`.
+
+Everything that opens a corpus by name reads this list: `actprobe.open_corpus("NAME:FOLDER")`, trainings and
+evaluations (`actprobe.corpora.labelled_corpus.open_labelled`), and the ``--corpus`` flags (`WITH_SINGING`).
+Nothing heavy is imported until a corpus is opened.
+"""
 
 from __future__ import annotations
 
-import os
+import importlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from actprobe.corpora import voice_activity
-from actprobe.corpora.fcvid import open_fcvid
-from actprobe.corpora.folder import Recording, open_folder
-from actprobe.corpora.irmas import open_irmas
-from actprobe.corpora.labelled import LabelledRecording
-from actprobe.corpora.openers import OPENERS as LABELLED
+from actprobe.corpora.folder import Recording
 from actprobe.errors import CorpusError, UsageError
-
-__all__ = ["NAMES", "open_corpus", "open_named"]
 
 Opener = Callable[[str | Path, str | None], list[Recording]]
 
 
-def _folder(directory: str | Path, split: str | None) -> list[Recording]:
-    recordings = open_folder(directory)
-    chosen = [one for one in recordings if split in (None, one.labels.get("split"))]
-    if not chosen:
-        raise CorpusError(directory, f"has no recording whose column split says {split}")
-    return chosen
+@dataclass(frozen=True)
+class NamedCorpus:
+    """How a corpus is opened.
+
+    Parameters
+    ----------
+    opener : str
+        ``MODULE:FUNCTION``; the function takes the folder and a split (None: all) and gives the recordings.
+    singing : bool
+        Whether those are `LabelledRecording`, which say where somebody sings: what trainings and evaluations
+        ask for.
+    """
+
+    opener: str
+    singing: bool = False
 
 
-def _labelled(opener: Callable[[str | Path], list[LabelledRecording]]) -> Opener:
-    def opened(directory: str | Path, split: str | None) -> list[Recording]:
-        found = []
-        for one in opener(directory):
-            if split in (None, one.split):
-                sung = voice_activity.cell(Recording(one.name, one.path))
-                labels = {"split": one.split, "singer": one.singer, voice_activity.COLUMN: sung}
-                found.append(Recording(one.name, one.path, labels))
-        if not found:
-            raise CorpusError(directory, f"holds no recordings for {split}")
-        return found
-
-    return opened
-
-
-_OPENERS: dict[str, Opener] = {
-    "fcvid": open_fcvid,
-    "folder": _folder,
-    "irmas": open_irmas,
-    "labelled": _labelled(LABELLED["folder"]),
-    **{name: _labelled(opener) for name, opener in LABELLED.items() if name != "folder"},
+CORPORA = {
+    "fcvid": NamedCorpus("actprobe.corpora.fcvid:open_fcvid"),
+    "folder": NamedCorpus("actprobe.corpora.folder:open_split"),
+    "irmas": NamedCorpus("actprobe.corpora.irmas:open_irmas"),
+    "jamendo": NamedCorpus("actprobe.corpora.jamendo:open_jamendo", singing=True),
+    "labelled": NamedCorpus("actprobe.corpora.labelled_folders:open_labelled_folder", singing=True),
+    "mir1k": NamedCorpus("actprobe.corpora.mir1k:open_mir1k", singing=True),
+    "rwc": NamedCorpus("actprobe.corpora.rwc:open_rwc", singing=True),
+    "voiceless": NamedCorpus("actprobe.corpora.labelled_folders:open_voiceless_folder", singing=True),
 }
-NAMES = tuple(sorted(_OPENERS))
+NAMES = tuple(CORPORA)
+# For --corpus of trainings and evaluations; they read a plain folder as their labels need it.
+WITH_SINGING = ("folder", *(name for name, corpus in CORPORA.items() if corpus.singing))
+
+
+def corpus_text(name: str, directory: str | Path, split: str | None = None) -> str:
+    """Join the flags ``--corpus``, ``--corpus_dir`` and ``--split`` to what `open_corpus` takes."""
+    return f"{name}/{split}:{directory}" if split else f"{name}:{directory}"
+
+
+def parse_named(text: str) -> tuple[str, str | None, str] | None:
+    """Take ``NAME:FOLDER`` or ``NAME/SPLIT:FOLDER`` apart; None for a path.
+
+    Returns
+    -------
+    tuple of (str, str or None, str), or None
+        Name, split and folder.
+    """
+    found = re.fullmatch(r"(\w+)(?:/(\w+))?:(.+)", text)
+    if found is None or Path(text).exists():
+        return None
+    name, split, directory = found.groups()
+    return name, split, directory
 
 
 def open_named(name: str, directory: str | Path, split: str | None = None) -> list[Recording]:
@@ -60,7 +79,7 @@ def open_named(name: str, directory: str | Path, split: str | None = None) -> li
     ----------
     name : str
         One of `NAMES`; ``folder`` is any folder, manifest or file, as `open_folder` takes it, ``labelled`` a
-        folder with ``.lab`` files of singing.
+        folder with ``.lab`` files of singing, ``voiceless`` one in which nobody sings.
     directory : str or Path
         Where the corpus is.
     split : str, optional
@@ -69,8 +88,8 @@ def open_named(name: str, directory: str | Path, split: str | None = None) -> li
     Returns
     -------
     list of Recording
-        With the labels that each corpus's module names; those with labels of singing have ``voice_activity``,
-        ``singer`` and ``split``.
+        With the labels that each corpus's module names; those with labels of singing are `LabelledRecording`
+        and have the labels ``voice_activity``, ``singer`` and ``split``.
 
     Raises
     ------
@@ -79,35 +98,22 @@ def open_named(name: str, directory: str | Path, split: str | None = None) -> li
     CorpusError
         It is not in that folder.
     """
-    if name not in _OPENERS:
-        raise UsageError(f"no corpus is called {name!r}; there are: {', '.join(NAMES)}")
-    return _OPENERS[name](directory, split)
+    if name not in CORPORA:
+        raise UsageError(f"no corpus is called {name!r}; there are: {', '.join(CORPORA)}")
+    module, function = CORPORA[name].opener.split(":")
+    found = cast(Opener, getattr(importlib.import_module(module), function))(directory, split)
+    if not found:
+        raise CorpusError(directory, f"holds no recordings for {split}")
+    return [_with_labels(one) for one in found] if CORPORA[name].singing else found
 
 
-def open_corpus(source: str | os.PathLike[str]) -> list[Recording]:
-    """List the recordings of a folder, a manifest, one file, or a corpus by its name.
+def _with_labels(recording: Recording) -> Recording:
+    """Say split, singer and the sung part of a `LabelledRecording` in its labels, too."""
+    from actprobe.corpora import voice_activity
+    from actprobe.corpora.labelled import LabelledRecording
 
-    Parameters
-    ----------
-    source : str or os.PathLike
-        What `open_folder` takes: a folder, a ``.csv`` manifest or an audio file. Or ``NAME:FOLDER`` with one
-        of `NAMES`, such as ``irmas:/data/IRMAS``, or ``NAME/SPLIT:FOLDER`` with ``train``, ``valid`` or
-        ``test``, such as ``mir1k/test:/data/MIR-1K``.
-
-    Returns
-    -------
-    list of Recording
-        At least one, with labels where they are known.
-
-    Raises
-    ------
-    UsageError
-        No corpus has that name.
-    CorpusError
-        Nothing there, nothing usable in it, or not a readable manifest.
-    """
-    named = re.fullmatch(r"(\w+)(?:/(\w+))?:(.+)", os.fspath(source))
-    if named is None or Path(source).exists():
-        return open_folder(Path(source))
-    name, split, directory = named.groups()
-    return open_named(name, directory, split)
+    if not isinstance(recording, LabelledRecording):
+        return recording
+    known = {"split": recording.split, "singer": recording.singer}
+    labels = {**known, voice_activity.COLUMN: voice_activity.cell(recording), **recording.labels}
+    return replace(recording, labels=labels)

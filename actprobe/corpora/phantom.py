@@ -26,8 +26,6 @@ from actprobe.corpora.truth import Interval, PhantomRecording
 from actprobe.errors import CorpusError, UsageError
 from actprobe.provenance import atomic_path
 
-__all__ = ["KINDS", "STEMS", "PhantomRecording", "phantom_recording", "write_phantom"]
-
 PEAK_LIMIT = 0.99
 MINIMUM_SECONDS = 2.0
 MINIMUM_SAMPLE_RATE = 8000

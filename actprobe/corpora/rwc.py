@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.corpora import labelled
-from actprobe.corpora.labelled import LabelledRecording, joined_intervals
+from actprobe.corpora.label_files import joined_intervals
+from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import ActprobeError, CorpusError
-
-__all__ = ["SINGING", "open_rwc", "validate"]
 
 SINGING = ("m", "f", "g")
 

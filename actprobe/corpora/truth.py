@@ -12,8 +12,6 @@ from actprobe.audio import Waveform
 from actprobe.corpora.composition import Note
 from actprobe.corpora.mixing import STEMS
 
-__all__ = ["PhantomRecording"]
-
 MERGE_SECONDS = 0.05  # onsets closer than this are one event: the MIREX onset tolerance
 
 Floats = NDArray[np.float64]

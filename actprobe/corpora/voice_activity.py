@@ -14,11 +14,9 @@ from absl import logging
 
 from actprobe.corpora.folder import Recording
 from actprobe.corpora.jamendo import LABEL_FOLDERS
-from actprobe.corpora.labelled import read_lab, read_text
+from actprobe.corpora.label_files import read_lab, read_text
 from actprobe.corpora.mir1k import FRAME_SECONDS, read_vocal
 from actprobe.errors import CorpusError
-
-__all__ = ["COLUMN", "cell", "label_file", "sung_share"]
 
 COLUMN = "voice_activity"
 

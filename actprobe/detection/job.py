@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from actprobe.corpora.labelled import LabelledRecording
-from actprobe.corpora.openers import Recordings
+from actprobe.corpora.splits import Splits
 from actprobe.detection.card import model_card
 from actprobe.detection.data import Augmentation, Segments, SpectraStore
 from actprobe.detection.evaluation import predict_all, report
@@ -24,7 +24,7 @@ __all__ = ["train_detector"]
 
 def train_detector(
     output_dir: Path,
-    recordings: Recordings,
+    recordings: Splits,
     settings: Settings,
     augment: Augmentation,
     excerpts: int,
@@ -39,7 +39,7 @@ def train_detector(
     ----------
     output_dir : Path
         Gets everything.
-    recordings : Recordings
+    recordings : Splits
         What to train on and to judge by.
     settings : Settings
         Numbers of the training.
@@ -73,14 +73,14 @@ def train_detector(
     return metrics
 
 
-def judge(training: DetectorTraining, recordings: Recordings) -> dict[str, Any]:
+def judge(training: DetectorTraining, recordings: Splits) -> dict[str, Any]:
     """Judge the best epoch of a training.
 
     Parameters
     ----------
     training : DetectorTraining
         A training with at least one epoch behind it; its model gets the weights of the best.
-    recordings : Recordings
+    recordings : Splits
         What to judge by.
 
     Returns

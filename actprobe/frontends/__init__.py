@@ -2,6 +2,7 @@
 
 from actprobe.frontends.base import PADDINGS, FrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.framing import Framing
 from actprobe.frontends.logmel import SvdFrontEnd
 from actprobe.frontends.melgram import MelgramFrontEnd, melgram_db
 from actprobe.frontends.mm_cnn import MmCnnFrontEnd
@@ -11,6 +12,7 @@ from actprobe.frontends.vggish import VggishFrontEnd
 __all__ = [
     "PADDINGS",
     "FrameFrontEnd",
+    "Framing",
     "FrontEnd",
     "MelgramFrontEnd",
     "MmCnnFrontEnd",

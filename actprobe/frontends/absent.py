@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actprobe.errors import UsageError
-from actprobe.frontends import FrontEnd
-
-__all__ = ["NoFrontEnd"]
+from actprobe.frontends.base import FrontEnd
 
 
 class NoFrontEnd(FrontEnd):
@@ -22,6 +20,7 @@ class NoFrontEnd(FrontEnd):
     """
 
     name = "none"
+    known = False
 
     def __init__(self, network: str, example_shape: tuple[int, int]) -> None:
         super().__init__()
@@ -35,28 +34,10 @@ class NoFrontEnd(FrontEnd):
         raise AttributeError(name)
 
     def _refuse(self, *given: Any, **named: Any) -> Any:
-        """Refuse: there is no front end.
-
-        Parameters
-        ----------
-        *given, **named
-            Whatever a front end takes.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
         raise UsageError(f"{self.network} was wrapped without a front end: wrap_model(..., frontend=...)")
 
-    example_starts = examples = band_edges_hz = _refuse
+    example_starts = examples = band_edges_hz = frames = framing = reference = to_power = _refuse
+    example_graph = _refuse
 
     def constants(self) -> dict[str, Any]:
-        """Give no constants.
-
-        Returns
-        -------
-        dict
-            Empty.
-        """
         return {}

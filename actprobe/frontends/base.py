@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.audio import RESAMPLER, Waveform, as_waveform
 from actprobe.errors import FrontEndError, UsageError
-
-__all__ = ["PADDINGS", "FrontEnd", "pad_to"]
+from actprobe.frontends.framing import Framing
+from actprobe.frontends.graph import ExampleGraph
 
 PADDINGS = ("zeros", "repeat")
 
 
 class FrontEnd(ABC):
     """Waveform -> examples.
+
+    A front end of your own gives the abstract methods and the attributes without a default. What else it
+    gives is used where it is needed: `frames` for dense evaluation, `framing` and `to_power` for sound,
+    `example_graph` for export; see `FrameFrontEnd` and `SegmentFrontEnd`, which give much of it.
 
     Parameters
     ----------
@@ -42,11 +47,26 @@ class FrontEnd(ABC):
         Samples a frame sees.
     first_frame : int
         Sample at the centre of frame 0 of an example.
+    hop : int
+        Frames between the starts of examples, where they are `windows`.
+    unit : str
+        What the values of an example are, for colour bars and tables.
+    known : bool
+        False only for what stands in place of a front end in a model that was wrapped without one.
+    joining_refusal : str
+        Why examples that overlap cannot be averaged, in a few words; empty where a value means the same at
+        every frame of every example.
 
     Raises
     ------
     UsageError
         No such padding.
+
+    Examples
+    --------
+    >>> examples = model.frontend(actprobe.load_audio("song.mp3"))  # doctest: +SKIP
+    >>> examples.shape[1:] == model.frontend.example_shape  # doctest: +SKIP
+    True
     """
 
     name: str
@@ -56,6 +76,10 @@ class FrontEnd(ABC):
     frame_hop: int
     frame_length: int
     first_frame: int
+    hop: int
+    unit: str = "front end's units of level"
+    known: bool = True
+    joining_refusal: str = ""
 
     def __init__(self, padding: str = "zeros") -> None:
         if padding not in PADDINGS:
@@ -64,7 +88,7 @@ class FrontEnd(ABC):
 
     @abstractmethod
     def example_starts(self, samples: int) -> NDArray[np.int64]:
-        """Say where the examples of a recording begin.
+        """Give the starts of the examples of a recording.
 
         Parameters
         ----------
@@ -129,6 +153,122 @@ class FrontEnd(ABC):
             "padding": self.padding,
             "resampler": RESAMPLER,
         }
+
+    @property
+    def windows(self) -> bool:
+        """Whether examples are windows of `frames`, one every `hop` frames."""
+        return False
+
+    def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn samples into the frames whose windows are the examples.
+
+        Parameters
+        ----------
+        samples : numpy.ndarray
+            float32, shape [samples], at `sample_rate`, at least one.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [frames, mel], at least enough for one example.
+
+        Raises
+        ------
+        UsageError
+            The examples are not `windows`.
+        """
+        self._lacks(
+            "does not cut its examples out of common frames", "`frames`, `hop` and a `windows` that is true"
+        )
+
+    def framing(self) -> Framing:
+        """Say how sound is cut into spectra and these into bands.
+
+        Returns
+        -------
+        Framing
+            Its `samples_of` the frames of an example is at most `example_samples`, by less than a hop.
+
+        Raises
+        ------
+        UsageError
+            It is not known.
+        """
+        raise UsageError(
+            f"it is not known how to undo the front end {self.name}: no sound can be made; give it `framing` "
+            f"and `to_power`"
+        )
+
+    def reference(self, samples: NDArray[np.float32]) -> Any:
+        """Give what an example needs beside itself to be undone.
+
+        Parameters
+        ----------
+        samples : numpy.ndarray
+            float32, shape [example_samples], what the example was made of.
+
+        Returns
+        -------
+        object
+            What `to_power` takes; None where an example is enough.
+        """
+        return None
+
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
+        """Undo normalisation and logarithm.
+
+        Parameters
+        ----------
+        examples : numpy.ndarray
+            Shape [..., time, mel], in `unit`.
+        reference : object, optional
+            What `reference` gave.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape [..., time, mel]: what the filter bank gave, `Framing.power` of magnitudes, no
+            louder than a full-scale sound can be.
+
+        Raises
+        ------
+        UsageError
+            It is not known how, or the reference is missing.
+        """
+        self._lacks("is not known to be undone", "`framing` and `to_power`")
+
+    def example_graph(self) -> ExampleGraph:
+        """Write the front end with TensorFlow operations, for export.
+
+        Returns
+        -------
+        ExampleGraph
+            Gives the same examples.
+
+        Raises
+        ------
+        UsageError
+            It computes in Python what a graph cannot hold.
+        """
+        self._lacks(
+            "is not written with TensorFlow operations, which a graph is made of",
+            "`example_graph`, or derive it from FrameFrontEnd or SegmentFrontEnd with a `graph` of its own",
+        )
+
+    def detached(self) -> FrontEnd:
+        """Copy the front end without what TensorFlow has traced of it, so that it can be pickled.
+
+        Returns
+        -------
+        FrontEnd
+            One that gives the same examples.
+        """
+        copied = copy.copy(self)
+        vars(copied).pop("_traced", None)
+        return copied
+
+    def _lacks(self, what: str, wanted: str) -> NoReturn:
+        raise UsageError(f"the front end {self.name} {what}: give it {wanted}")
 
     def __call__(self, waveform: Waveform | ArrayLike, sample_rate: int | None = None) -> NDArray[np.float32]:
         """Turn a waveform into examples.

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.base import FrontEnd, pad_to
+from actprobe.frontends.graph import ExampleGraph
 
-__all__ = ["FrameFrontEnd", "InnerFrameFrontEnd"]
+FRAMES_AT_ONCE = 2048
 
 
 class FrameFrontEnd(FrontEnd):
@@ -27,12 +28,18 @@ class FrameFrontEnd(FrontEnd):
     padding : str, optional
         ``zeros`` or ``repeat``, see `FrontEnd`.
 
+    Attributes
+    ----------
+    frame_by_frame : bool
+        Whether each frame is computed from its own samples, those from ``frame_hop`` times its number.
+
     Raises
     ------
     UsageError
         No such padding, or a hop below 1.
     """
 
+    frame_by_frame: bool = False
     _traced: Any = None
 
     def __init__(self, hop: int, padding: str = "zeros") -> None:
@@ -41,14 +48,20 @@ class FrameFrontEnd(FrontEnd):
             raise UsageError(f"hop={hop}: examples are at least one frame apart")
         self.hop = hop
 
+    @property
+    def windows(self) -> bool:
+        """Whether the examples are as this class cuts them, nothing done to them any more."""
+        cls = type(self)
+        return cls.examples is FrameFrontEnd.examples and cls.finished is FrameFrontEnd.finished
+
     @abstractmethod
     def frames_in(self, samples: int) -> int:
-        """Count the frames of a recording.
+        """Count the frames that `graph` gives of a recording.
 
         Parameters
         ----------
         samples : int
-            Length of the recording at `sample_rate`, at least `example_samples`.
+            Length of the recording at `sample_rate`, at least `example_samples`; an int32 scalar in a graph.
 
         Returns
         -------
@@ -71,35 +84,27 @@ class FrameFrontEnd(FrontEnd):
             float32, shape [frames, mel].
         """
 
-    def example_starts(self, samples: int) -> NDArray[np.int64]:
-        """Say where the examples of a recording begin.
+    def finished(self, windows: Any) -> Any:
+        """Finish examples: what is done to windows of frames that differs from frame to frame of an example.
 
         Parameters
         ----------
-        samples : int
-            Length of the recording at `sample_rate`.
+        windows : numpy.ndarray or tf.Tensor
+            float32, shape [examples, time, mel].
 
         Returns
         -------
-        numpy.ndarray
-            First sample of each example; frames after the last whole example are dropped.
+        numpy.ndarray or tf.Tensor
+            As it came; by default itself.
         """
+        return windows
+
+    def example_starts(self, samples: int) -> NDArray[np.int64]:
+        """Frames after the last whole example are dropped."""
         frames = self.frames_in(max(samples, self.example_samples))
         return self.frame_hop * np.arange(0, frames - self.example_shape[0] + 1, self.hop)
 
     def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into frames.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [frames, mel], at least enough for one example.
-        """
         if self._traced is None:
             tf = backend.tf
             self._traced = tf.function(self.graph, input_signature=[tf.TensorSpec((None,), tf.float32)])
@@ -108,22 +113,14 @@ class FrameFrontEnd(FrontEnd):
         return frames
 
     def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into examples.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [examples, time, mel]; a read-only view of the frames, so that overlap
-            costs no memory.
-        """
+        """Give a read-only view of the frames, so that overlap costs no memory; `finished` may copy it."""
         frames = self.frames(samples)
         windows = np.lib.stride_tricks.sliding_window_view(frames, self.example_shape[0], axis=0)
-        return windows[:: self.hop].transpose(0, 2, 1)
+        examples: NDArray[np.float32] = self.finished(windows[:: self.hop].transpose(0, 2, 1))
+        return examples
+
+    def example_graph(self) -> ExampleGraph:
+        return FrameGraph(self) if type(self).examples is FrameFrontEnd.examples else super().example_graph()
 
 
 class InnerFrameFrontEnd(FrameFrontEnd):
@@ -149,39 +146,60 @@ class InnerFrameFrontEnd(FrameFrontEnd):
         No such padding, or a hop below 1.
     """
 
-    frames_at_once: int
+    frame_by_frame = True
+    frames_at_once: int = FRAMES_AT_ONCE
 
     def frames_in(self, samples: int) -> int:
-        """Count the frames of a recording.
-
-        Parameters
-        ----------
-        samples : int
-            Length of the recording at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        int
-            Whole frames; the samples behind the last are not seen.
-        """
+        """Count whole frames; the samples behind the last are not seen."""
         return (samples - self.frame_length) // self.frame_hop + 1
 
     def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into frames, a bounded number at a time.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [frames, mel], at least enough for one example.
-        """
         step = self.frames_at_once * self.frame_hop
         overlap = self.frame_length - self.frame_hop
         first = super().frames(samples[: step + overlap])
         rest = range(step, len(samples) - self.frame_length + 1, step)
         pieces = [self._traced(samples[start : start + step + overlap]).numpy() for start in rest]
         return np.concatenate([first, *pieces]) if pieces else first
+
+
+class FrameGraph(ExampleGraph):
+    """Examples cut from the frames of whole recordings, see `FrameFrontEnd`."""
+
+    def __init__(self, frontend: FrameFrontEnd) -> None:
+        super().__init__(frontend)
+        self.frontend = frontend
+
+    def starts(self, samples: Any) -> Any:
+        last = self.frontend.frames_in(samples) - self.frontend.example_shape[0]
+        return self.frontend.frame_hop * backend.tf.range(0, last + 1, self.frontend.hop)
+
+    def prepare(self, waveform: Any) -> Any:
+        tf = backend.tf
+        spec = tf.TensorSpec((None, self.frontend.example_shape[1]), tf.float32)
+        transform = self._by_pieces if self.frontend.frame_by_frame else self.frontend.graph
+        return tf.map_fn(transform, waveform, fn_output_signature=spec, parallel_iterations=4)
+
+    def _by_pieces(self, samples: Any) -> Any:
+        """Turn a recording into frames, a bounded number at a time, so that spectra stay few."""
+        tf, frontend = backend.tf, self.frontend
+        frames = frontend.frames_in(tf.shape(samples)[0])
+        pieces = -(-frames // FRAMES_AT_ONCE)
+        size = -(-frames // pieces)
+        step, overlap = size * frontend.frame_hop, frontend.frame_length - frontend.frame_hop
+        missing = tf.maximum(0, pieces * step + overlap - tf.shape(samples)[0])
+        padded = tf.pad(samples, [[0, missing]])
+        found = tf.map_fn(
+            lambda piece: frontend.graph(padded[piece * step : (piece + 1) * step + overlap]),
+            tf.range(pieces),
+            fn_output_signature=tf.TensorSpec((None, frontend.example_shape[1]), tf.float32),
+            parallel_iterations=1,
+        )
+        return tf.reshape(found, (-1, frontend.example_shape[1]))[:frames]
+
+    def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
+        tf = backend.tf
+        frames, bands = self.frontend.example_shape
+        first = rows * tf.shape(prepared)[1] + starts // self.frontend.frame_hop
+        every = tf.reshape(prepared, (-1, bands))
+        windows = tf.gather(every, first[:, None] + tf.range(frames)[None, :])
+        return tf.ensure_shape(self.frontend.finished(windows), (None, frames, bands))

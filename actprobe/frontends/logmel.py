@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import WeightsError
 from actprobe.frontends.frames import InnerFrameFrontEnd
+from actprobe.frontends.framing import Framing
 from actprobe.weights.npz import read_npz
-
-__all__ = ["SvdFrontEnd", "filter_bank", "log_mel", "magnitudes"]
 
 SAMPLE_RATE = 22_050
 FRAME_LENGTH = 1024
@@ -37,7 +36,6 @@ MIN_HZ, MAX_HZ = 27.5, 8000.0
 BINS = (FRAME_LENGTH // 2 + 1) * 2 * int(MAX_HZ) // SAMPLE_RATE  # the rest lies above MAX_HZ
 FLOOR = 1e-7
 EXCERPT_FRAMES = 115
-FRAMES_AT_ONCE = 2048  # what is in memory as float64 spectra
 
 
 def _mel_edges_hz() -> NDArray[np.float64]:
@@ -137,7 +135,7 @@ class SvdFrontEnd(InnerFrameFrontEnd):
     frame_hop = FRAME_HOP
     frame_length = FRAME_LENGTH
     first_frame = FRAME_LENGTH // 2
-    frames_at_once = FRAMES_AT_ONCE
+    unit = "log-mel (natural logarithm)"
 
     def __init__(self, normalization: str | Path | None = None, hop: int = 1, padding: str = "zeros") -> None:
         super().__init__(hop, padding)
@@ -147,46 +145,31 @@ class SvdFrontEnd(InnerFrameFrontEnd):
         if normalization is not None:
             self.mean, self.inverse_std, digest = _read_mean_std(Path(normalization))
             self.normalization = f"mean and std of {normalization}, sha256 {digest}"
+            if np.any(self.mean) or not np.allclose(self.inverse_std, 1):
+                self.unit = "log-mel, deviations from the training mean"
 
     @cached_property
     def _bank(self) -> NDArray[np.float32]:
         return filter_bank()
 
     def graph(self, samples: Any) -> Any:
-        """Turn samples into normalised log-mel frames with TensorFlow operations only.
-
-        Parameters
-        ----------
-        samples : tf.Tensor
-            float32, shape [samples], at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [frames, 80].
-        """
         bands = log_mel(magnitudes(samples), self._bank)
         normalised = (bands - self.mean.astype(np.float64)) * self.inverse_std.astype(np.float64)
         return backend.tf.cast(normalised, backend.tf.float32)
 
     def band_edges_hz(self) -> NDArray[np.float64]:
-        """Give the edges of the mel triangles: band m spans edges m to m + 2.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [82], Hz; the bins a triangle really covers are those between.
-        """
+        """Give the edges of the mel triangles, [82]; the bins a triangle really covers are those between."""
         return _mel_edges_hz()
 
-    def constants(self) -> dict[str, Any]:
-        """Give the constants that decide the examples, for provenance.
+    def framing(self) -> Framing:
+        bank = self._bank.astype(np.float64)
+        return Framing(SAMPLE_RATE, FRAME_LENGTH, FRAME_HOP, np.hanning(FRAME_LENGTH), False, bank, 1)
 
-        Returns
-        -------
-        dict
-            JSON-able.
-        """
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
+        logs = np.asarray(examples, np.float64) / self.inverse_std.astype(np.float64) + self.mean
+        return self.framing().exp(logs, np.log(FLOOR))
+
+    def constants(self) -> dict[str, Any]:
         return {
             "frame_length": FRAME_LENGTH,
             "frame_hop": FRAME_HOP,

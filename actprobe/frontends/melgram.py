@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe import backend
-from actprobe.errors import WeightsError
+from actprobe.errors import UsageError, WeightsError
+from actprobe.frontends.framing import Framing
 from actprobe.frontends.segments import SegmentFrontEnd
 from actprobe.weights.npz import read_npz
-
-__all__ = ["MelgramFrontEnd", "melgram_db"]
 
 SAMPLE_RATE = 12_000
 N_FFT = 512
@@ -84,6 +83,19 @@ def melgram_db(segments: Any, mel: Any) -> Any:
     return tf.maximum(decibels, tf.reduce_max(decibels, axis=(1, 2), keepdims=True) - TOP_DB)
 
 
+def melgram_framing() -> Framing:
+    """Say how melgrams are cut; they hold 40 dB and no more."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+    bank = np.asarray(mel_matrix(), np.float64)
+    return Framing(SAMPLE_RATE, N_FFT, HOP, window, True, bank, 2, TOP_DB / 2)
+
+
+def melgram_power(decibels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Undo decibels of squared power: [..., time, mel] -> power."""
+    to_log = np.log(10) / 20
+    return melgram_framing().exp(decibels * to_log, 10 * np.log10(AMIN) * to_log)
+
+
 class MelgramFrontEnd(SegmentFrontEnd):
     """Melgrams of 29.12 s, 1366 frames by 96 mel bands, standardised.
 
@@ -119,40 +131,19 @@ class MelgramFrontEnd(SegmentFrontEnd):
     def __init__(self, normalization: str | Path | None = None, padding: str = "zeros") -> None:
         super().__init__(padding)
         self.standardisation = None if normalization is None else _read_standardisation(Path(normalization))
+        if self.standardisation is None:
+            self.joining_refusal = "each is standardised by its own mean and deviation: give constants"
 
     @cached_property
     def _mel(self) -> NDArray[np.float32]:
         return mel_matrix()
 
     def decibels(self, segments: Any) -> Any:
-        """Compute the melgrams before standardisation.
-
-        Parameters
-        ----------
-        segments : tf.Tensor
-            float32, shape [examples, 349440], at 12 kHz.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [examples, 1366, 96], decibels of squared power.
-        """
+        """Compute melgrams in decibels, not standardised: [examples, 349440] -> [examples, 1366, 96]."""
         return melgram_db(segments, self._mel)
 
     def graph(self, segments: Any) -> Any:
-        """Turn segments into standardised melgrams with TensorFlow operations only.
-
-        Parameters
-        ----------
-        segments : tf.Tensor
-            float32, shape [examples, 349440], at 12 kHz.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [examples, 1366, 96]; zeros for a segment whose melgram is constant
-            (digital silence).
-        """
+        """Give standardised melgrams; zeros for a segment whose melgram is constant (digital silence)."""
         tf = backend.tf
         decibels = self.decibels(segments)
         if self.standardisation is not None:
@@ -162,23 +153,28 @@ class MelgramFrontEnd(SegmentFrontEnd):
         return tf.math.divide_no_nan(decibels - mean, tf.sqrt(variance))
 
     def band_edges_hz(self) -> NDArray[np.float64]:
-        """Give the edges of the mel triangles: band m spans edges m to m + 2.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [98], Hz.
-        """
         return mel_edges_hz()
 
-    def constants(self) -> dict[str, Any]:
-        """Give the constants that decide the examples, for provenance.
+    def framing(self) -> Framing:
+        return melgram_framing()
 
-        Returns
-        -------
-        dict
-            JSON-able.
-        """
+    def reference(self, samples: NDArray[np.float32]) -> tuple[float, float] | None:
+        """Give the mean and deviation, in decibels, of an example that was standardised by its own."""
+        if self.standardisation is not None:
+            return None
+        decibels = self.decibels(np.asarray(samples, np.float32)[np.newaxis]).numpy()
+        return float(decibels.mean()), float(decibels.std())
+
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
+        standardisation = self.standardisation if reference is None else reference
+        if standardisation is None:
+            raise UsageError(
+                f"{self.name}: the example was standardised by its own mean and deviation: give them"
+            )
+        mean, std = standardisation
+        return melgram_power(np.asarray(examples, np.float64) * std + mean)
+
+    def constants(self) -> dict[str, Any]:
         if self.standardisation is None:
             standardisation: Any = "each example by its own mean and deviation"
         else:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.errors import WeightsError
+from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.framing import Framing
 from actprobe.frontends.melgram import (
     FMAX,
     FMIN,
@@ -32,9 +33,9 @@ from actprobe.frontends.melgram import (
     mel_edges_hz,
     mel_matrix,
     melgram_db,
+    melgram_framing,
+    melgram_power,
 )
-
-__all__ = ["MmCnnFrontEnd", "read_mean"]
 
 SEGMENT_FRAMES = 128
 DATA_BYTES = 8 * MELS * SEGMENT_FRAMES
@@ -91,77 +92,47 @@ class MmCnnFrontEnd(FrameFrontEnd):
         if normalization is not None:
             self.mean, digest = read_mean(normalization)
             self.normalization = f"mean of {normalization}, sha256 {digest}"
+            self.joining_refusal = "the mean segment differs from frame to frame: ask for one excerpt"
 
     @cached_property
     def _mel(self) -> NDArray[np.float32]:
         return mel_matrix()
 
     def frames_in(self, samples: int) -> int:
-        """Count the frames of a recording.
-
-        Parameters
-        ----------
-        samples : int
-            Length of the recording at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        int
-            Frame k is centred on sample 256 k; the recording is mirrored at its ends.
-        """
+        """Frame k is centred on sample 256 k; the recording is mirrored at its ends."""
         return 1 + samples // HOP
 
     def graph(self, samples: Any) -> Any:
-        """Turn a whole recording into frames with TensorFlow operations only.
-
-        Parameters
-        ----------
-        samples : tf.Tensor
-            float32, shape [samples], at 12 kHz, at least `example_samples`.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [frames, 96], decibels of squared power; the mean segment is not subtracted
-            yet, because it differs from frame to frame of an example.
-        """
+        """Give decibels of squared power, the mean segment not subtracted yet, see `finished`."""
         return melgram_db(samples[None], self._mel)[0]
 
-    def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into examples.
+    @property
+    def windows(self) -> bool:
+        """Whether no mean segment is subtracted: the same frame differs from example to example then."""
+        return self.mean is None and type(self).examples is FrameFrontEnd.examples
 
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [examples, 128, 96]. With a mean segment overlapping examples are copies, so
-            that a small hop takes memory.
-        """
-        examples = super().examples(samples)
-        return examples if self.mean is None else examples - self.mean
+    def finished(self, windows: Any) -> Any:
+        """Subtract the mean segment; overlapping examples are then copies, so a small hop takes memory."""
+        return windows if self.mean is None else windows - self.mean
 
     def band_edges_hz(self) -> NDArray[np.float64]:
-        """Give the edges of the mel triangles: band m spans edges m to m + 2.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [98], Hz.
-        """
         return mel_edges_hz()
 
-    def constants(self) -> dict[str, Any]:
-        """Give the constants that decide the examples, for provenance.
+    def framing(self) -> Framing:
+        return melgram_framing()
 
-        Returns
-        -------
-        dict
-            JSON-able.
-        """
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
+        decibels = np.asarray(examples, np.float64)
+        if self.mean is not None:
+            if decibels.shape[-2] != SEGMENT_FRAMES:
+                raise UsageError(
+                    f"{self.name}: a mean segment can be given back to {SEGMENT_FRAMES} frames, not to "
+                    f"{decibels.shape[-2]}"
+                )
+            decibels = decibels + self.mean
+        return melgram_power(decibels)
+
+    def constants(self) -> dict[str, Any]:
         return {
             "n_fft": N_FFT,
             "frame_hop": HOP,

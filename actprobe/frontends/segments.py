@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.frontends.base import FrontEnd, pad_to
-
-__all__ = ["SegmentFrontEnd", "cover"]
+from actprobe.frontends.graph import ExampleGraph
 
 NEGLIGIBLE = 0.2  # a leftover under this share of an example does not earn an example of its own
 
@@ -45,6 +44,18 @@ def cover(samples: int, length: int) -> NDArray[np.int64]:
     return np.linspace(0, samples - length, count).round().astype(np.int64)
 
 
+def cover_graph(samples: Any, length: int) -> Any:
+    """Do what `cover` does in a graph: int32 samples, at least `length` -> int32 [segments]."""
+    tf = backend.tf
+    ratio = tf.cast(samples, tf.float64) / length
+    count = tf.maximum(1, tf.cast(tf.math.ceil(ratio - NEGLIGIBLE), tf.int32))
+    leftover = samples - count * length
+    order = tf.range(count)
+    spread = tf.cast(samples - length, tf.float64) / tf.cast(tf.maximum(1, count - 1), tf.float64)
+    overlapping = tf.cast(tf.round(tf.cast(order, tf.float64) * spread), tf.int32)
+    return tf.where(leftover >= 0, leftover // 2 + length * order, overlapping)
+
+
 class SegmentFrontEnd(FrontEnd):
     """Waveform -> segments of one length -> examples.
 
@@ -72,53 +83,45 @@ class SegmentFrontEnd(FrontEnd):
         """
 
     def example_starts(self, samples: int) -> NDArray[np.int64]:
-        """Say where the examples of a recording begin, see `cover`.
-
-        Parameters
-        ----------
-        samples : int
-            Length of the recording at `sample_rate`.
-
-        Returns
-        -------
-        numpy.ndarray
-            First sample of each example.
-        """
+        """Give the starts of the examples of a recording, see `cover`."""
         return cover(samples, self.example_samples)
 
     def segments(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut a recording into the samples of its examples.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [examples, example_samples].
-        """
+        """Cut a recording into the samples of its examples, [samples] -> [examples, example_samples]."""
         starts = self.example_starts(len(samples))
         samples = pad_to(samples, self.example_samples, self.padding)
         return np.stack([samples[start : start + self.example_samples] for start in starts])
 
     def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn samples into examples.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], at `sample_rate`, at least one.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [examples, time, mel].
-        """
         if self._traced is None:
             tf = backend.tf
             signature = [tf.TensorSpec((None, self.example_samples), tf.float32)]
             self._traced = tf.function(self.graph, input_signature=signature)
         examples: NDArray[np.float32] = self._traced(self.segments(samples)).numpy()
         return examples
+
+    def example_graph(self) -> ExampleGraph:
+        plain = type(self).examples is SegmentFrontEnd.examples
+        return SegmentGraph(self) if plain else super().example_graph()
+
+
+class SegmentGraph(ExampleGraph):
+    """Examples computed each from its own segment of the recording, see `SegmentFrontEnd`."""
+
+    def __init__(self, frontend: SegmentFrontEnd) -> None:
+        super().__init__(frontend)
+        self.frontend = frontend
+
+    def starts(self, samples: Any) -> Any:
+        return cover_graph(samples, self.example_samples)
+
+    def prepare(self, waveform: Any) -> Any:
+        return waveform
+
+    def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
+        tf, length = backend.tf, self.example_samples
+        first = rows * tf.shape(prepared)[1] + starts
+        every = tf.reshape(prepared, (-1,))
+        segments = tf.gather(every, first[:, None] + tf.range(length)[None, :])
+        examples = self.frontend.graph(tf.ensure_shape(segments, (None, length)))
+        return tf.ensure_shape(examples, (None, *self.frontend.example_shape))

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.frames import InnerFrameFrontEnd
-
-__all__ = ["VggishFrontEnd", "vggish_mel_matrix"]
+from actprobe.frontends.framing import Framing
 
 SAMPLE_RATE = 16_000
 FRAME_LENGTH = 400
@@ -43,6 +42,10 @@ def _mel(hertz: Any) -> NDArray[np.float64]:
 
 def _mel_edges() -> NDArray[np.float64]:
     return np.linspace(_mel(MIN_HZ), _mel(MAX_HZ), MELS + 2)
+
+
+def _hann() -> NDArray[np.float64]:
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH))
 
 
 def vggish_mel_matrix() -> NDArray[np.float64]:
@@ -91,6 +94,7 @@ class VggishFrontEnd(InnerFrameFrontEnd):
     frame_length = FRAME_LENGTH
     first_frame = FRAME_LENGTH // 2
     frames_at_once = FRAMES_AT_ONCE
+    unit = "ln(mel + 0.01)"
 
     def __init__(
         self, normalization: str | Path | None = None, hop: int = EXAMPLE_FRAMES, padding: str = "zeros"
@@ -106,43 +110,24 @@ class VggishFrontEnd(InnerFrameFrontEnd):
         return vggish_mel_matrix().astype(np.float32)
 
     def graph(self, samples: Any) -> Any:
-        """Turn samples into log-mel frames with TensorFlow operations only.
-
-        Parameters
-        ----------
-        samples : tf.Tensor
-            float32, shape [samples], at `sample_rate`, at least `example_samples`.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [frames, 64], natural logarithms no lower than ln(0.01).
-        """
+        """Give log-mel frames, natural logarithms no lower than ln(0.01)."""
         tf = backend.tf
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_LENGTH) / FRAME_LENGTH)
         # In single precision a full-scale sine leaves up to 1.4e-3 in the logarithm of the empty bands.
-        frames = tf.cast(tf.signal.frame(samples, FRAME_LENGTH, FRAME_HOP), tf.float64) * hann
+        frames = tf.cast(tf.signal.frame(samples, FRAME_LENGTH, FRAME_HOP), tf.float64) * _hann()
         magnitudes = tf.cast(tf.abs(tf.signal.rfft(frames, [N_FFT])), tf.float32)
         return tf.math.log(tf.matmul(magnitudes, self._matrix) + LOG_OFFSET)
 
     def band_edges_hz(self) -> NDArray[np.float64]:
-        """Give the edges of the mel triangles: band m spans edges m to m + 2.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [66], Hz.
-        """
         return np.asarray(700.0 * np.expm1(_mel_edges() / 1127.0))
 
-    def constants(self) -> dict[str, Any]:
-        """Give the constants that decide the examples, for provenance.
+    def framing(self) -> Framing:
+        return Framing(SAMPLE_RATE, N_FFT, FRAME_HOP, _hann(), False, vggish_mel_matrix(), 1)
 
-        Returns
-        -------
-        dict
-            JSON-able.
-        """
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
+        magnitudes = self.framing().exp(np.asarray(examples, np.float64)) - LOG_OFFSET
+        return np.maximum(magnitudes, 0.0)
+
+    def constants(self) -> dict[str, Any]:
         return {
             "frame_length": FRAME_LENGTH,
             "frame_hop": FRAME_HOP,

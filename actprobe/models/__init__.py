@@ -1,10 +1,12 @@
 """The networks: one file each, opened by `load_model`."""
 
 from actprobe.models.adapters.tf_keras import wrap_model
-from actprobe.models.model import Model, WeightsRecord
-from actprobe.models.registry import NETWORKS, layers_of, load_model
+from actprobe.models.model import Model
+from actprobe.models.output import Output
+from actprobe.models.registry import NETWORKS, layers_of, load_model, network_named
 from actprobe.models.source import ModelSource
 from actprobe.models.table import Layer, LayerTable
+from actprobe.models.weights import WeightsRecord
 
 __all__ = [
     "NETWORKS",
@@ -12,8 +14,10 @@ __all__ = [
     "LayerTable",
     "Model",
     "ModelSource",
+    "Output",
     "WeightsRecord",
     "layers_of",
     "load_model",
+    "network_named",
     "wrap_model",
 ]

@@ -1,18 +1,22 @@
 """Dense evaluation: a whole recording at hop 1 for about the price of its frames, not of its excerpts.
 
-Neighbouring excerpts share 114 of their 115 frames. A layer that neither pads nor looks at the
+Neighbouring excerpts share all but one of their frames. A layer that neither pads nor looks at the
 position within the excerpt gives one value for each frame of the recording, wherever the excerpts
-begin, and excerpt k merely picks some of them. Poolings make it pick every third (after ``mp3``) or
-every ninth (after ``mp6``), beginning at k: so every pooling is computed once for each of its phases
-and the phases go on as a batch ("shift and stitch": Sermanet et al.: OverFeat, ICLR 2014, section 3.3;
-Giusti et al.: Fast image scanning with deep max-pooling convolutional neural networks, ICIP 2013,
-who call the phases fragments). The first dense layer becomes a convolution over all that an excerpt
-picks. The result is that of the excerpts one by one up to the rounding of sums in another order.
+begin, and excerpt k merely picks some of them. A pooling or stride makes it pick every n-th, beginning
+at k: so it is computed once for each of its phases and the phases go on as a batch ("shift and stitch":
+Sermanet et al.: OverFeat, ICLR 2014, section 3.3; Giusti et al.: Fast image scanning with deep max-pooling
+convolutional neural networks, ICIP 2013, who call the phases fragments). A dense layer on flattened maps
+becomes a convolution over all that an excerpt picks, and a pooling over the whole excerpt one over as many
+rows. The result is that of the excerpts one by one up to the rounding of sums in another order.
+
+How this is done is derived from the network's layers (`actprobe.models.dense_graph`). An activation
+function is taken to act by position, or across channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,77 +24,136 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.models.model import Model
-from actprobe.models.networks import svd
-from actprobe.models.specs import Conv, Dense, Flatten, MaxPool
+from actprobe.frontends.base import FrontEnd
+from actprobe.models import dense_rows
+from actprobe.models.dense_graph import DenseGraph, Value
+from actprobe.models.dense_layers import Refused, Shared, as_singles
 from actprobe.models.table import Layer
 
-__all__ = ["DenseEvaluation", "dense_activations"]
+Floats = NDArray[np.float32]
+Arrays = dict[str, Floats]
 
-Arrays = dict[str, NDArray[np.float32]]
+EXCERPTS_AT_ONCE = 1800  # fewer where rows are large
+BYTES_AT_ONCE = 36 << 20  # of the largest layer
+# Share of an excerpt up to which the hop is small enough. Measured with excerpts of 115 frames and two
+# poolings by 3: dense evaluation is 43 times faster at hop 1, so about twice at hop 20.
+SHARE = 0.175
 
-PHASES = 9  # of all poolings together: excerpts k and k + 9 share rows of mp6
-EXCERPTS_AT_ONCE = 1800  # a multiple of 9: 26 s of sound
+
+def why_not_dense(keras_model: Any, layers: Sequence[Layer], frontend: FrontEnd) -> str:
+    """Say why layers cannot be evaluated densely, in a few words; empty where they can."""
+    graph = DenseGraph(keras_model, frontend.example_shape)
+    refused = [value.place for value in (graph[layer.tensor] for layer in layers)]
+    for place in refused:
+        if isinstance(place, Refused):
+            return place.reason
+    if not frontend.known:
+        return "it was wrapped without a front end"
+    return "" if frontend.windows else f"the examples of {frontend.name} are not windows of common frames"
+
+
+def overlap_enough(frontend: FrontEnd) -> bool:
+    """Whether excerpts overlap so much that dense evaluation is faster than excerpt by excerpt."""
+    return frontend.windows and frontend.hop <= SHARE * frontend.example_shape[0]
 
 
 class DenseEvaluation:
-    """Named layers of the singing voice detector, for every excerpt of recordings.
+    """Named layers of a network, for every excerpt of recordings.
 
-    Traced once; opened for many recordings it costs nothing again.
+    Traced once; opened for many recordings it costs nothing again. Weights are looked up when it runs, so
+    training goes on being seen.
 
     Parameters
     ----------
-    model : Model
-        The network ``svd``. Weights are looked up when it runs, so training goes on being seen.
-    layers : sequence of str, optional
-        Layer names.
+    name : str
+        Name of the network.
+    keras_model : tf_keras.Model
+        The network.
+    layers : mapping of str to Layer
+        What is asked for.
+    frontend : FrontEnd
+        What its examples come from.
     reduce : str, optional
         ``mean`` gives for each map the mean of every channel over the map's time and mel, shape
         [excerpts, channel], in place of the maps. Vectors stay as they are.
     excerpts_at_once : int, optional
         Excerpts that go through the network together, which bounds the memory beside the results.
+    lent : callable, optional
+        Makes the context in which the network computes.
+
+    Attributes
+    ----------
+    strides : dict of str to int
+        Layer name -> frames between neighbouring rows of an excerpt's map [row, ...]; 0 where excerpts
+        share no rows.
 
     Raises
     ------
     UsageError
-        Another network, a layer it does not have, or no such reduction.
+        A layer that cannot be evaluated densely, or no such reduction.
     """
 
     def __init__(
         self,
-        model: Model,
-        layers: Sequence[str] = ("fc9",),
+        name: str,
+        keras_model: Any,
+        layers: Mapping[str, Layer],
+        frontend: FrontEnd,
         *,
         reduce: str | None = None,
-        excerpts_at_once: int = EXCERPTS_AT_ONCE,
+        excerpts_at_once: int | None = None,
+        lent: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        if model.layers is not svd.LAYERS:
-            raise UsageError(f"dense evaluation is for {svd.NAME}, whose layers do not pad; not {model.name}")
+        refusal = why_not_dense(keras_model, tuple(layers.values()), frontend)
+        if refusal:
+            raise UsageError(f"{name} cannot be evaluated densely: {refusal}")
         if reduce not in (None, "mean"):
             raise UsageError(f"there is no reduction {reduce!r}; there is mean")
-        if excerpts_at_once < 1:
+        if excerpts_at_once is not None and excerpts_at_once < 1:
             raise UsageError(f"excerpts_at_once={excerpts_at_once}: at least one excerpt at a time")
-        self.layers = dict(zip(layers, model.layers.select(layers), strict=True))
-        self.excerpt_frames, self.bands = model.frontend.example_shape
-        self.reduce = reduce
-        self._step = -(-excerpts_at_once // PHASES) * PHASES
+        self.layers = dict(layers)
+        self.excerpt_frames, self.bands = frontend.example_shape
+        self._lent = lent
+        self._graph = DenseGraph(keras_model, frontend.example_shape)
+        values = {key: self._graph[layer.tensor] for key, layer in self.layers.items()}
+        self._places = {
+            key: value.place
+            for key, value in values.items()
+            if isinstance(value.place, Shared) and not (reduce and self.layers[key].is_map)
+        }
+        rows = {key: place.stride for key, place in self._places.items() if place.natural}
+        self.strides = {key: rows.get(key, 0) for key in self.layers}
+        self._phases = self._graph.phases(tuple(values.values()))
+        at_once = excerpts_at_once or self._excerpts_at_once(tuple(values.values()))
+        self._step = -(-at_once // self._phases) * self._phases
         tf = backend.tf
         signature = [tf.TensorSpec((None, self.bands), tf.float32)]
-        graph = _graph(model.keras_model, tuple(self.layers.values()), means=reduce is not None)
+
+        def graph(frames: Any) -> dict[str, Any]:
+            tensors = self._graph.compute(tuple(values.values()), frames)
+            return {
+                key: tf.cast(
+                    self._result(values[key], tensor, means=bool(reduce) and layer.is_map), tf.float32
+                )
+                for (key, layer), tensor in zip(self.layers.items(), tensors, strict=True)
+            }
+
         self._function = tf.function(graph, input_signature=signature, autograph=False)
 
-    def chunks(self, frames: NDArray[np.float32]) -> Iterator[tuple[int, Arrays]]:
+    def chunks(self, frames: Floats, hop: int = 1) -> Iterator[tuple[int, Arrays]]:
         """Evaluate a recording a bounded number of excerpts at a time.
 
         Parameters
         ----------
         frames : numpy.ndarray
-            float32, shape [frames, mel], as ``model.frontend.frames`` gives them; at least 115.
+            float32, shape [frames, mel], as ``frontend.frames`` gives them; at least one excerpt.
+        hop : int, optional
+            Frames between the excerpts that are given.
 
         Yields
         ------
         first : int
-            The chunk's first excerpt.
+            Frame at which the chunk's first excerpt begins.
         activations : dict
             Layer name -> float32 array for the chunk's excerpts, as `__call__` gives them for all.
 
@@ -100,37 +163,43 @@ class DenseEvaluation:
             Frames of another shape or too few for one excerpt.
         """
         for first, count, rows in self._rows(frames):
-            yield first, {name: self._by_excerpt(name, rows[name], count) for name in rows}
+            start = -first % hop
+            yield first + start, {key: self._by_excerpt(key, rows[key], count)[start::hop] for key in rows}
 
-    def __call__(self, frames: NDArray[np.float32]) -> Arrays:
+    def __call__(self, frames: Floats) -> Arrays:
         """Evaluate a recording.
 
         Parameters
         ----------
         frames : numpy.ndarray
-            float32, shape [frames, mel], as ``model.frontend.frames`` gives them; at least 115.
+            float32, shape [frames, mel], as ``frontend.frames`` gives them; at least one excerpt.
 
         Returns
         -------
         dict
             Layer name -> float32 array, [excerpts, unit] for vectors and [excerpts, time, mel, channel]
-            for maps. Excerpt k is frames k to k + 114. Maps are read-only views: excerpts share the
-            memory of what they share, which is one row [mel, channel] for each frame.
+            for maps. Excerpt k begins at frame k. Maps are read-only views: excerpts share the memory of
+            what they share, which is one row [mel, channel] for each frame.
 
         Raises
         ------
         UsageError
             Frames of another shape or too few for one excerpt.
         """
-        pieces: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.layers}
+        pieces: dict[str, list[Floats]] = {key: [] for key in self.layers}
         count = len(frames) - self.excerpt_frames + 1
         for first, chunk, rows in self._rows(frames):
-            for name, values in rows.items():
-                pieces[name].append(values if first + chunk == count else values[:chunk])
-        return {name: self._by_excerpt(name, np.concatenate(rows), count) for name, rows in pieces.items()}
+            for key, values in rows.items():
+                pieces[key].append(values if first + chunk == count else values[:chunk])
+        return {key: self._by_excerpt(key, np.concatenate(rows), count) for key, rows in pieces.items()}
 
-    def _rows(self, frames: NDArray[np.float32]) -> Iterator[tuple[int, int, Arrays]]:
-        """Yield a chunk's first excerpt, its excerpts, and by layer one row for each frame."""
+    def _excerpts_at_once(self, values: Sequence[Value]) -> int:
+        """Bound the memory of the largest layer, but not below what an excerpt needs itself."""
+        widest = max(value.width for value in self._graph.needed(values))
+        return min(EXCERPTS_AT_ONCE, max(self.excerpt_frames, BYTES_AT_ONCE // (4 * max(widest, 1))))
+
+    def _rows(self, frames: Floats) -> Iterator[tuple[int, int, Arrays]]:
+        """Yield a chunk's first excerpt, its excerpts, and by layer one row for each frame or excerpt."""
         frames = np.asarray(frames, np.float32)
         if frames.ndim != 2 or frames.shape[1] != self.bands or len(frames) < self.excerpt_frames:
             raise UsageError(
@@ -142,133 +211,29 @@ class DenseEvaluation:
         for first in range(0, excerpts, self._step):
             count = min(self._step, excerpts - first)
             # Whole rounds of phases; what the added frames give belongs to no excerpt and is cut off.
-            missing = -count % PHASES
+            missing = -count % self._phases
             chunk = np.pad(frames[first : first + count + behind], ((0, missing), (0, 0)))
-            rows = {name: value.numpy() for name, value in self._function(chunk).items()}
-            yield first, count, {name: value[: len(value) - missing] for name, value in rows.items()}
+            with self._lent():
+                rows = {key: value.numpy() for key, value in self._function(chunk).items()}
+            yield first, count, {key: value[: len(value) - missing] for key, value in rows.items()}
 
-    def _by_excerpt(self, name: str, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """Pick what each excerpt picks."""
-        layer = self.layers[name]
-        if layer.kind == "flatten":
-            maps = _pick(rows, svd.LAYERS["mp6"], count)
-            return np.ascontiguousarray(maps.transpose(0, 3, 1, 2)).reshape(count, -1)
-        if not layer.is_map or self.reduce:
+    def _result(self, value: Value, tensor: Any, *, means: bool) -> Any:
+        place = value.place
+        if not isinstance(place, Shared):
+            return backend.tf.reduce_mean(tensor, (1, 2)) if means else tensor
+        if not means:
+            return dense_rows.stitched(tensor)
+        if place.natural:
+            return dense_rows.means(tensor, place.shape[0])
+        return backend.tf.reduce_mean(as_singles(place)(tensor), (1, 2))
+
+    def _by_excerpt(self, key: str, rows: Floats, count: int) -> Floats:
+        """Pick what each excerpt picks: rows k, k + stride, ... for excerpt k; a view but for vectors."""
+        place = self._places.get(key)
+        if place is None:
             return rows
-        return _pick(rows, layer, count)
-
-
-def dense_activations(
-    model: Model,
-    frames: NDArray[np.float32],
-    layers: Sequence[str] = ("fc9",),
-    *,
-    reduce: str | None = None,
-) -> Arrays:
-    """Compute the activations of every excerpt of one recording, see `DenseEvaluation`.
-
-    Parameters
-    ----------
-    model : Model
-        The network ``svd``.
-    frames : numpy.ndarray
-        float32, shape [frames, mel], as ``model.frontend.frames`` gives them; at least 115.
-    layers : sequence of str, optional
-        Layer names.
-    reduce : str, optional
-        ``mean`` for channel means in place of maps.
-
-    Returns
-    -------
-    dict
-        Layer name -> float32 array, [excerpts, unit] for vectors, [excerpts, time, mel, channel] for
-        maps (read-only views) or [excerpts, channel] for their means.
-
-    Raises
-    ------
-    UsageError
-        Another network, a layer it does not have, no such reduction, or unusable frames.
-    """
-    return DenseEvaluation(model, layers, reduce=reduce)(frames)
-
-
-def _pick(rows: NDArray[np.float32], layer: Layer, count: int) -> NDArray[np.float32]:
-    """Pick rows k, k + stride, ... for excerpt k; a view."""
-    stride = round(layer.hop_seconds * svd.FRONTEND.sample_rate / svd.FRONTEND.frame_hop)
-    reach = stride * (layer.shape[0] - 1) + 1
-    windows = np.lib.stride_tricks.sliding_window_view(rows, reach, axis=0)
-    return windows[:count, ..., ::stride].transpose(0, 3, 1, 2)
-
-
-def _graph(keras_model: Any, layers: Sequence[Layer], *, means: bool) -> Callable[[Any], dict[str, Any]]:
-    """Make the dense network of the Keras layers; its maps are [phase, row, mel, channel]."""
-    tf = backend.tf
-    wanted = {layer.tensor: layer for layer in layers}
-
-    def graph(frames: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-
-        def keep(name: str, tensor: Any) -> None:
-            if name not in wanted:
-                return
-            layer = wanted[name]
-            if means and layer.is_map:
-                tensor = tf.nn.avg_pool1d(tf.reduce_mean(tensor, 2), layer.shape[0], 1, "VALID")
-            found[layer.name] = _stitch(tensor) if tensor.shape.rank > 2 else tensor
-
-        def activate(spec: Conv | Dense, tensor: Any) -> Any:
-            keep(f"{spec.name}/linear", tensor)
-            tensor = keras_model.get_layer(f"{spec.name}_{spec.activation}")(tensor)
-            keep(spec.name, tensor)
-            return tensor
-
-        tensor = frames[tf.newaxis, :, :, tf.newaxis]
-        for spec in svd.SPECS:
-            match spec:
-                case Conv(name):
-                    tensor = activate(spec, keras_model.get_layer(name)(tensor))
-                case MaxPool(name, size):
-                    tensor = _pool(tensor, size)
-                    keep(name, tensor)
-                case Flatten(name):
-                    keep(name, tensor)
-                case Dense(name):
-                    dense = keras_model.get_layer(name)
-                    linear = dense(tensor) if tensor.shape.rank == 2 else _first_dense(tensor, dense)
-                    tensor = activate(spec, linear)
-        return found
-
-    return graph
-
-
-def _stitch(tensor: Any) -> Any:
-    """[phase, row, ...] -> [frame, ...]: row i of phase p is that of frame p + phases * i."""
-    tf = backend.tf
-    rest = tensor.shape[2:]
-    return tf.reshape(tf.transpose(tensor, (1, 0, *range(2, tensor.shape.rank))), (-1, *rest))
-
-
-def _pool(tensor: Any, size: tuple[int, int]) -> Any:
-    """Pool for every shift in time: phase p of d becomes phases p, p + d, ... of d * size."""
-    tf = backend.tf
-    time, mel = size
-    rows = (tf.shape(tensor)[1] - (time - 1)) // time * time
-    shifted = [tensor[:, shift : shift + rows] for shift in range(time)]
-    pooled = [tf.nn.max_pool2d(part, (time, mel), (time, mel), "VALID") for part in shifted]
-    return tf.concat(pooled, axis=0)
-
-
-def _first_dense(tensor: Any, dense: Any) -> Any:
-    """Dense layer on ``flatten`` (channel, time, mel) as a convolution over rows; gives [excerpt, unit]."""
-    tf = backend.tf
-    phases, _, mel, channels = tensor.shape
-    units = dense.kernel.shape[1]
-    kernel = tf.reshape(dense.kernel, (channels, -1, mel, units))
-    size = kernel.shape[1]
-    # One product for all rows of the kernel, then each is added where it belongs.
-    kernel = tf.reshape(tf.transpose(kernel, (2, 0, 1, 3)), (mel * channels, size * units))
-    products = tf.reshape(
-        tf.matmul(tf.reshape(tensor, (-1, mel * channels)), kernel), (phases, -1, size, units)
-    )
-    rows = tf.shape(products)[1] - size + 1
-    return _stitch(tf.add_n([products[:, i : i + rows, i] for i in range(size)])) + dense.bias
+        reach = place.stride * (place.shape[0] - 1) + 1
+        windows = np.lib.stride_tricks.sliding_window_view(rows, reach, axis=0)
+        picked = np.moveaxis(windows[:count, ..., :: place.stride], -1, 1)
+        picked = picked.transpose(0, *(axis + 1 for axis in place.order))
+        return np.ascontiguousarray(picked).reshape(count, -1) if place.flat else picked

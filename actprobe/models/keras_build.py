@@ -23,8 +23,6 @@ from actprobe.models.specs import (
     padding_before,
 )
 
-__all__ = ["build_keras"]
-
 LEAKY_RELU_SLOPE = 0.01  # Lasagne's leaky_rectify, which the networks here use
 
 
@@ -43,7 +41,7 @@ def build_keras(
         The network.
     kernels : str, optional
         Keras' initializer of the kernels; ``zeros`` for a large network whose weights will be set, as
-        drawing random ones takes more than twice the memory.
+        sampling random ones takes more than twice the memory.
 
     Returns
     -------

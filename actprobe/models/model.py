@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,58 +12,17 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.models.table import LayerTable
-from actprobe.weights import seeded_kernel
-
-__all__ = ["Model", "WeightsRecord"]
-
-ASSIGNED_AT_ONCE = 1 << 22  # bytes
+from actprobe.models.dense import DenseEvaluation, overlap_enough, why_not_dense
+from actprobe.models.inverter_specs import Plan
+from actprobe.models.network import Network
+from actprobe.models.output import Output, output_layer_of, threshold_beside
+from actprobe.models.random_weights import LentWeights, seed_weights
+from actprobe.models.specs import Spec
+from actprobe.models.weights import WeightsRecord
 
 VALUES_IN_BATCH = 1 << 20
 
 Activations = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class WeightsRecord:
-    """Which weights a model holds.
-
-    Parameters
-    ----------
-    kind : str
-        ``original`` (published by the network's authors), ``open`` (trained by this project), ``seeded
-        random``, ``unverified``, or ``user model`` for those of a Keras model that `actprobe.wrap_model`
-        opened.
-    path : str
-        The file; empty for random weights.
-    sha256 : str
-        Hash of the file, or of the network and weights of a user's own model; empty for random weights.
-    seed : int or None
-        Seed of random weights.
-    catalog_name : str
-        Entry of the catalog whose hash the file has; empty if none.
-    licence : str
-        Licence of the file as the catalog states it; empty if unknown.
-    """
-
-    kind: str
-    path: str = ""
-    sha256: str = ""
-    seed: int | None = None
-    catalog_name: str = ""
-    licence: str = ""
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        match self.kind:
-            case "original" | "open":
-                return f"{self.kind} weights ({self.catalog_name})"
-            case "seeded random":
-                return f"seeded random weights (seed {self.seed})"
-            case "user model":
-                return f"weights of a user's own model (sha256 {self.sha256[:12]})"
-            case _:
-                return f"UNVERIFIED weights ({self.path}, sha256 {self.sha256[:12]})"
 
 
 class Model:
@@ -71,26 +30,40 @@ class Model:
 
     Parameters
     ----------
-    name : str
-        Name of the network.
+    network : Network
+        What it offers.
     keras_model : tf_keras.Model
         Input [batch, time, mel]; output a dict with every layer by name.
     frontend : FrontEnd
         Waveform -> examples.
-    layers : LayerTable
-        The layers by name.
     weights : WeightsRecord
         Which weights the model holds.
+    lent : callable, optional
+        Makes the context in which the network computes, see `LentWeights`.
+
+    Attributes
+    ----------
+    name : str
+        Name of the network.
+    layers : LayerTable
+        The layers by name.
     """
 
     def __init__(
-        self, name: str, keras_model: Any, frontend: FrontEnd, layers: LayerTable, weights: WeightsRecord
+        self,
+        network: Network,
+        keras_model: Any,
+        frontend: FrontEnd,
+        weights: WeightsRecord,
+        lent: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self.name = name
+        self.network = network
+        self.name = network.name
+        self.layers = network.layers
         self.keras_model = keras_model
         self.frontend = frontend
-        self.layers = layers
         self.weights = weights
+        self._lent = lent
         self._functions: dict[tuple[str, ...], Any] = {}
 
     def __repr__(self) -> str:
@@ -98,8 +71,154 @@ class Model:
         return f"<actprobe model {self.name}, {self.weights}, {len(self.layers)} layers>"
 
     def open(self) -> Model:
-        """Give the model itself; a `ModelSource` opens one here."""
+        """Give the model itself; a `ModelSource` opens one here.
+
+        Returns
+        -------
+        Model
+            This one.
+        """
         return self
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The output units, with labels where they are known."""
+        return self.network.outputs or ()
+
+    @property
+    def output_layer(self) -> str:
+        """The last layer that is no pre-activation."""
+        return output_layer_of(self.layers)
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The layers that an exported model gives unless told otherwise."""
+        return self.network.exported
+
+    @property
+    def default_comparator(self) -> str | None:
+        """The layer in which feature inversion compares excerpts; None where one has to be named."""
+        return self.network.comparator
+
+    @property
+    def inverter_plans(self) -> Mapping[str, Plan]:
+        """The published feature inverters by layer; empty where there are none."""
+        return self.network.inverters
+
+    @property
+    def specs(self) -> tuple[Spec, ...] | None:
+        """The network in the words of `actprobe.models.specs`; None for a user's own."""
+        return self.network.specs
+
+    @property
+    def threshold(self) -> float:
+        """The output from which a detector decides yes: that of its model card, 0.5 without one."""
+        return threshold_beside(self.weights.path)
+
+    def with_random_weights(self, seed: int) -> Model:
+        """Open the same network with seeded random weights, the control of every analysis.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the weights.
+
+        Returns
+        -------
+        Model
+            The control. A user's own network is not built again: it holds the random weights for the
+            time it computes, and its own otherwise.
+        """
+        record = WeightsRecord("seeded random", seed=seed)
+        if self.network.build is None:
+            lent = LentWeights(self.keras_model, seed)
+            control = Model(self.network, self.keras_model, self.frontend, record, lent)
+            control._functions = self._functions
+            return control
+        keras_model = self.network.build()
+        seed_weights(keras_model, seed)
+        return Model(self.network, keras_model, self.frontend, record)
+
+    def dense_refusal(self, layers: Sequence[str]) -> str:
+        """Say why layers cannot be evaluated densely.
+
+        Parameters
+        ----------
+        layers : sequence of str
+            Layer names.
+
+        Returns
+        -------
+        str
+            The reason in a few words; empty where they can.
+
+        Raises
+        ------
+        UsageError
+            A layer that the network does not have.
+        """
+        return why_not_dense(self.keras_model, self.layers.select(layers), self.frontend)
+
+    def evaluation(self, layers: Sequence[str]) -> str:
+        """Choose how the examples of a recording go through the network.
+
+        Parameters
+        ----------
+        layers : sequence of str
+            Layers that are wanted.
+
+        Returns
+        -------
+        str
+            ``dense`` where that is possible and examples overlap so much that it is faster, else ``batches``.
+        """
+        worthwhile = overlap_enough(self.frontend) and not self.dense_refusal(layers)
+        return "dense" if worthwhile else "batches"
+
+    def dense(
+        self,
+        layers: Sequence[str],
+        reduce: str | None = None,
+        *,
+        excerpts_at_once: int | None = None,
+    ) -> DenseEvaluation:
+        """Make a dense evaluation of named layers: every excerpt of a recording, frame by frame.
+
+        Parameters
+        ----------
+        layers : sequence of str
+            Layer names.
+        reduce : str, optional
+            ``mean`` gives for each map the mean of every channel over time and mel.
+        excerpts_at_once : int, optional
+            Excerpts that go through the network together, which bounds memory.
+
+        Returns
+        -------
+        DenseEvaluation
+            Frames of a recording -> activations of all its excerpts.
+
+        Raises
+        ------
+        UsageError
+            Layers that cannot be evaluated densely, a layer that the network does not have, or no such
+            reduction.
+
+        Examples
+        --------
+        >>> frames = model.frontend.frames(waveform.samples)  # doctest: +SKIP
+        >>> activations = model.dense(["conv1"])(frames)["conv1"]  # doctest: +SKIP
+        """
+        chosen = dict(zip(layers, self.layers.select(layers), strict=True))
+        return DenseEvaluation(
+            self.name,
+            self.keras_model,
+            chosen,
+            self.frontend,
+            reduce=reduce,
+            excerpts_at_once=excerpts_at_once,
+            lent=self._lent,
+        )
 
     @property
     def batch_size(self) -> int:
@@ -131,6 +250,11 @@ class Model:
         ------
         UsageError
             A layer that the network does not have, or examples of another shape.
+
+        Examples
+        --------
+        >>> examples = model.frontend(actprobe.load_audio("song.mp3"))  # doctest: +SKIP
+        >>> model.activations(examples, [model.output_layer])  # doctest: +SKIP
         """
         batches = list(self.iter_activations(examples, layers, batch_size=batch_size))
         return {name: np.concatenate([batch[name] for batch in batches]) for name in layers}
@@ -169,9 +293,10 @@ class Model:
         tensors = tuple(layer.tensor for layer in self.layers.select(layers))
         function = self._function(tuple(dict.fromkeys(tensors)))
         step = batch_size or self.batch_size
-        for start in range(0, len(examples), step):
-            outputs = function(examples[start : start + step])
-            yield {name: outputs[tensor].numpy() for name, tensor in zip(layers, tensors, strict=True)}
+        with self._lent():
+            for start in range(0, len(examples), step):
+                outputs = function(examples[start : start + step])
+                yield {name: outputs[tensor].numpy() for name, tensor in zip(layers, tensors, strict=True)}
 
     def _function(self, tensors: tuple[str, ...]) -> Any:
         """Trace the part of the network that these layers need, once."""
@@ -184,65 +309,3 @@ class Model:
                 lambda examples: part(examples, training=False), input_signature=signature
             )
         return self._functions[tensors]
-
-
-def set_weights(keras_model: Any, by_layer: Mapping[str, Sequence[NDArray[np.float32]]]) -> None:
-    """Set a model's weights, every layer exactly once.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        A freshly built network.
-    by_layer : mapping
-        Layer name -> arrays in the order of ``layer.set_weights``.
-    """
-    wanting = {layer.name for layer in keras_model.layers if layer.weights}
-    if wanting != set(by_layer):
-        raise ValueError(f"weights for {sorted(by_layer)} do not fit layers {sorted(wanting)}")
-    for name, arrays in by_layer.items():
-        _assign(keras_model.get_layer(name), arrays)
-
-
-def hash_weights(keras_model: Any, digest: Any) -> None:
-    """Put shapes, types and values of all weights of a network into a hash.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        The network.
-    digest : hashlib hash
-        Is updated.
-    """
-    for weight in keras_model.weights:
-        values = np.ascontiguousarray(backend.tf.convert_to_tensor(weight).numpy())
-        digest.update(f"{values.shape} {values.dtype}\n".encode())
-        digest.update(values.data)
-
-
-def seed_weights(keras_model: Any, seed: int) -> None:
-    """Set seeded random kernels; biases stay zero and normalisations neutral.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        A freshly built network.
-    seed : int
-        Same seed, same weights, on every version of TensorFlow.
-    """
-    for layer in keras_model.layers:
-        if hasattr(layer, "kernel"):
-            kernel = seeded_kernel(layer.name, tuple(layer.kernel.shape), seed)
-            _assign(layer, [kernel, *(np.zeros(w.shape, np.float32) for w in layer.weights[1:])])
-
-
-def _assign(layer: Any, arrays: Sequence[NDArray[np.float32]]) -> None:
-    """Set a layer's weights in place, some rows at a time; ``layer.set_weights`` copies them twice."""
-    for variable, array in zip(layer.weights, arrays, strict=True):
-        if variable.shape != array.shape:
-            raise ValueError(f"{variable.name} has shape {variable.shape}, not {array.shape}")
-        rows = max(1, ASSIGNED_AT_ONCE // array[:1].nbytes)
-        for start in range(0, len(array), rows):
-            part = array[start : start + rows]
-            backend.tf.raw_ops.ResourceStridedSliceAssign(
-                ref=variable.handle, begin=[start], end=[start + len(part)], strides=[1], value=part
-            )

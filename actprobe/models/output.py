@@ -1,50 +1,69 @@
-"""What a network says of an excerpt: which layer says it, and from where on a detector means "sung"."""
+"""What a network gives: its output units, with labels where they are known."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from absl import logging
 
-from actprobe.models import Model
+from actprobe.models.table import LayerTable
 
-__all__ = ["output_layer", "threshold_of"]
-
-THRESHOLD = 0.5  # of a detector that has no card
+THRESHOLD = 0.5  # of a detector without a model card
 
 
-def output_layer(model: Model) -> str:
-    """Name the layer that is the network's output.
+@dataclass(frozen=True)
+class Output:
+    """One output unit of a network.
 
     Parameters
     ----------
-    model : Model
-        The network.
-
-    Returns
-    -------
-    str
-        The last layer that is no pre-activation.
+    layer : str
+        The layer it belongs to.
+    unit : int
+        Its number there.
+    label : str
+        Short name, such as a tag or an instrument; empty where it is not known.
+    meaning : str
+        What its value is, such as ``probability of the tag``; empty where it is not known.
     """
-    return str([layer.name for layer in model.layers if not layer.name.endswith("/linear")][-1])
+
+    layer: str
+    unit: int
+    label: str = ""
+    meaning: str = ""
+
+    def __str__(self) -> str:
+        """Give its label, or layer and number where it has none."""
+        return self.label or f"{self.layer}/{self.unit}"
 
 
-def threshold_of(model: Model) -> float:
-    """Look up where a detector says that somebody sings.
+def labelled(layer: str, labels: Sequence[str], meaning: str = "") -> tuple[Output, ...]:
+    """Label the units of an output layer, in order."""
+    return tuple(Output(layer, unit, label, meaning) for unit, label in enumerate(labels))
+
+
+def output_layer_of(layers: LayerTable) -> str:
+    """Name the last layer that is no pre-activation."""
+    return str([layer.name for layer in layers if not layer.name.endswith("/linear")][-1])
+
+
+def threshold_beside(weights: str) -> float:
+    """Read the decision threshold of a detector from the model card beside its weight file.
 
     Parameters
     ----------
-    model : Model
-        The detector.
+    weights : str
+        Path of the weight file; may be empty.
 
     Returns
     -------
     float
-        The threshold that its card (metrics.json beside the weights) tuned on validation recordings; 0.5
-        without one.
+        The threshold that metrics.json tuned on validation recordings; 0.5 without a card.
     """
-    path = Path(model.weights.path).parent / "metrics.json" if model.weights.path else None
+    path = Path(weights).parent / "metrics.json" if weights else None
     if path is None or not path.is_file():
         return THRESHOLD
     try:

@@ -1,12 +1,14 @@
 """The networks by name, and `load_model`.
 
-Adding a network is adding its file beside this one and its line in `NETWORKS`.
+Adding a network is adding its file in `actprobe.models.networks` and its name to `NETWORKS`; what it offers
+is read from the file, see `actprobe.models.network`.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +16,27 @@ from absl import logging
 
 from actprobe.checkpoints.catalog import CatalogEntry
 from actprobe.errors import UsageError, WeightsError
-from actprobe.models.model import Model, WeightsRecord, seed_weights, set_weights
+from actprobe.models.model import Model
+from actprobe.models.network import Network, network_in
+from actprobe.models.random_weights import seed_weights
 from actprobe.models.table import LayerTable
+from actprobe.models.weights import WeightsRecord, set_weights
 from actprobe.weights.cache import identify, locate, mismatch
 
-__all__ = ["NETWORKS", "layers_of", "load_model"]
-
-NETWORKS = {
-    "cnn_at": "actprobe.models.networks.cnn_at",
-    "cnn_at_fcvid": "actprobe.models.networks.cnn_at_fcvid",
-    "mm_cnn": "actprobe.models.networks.mm_cnn",
-    "mm_cnn_multilayer": "actprobe.models.networks.mm_cnn_multilayer",
-    "svd": "actprobe.models.networks.svd",
-    "vggish": "actprobe.models.networks.vggish",
-}
+NETWORKS = ("cnn_at", "cnn_at_fcvid", "mm_cnn", "mm_cnn_multilayer", "svd", "vggish")
 
 
-def _network(name: str) -> Any:
+@cache
+def network_named(name: str) -> Network:
+    """Read what a network offers, without building it; no such name is a `UsageError`."""
     if name not in NETWORKS:
         raise UsageError(f"there is no model {name!r}; there is {', '.join(NETWORKS)}")
-    return importlib.import_module(NETWORKS[name])
+    return network_in(importlib.import_module(f"actprobe.models.networks.{name}"))
 
 
 def layers_of(name: str) -> LayerTable:
-    """Give the layer table of a network without building it.
-
-    Parameters
-    ----------
-    name : str
-        A name in `NETWORKS`.
-
-    Returns
-    -------
-    LayerTable
-        Every layer with shape, hop and receptive field.
-
-    Raises
-    ------
-    UsageError
-        No such network.
-    """
-    table: LayerTable = _network(name).LAYERS
-    return table
+    """Give the layer table of a network, without building it; no such name is a `UsageError`."""
+    return network_named(name).layers
 
 
 def load_model(
@@ -71,7 +52,7 @@ def load_model(
     Parameters
     ----------
     name : str
-        A name in `NETWORKS`, such as ``cnn_at``.
+        A name in `NETWORKS`.
     checkpoint : str or Path, optional
         Weight file, or the name of a catalog entry that ``actprobe-fetch`` has put into the cache. None
         gives seeded random weights, the control of every analysis.
@@ -95,9 +76,18 @@ def load_model(
         No such network, or an option its front end refuses.
     WeightsError
         The checkpoint or the normalisation was refused.
+
+    Examples
+    --------
+    >>> import actprobe
+    >>> model = actprobe.load_model("svd", seed=1)
+    >>> model.weights.kind
+    'seeded random'
     """
-    network = _network(name)
-    if checkpoint is not None and not hasattr(network, "read"):
+    network = network_named(name)
+    assert network.frontend is not None
+    assert network.build is not None
+    if checkpoint is not None and network.read is None:
         raise UsageError(
             f"no weights of {name} are published, so {checkpoint} cannot be read; without a checkpoint it "
             f"opens with seeded random weights, and a network you trained opens by actprobe.wrap_model"
@@ -107,14 +97,14 @@ def load_model(
         normalization = named.normalization
     if normalization is not None:
         normalization = _normalization(normalization, name)
-    known = [option for option in inspect.signature(network.FRONTEND).parameters if option != "normalization"]
+    known = [option for option in inspect.signature(network.frontend).parameters if option != "normalization"]
     unknown = [option for option in frontend_options if option not in known]
     if unknown:
         raise UsageError(f"the front end of {name} has no option {unknown[0]}; it has {', '.join(known)}")
-    frontend = network.FRONTEND(normalization, **frontend_options)
-    weights = None if path is None else network.read(path)
+    frontend = network.frontend(normalization, **frontend_options)
+    weights = None if path is None or network.read is None else network.read(path)
     keras_model = network.build()
-    if path is None or weights is None:
+    if path is None or weights is None or network.port is None:
         seed_weights(keras_model, seed)
         record = WeightsRecord("seeded random", seed=seed)
     else:
@@ -129,7 +119,7 @@ def load_model(
                 entry.normalization,
             )
         record = _record(str(path), weights.sha256, entry)
-    return Model(name, keras_model, frontend, network.LAYERS, record)
+    return Model(network, keras_model, frontend, record)
 
 
 def _normalization(file: str | Path, model: str) -> Path:

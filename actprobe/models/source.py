@@ -9,7 +9,8 @@ from typing import Any
 
 from actprobe.errors import WeightsError
 from actprobe.models.model import Model
-from actprobe.models.registry import layers_of, load_model
+from actprobe.models.network import Network
+from actprobe.models.registry import load_model, network_named
 from actprobe.models.table import LayerTable
 
 
@@ -37,9 +38,14 @@ class ModelSource:
     allow_unverified: bool = True
 
     @property
+    def network(self) -> Network:
+        """What the network offers, without building it."""
+        return network_named(self.name)
+
+    @property
     def layers(self) -> LayerTable:
         """The layers by name, without building the network."""
-        return layers_of(self.name)
+        return self.network.layers
 
     def open(self) -> Model:
         """Open the network.

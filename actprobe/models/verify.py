@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.models.golden import Golden, Part
+from actprobe.models.golden import Golden
+from actprobe.models.golden_parts import Part
 from actprobe.models.model import Model
-
-__all__ = ["LayerParity", "Parity", "verify"]
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actprobe.serving.client import Client
-    from actprobe.serving.export import Exported, export_inverter, export_model
 
-_HOMES = {
-    "Client": "actprobe.serving.client",
-    "Exported": "actprobe.serving.export",
-    "export_inverter": "actprobe.serving.export",
-    "export_model": "actprobe.serving.export",
-}
-
-__all__ = ["Client", "Exported", "export_inverter", "export_model"]
+__all__ = ["Client"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "Client":
+        return importlib.import_module("actprobe.serving.client").Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

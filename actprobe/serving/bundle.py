@@ -25,18 +25,7 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.provenance import atomic_path
-from actprobe.serving.messages import parse_message
-
-__all__ = [
-    "METRICS_PATH",
-    "SERVER_BASE",
-    "Draft",
-    "check_name",
-    "new_version",
-    "read_models_config",
-    "versions_in",
-    "write_settings",
-]
+from actprobe.serving.protocol.settings import parse_message
 
 SERVER_BASE = "/models"  # where the official image looks for models
 METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -65,23 +54,7 @@ prometheus_config {{
 
 
 def check_name(name: str) -> str:
-    """Refuse a name that is no name of a folder or of a model in a URL.
-
-    Parameters
-    ----------
-    name : str
-        Name of a model.
-
-    Returns
-    -------
-    str
-        The same.
-
-    Raises
-    ------
-    UsageError
-        Anything but letters, digits, ``_``, ``-`` and ``.``, beginning with a letter or digit.
-    """
+    """Refuse what is no name of a folder and of a model in a URL (`UsageError`), and give it back."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a model: up to 128 letters, digits, '_', '-' and '.', the first "
@@ -91,18 +64,7 @@ def check_name(name: str) -> str:
 
 
 def versions_in(folder: Path) -> list[int]:
-    """List the versions of a model as a server does.
-
-    Parameters
-    ----------
-    folder : Path
-        Such as OUT/models/NAME.
-
-    Returns
-    -------
-    list of int
-        In ascending order; empty if there is no such folder.
-    """
+    """List the versions of a model, OUT/models/NAME, as a server does: ascending; none without it."""
     if not folder.is_dir():
         return []
     return sorted(int(child.name) for child in folder.iterdir() if child.is_dir() and child.name.isdecimal())
@@ -110,15 +72,7 @@ def versions_in(folder: Path) -> list[int]:
 
 @dataclass
 class Draft:
-    """A version that is being written.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write it.
-    path : Path
-        Where it will stand; its number is settled when it is renamed.
-    """
+    """A version that is written in `folder` and will stand at `path`; its number is settled at the rename."""
 
     folder: Path
     path: Path
@@ -131,7 +85,7 @@ class Draft:
 
 @contextmanager
 def new_version(output_dir: Path, kind: str, name: str, version: int | None = None) -> Iterator[Draft]:
-    """Write a version aside; rename it in when the block ends well.
+    """Write a version beside the others and rename it in when the block ends well; scraps beside it vanish.
 
     Parameters
     ----------
@@ -143,11 +97,6 @@ def new_version(output_dir: Path, kind: str, name: str, version: int | None = No
         Name of the model.
     version : int, optional
         Number of the version; by default one more than the highest there is.
-
-    Yields
-    ------
-    Draft
-        The folder to write into. What else is written beside it vanishes.
 
     Raises
     ------
@@ -208,23 +157,7 @@ def _flush_folder(path: Path) -> None:
 
 
 def read_models_config(path: Path) -> Any:
-    """Read models.config.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    tensorflow_serving.config.model_server_config_pb2.ModelServerConfig
-        What it says; empty if there is no such file.
-
-    Raises
-    ------
-    ActprobeError
-        It is not a text-format ModelServerConfig.
-    """
+    """Read models.config as a ModelServerConfig, empty if there is none; `ActprobeError` if it is damaged."""
     if not path.exists():
         return backend.serving.model_server_config_pb2.ModelServerConfig()
     try:
@@ -236,25 +169,10 @@ def read_models_config(path: Path) -> Any:
 def write_settings(output_dir: Path, name: str, version: int, label: str | None = None) -> None:
     """Enter a model into models.config and put the other settings there, if they are not there yet.
 
-    Everything else in models.config stays as it is, version labels and policies included. Without a label
-    a new entry serves the latest version. A label makes the entry serve the versions that it lists, which
-    this one joins; without ``specific`` versions before, the latest one there was is listed, too.
-
-    Parameters
-    ----------
-    output_dir : Path
-        OUT.
-    name : str
-        Name of the model.
-    version : int
-        The version that was written.
-    label : str, optional
-        Label to be put on the version, such as ``canary``.
-
-    Raises
-    ------
-    ActprobeError
-        The models.config that is there cannot be read.
+    Everything else in models.config stays as it is, version labels and policies included. Without a label a
+    new entry serves the latest version. A label makes the entry serve the versions that it lists, which this
+    one joins; without ``specific`` versions before, the latest one there was is listed, too. `ActprobeError`
+    if models.config cannot be read.
     """
     from google.protobuf import text_format
 

@@ -5,55 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from actprobe.analyses.inversion.networks.inverter import Inverter
 from actprobe.checkpoints.catalog import find
-from actprobe.models import Model, WeightsRecord
+from actprobe.errors import UsageError
+from actprobe.models.model import Model
+from actprobe.models.weights import WeightsRecord
 from actprobe.provenance import versions, write_json
-from actprobe.serving.signatures import Signature
-
-if TYPE_CHECKING:
-    from actprobe.analyses.inversion.networks.inverter import Inverter
-
-__all__ = ["CARD", "LICENCE", "Subject", "inverter_subject", "network_subject", "write_card"]
+from actprobe.serving.licences import licence_text
+from actprobe.serving.signatures import ExportSignature
 
 CARD, LICENCE, FACTS = "README.md", "WEIGHTS_LICENCE.txt", "export.json"
-
-_MIT = """
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
-associated documentation files (the "Software"), to deal in the Software without restriction,
-including without limitation the rights to use, copy, modify, merge, publish, distribute,
-sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
-furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial
-portions of the Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
-NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
-NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES
-OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
-CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
+_MADE_WITH = ("actprobe", "tensorflow", "tf-keras", "numpy")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a card is about.
-
-    Parameters
-    ----------
-    title : str
-        One line.
-    weights : dict
-        What they are for -> where they are from.
-    frontend : dict
-        Constants of the front end; empty if the model has none.
-    notes : tuple of str
-        What a careful reader should know.
-    """
+    """What a card is about: what the weights are for, and where they are from; the front end's constants."""
 
     title: str
     weights: dict[str, WeightsRecord]
@@ -62,37 +32,13 @@ class Subject:
 
 
 def network_subject(model: Model) -> Subject:
-    """Say what an exported network is.
-
-    Parameters
-    ----------
-    model : Model
-        The network.
-
-    Returns
-    -------
-    Subject
-        For `write_card`.
-    """
+    """Say what an exported network is."""
     title = f"The network {model.name} of actprobe, with {_kind(model.weights)}"
     return Subject(title, {f"network {model.name}": model.weights}, _frontend(model), _notes(model.weights))
 
 
 def inverter_subject(inverter: Inverter, model: Model | None) -> Subject:
-    """Say what an exported inverter is.
-
-    Parameters
-    ----------
-    inverter : Inverter
-        The inverter.
-    model : Model or None
-        The network that goes with it.
-
-    Returns
-    -------
-    Subject
-        For `write_card`.
-    """
+    """Say what an exported inverter is, and the network that goes with it."""
     title = (
         f"The feature inverter of {inverter.layer} of {inverter.model_name}, with {_kind(inverter.weights)}"
     )
@@ -113,9 +59,11 @@ def _kind(weights: WeightsRecord) -> str:
 
 
 def _frontend(model: Model) -> dict[str, Any]:
-    if model.frontend.name == "none":
+    try:
+        described = model.frontend.describe()
+    except UsageError:  # the model was wrapped without a front end
         return {}
-    constants = {key: value for key, value in model.frontend.describe().items() if key != "resampler"}
+    constants = {key: value for key, value in described.items() if key != "resampler"}
     hidden = {
         key: re.sub(r"of \S*/(?=[^/\s]+, sha256)", "of ", value)
         for key, value in constants.items()
@@ -137,25 +85,19 @@ def _notes(*records: WeightsRecord) -> tuple[str, ...]:
 
 
 def write_card(
-    folder: Path, name: str, signatures: Sequence[Signature], subject: Subject, file_format: str
+    folder: Path,
+    name: str,
+    signatures: Sequence[ExportSignature],
+    subject: Subject,
+    file_format: str,
+    deviation: float,
 ) -> None:
-    """Write the card, the licence of the weights and, for programs, export.json.
+    """Write the card, the licence of the weights and, for programs, export.json into a version's folder.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder of the version.
-    name : str
-        Name of the served model.
-    signatures : sequence of Signature
-        What it answers.
-    subject : Subject
-        What it is.
-    file_format : str
-        ``savedmodel``, ``pb`` or ``tflite``.
+    `deviation` is the largest from Python, relative to an output's largest value.
     """
-    (folder / CARD).write_text(_card(name, signatures, subject, file_format), "utf-8")
-    (folder / LICENCE).write_text(_licences(subject), "utf-8")
+    (folder / CARD).write_text(_card(name, signatures, subject, file_format, deviation), "utf-8")
+    (folder / LICENCE).write_text(licence_text(subject.weights), "utf-8")
     write_json(
         folder / FACTS,
         {
@@ -168,6 +110,8 @@ def write_card(
                 }
                 for signature in signatures
             },
+            "deviation": deviation,
+            "notes": list(subject.notes),
             "weights": {
                 what: {
                     "kind": record.kind,
@@ -189,7 +133,13 @@ def _fact(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "what": tensor.what}
 
 
-def _card(name: str, signatures: Sequence[Signature], subject: Subject, file_format: str) -> str:
+def _card(
+    name: str,
+    signatures: Sequence[ExportSignature],
+    subject: Subject,
+    file_format: str,
+    deviation: float,
+) -> str:
     lines = [f"# {name}", "", f"{subject.title}.", ""]
     for note in subject.notes:
         lines += [f"**{note}**", ""]
@@ -218,11 +168,11 @@ def _card(name: str, signatures: Sequence[Signature], subject: Subject, file_for
         lines.append("")
     if file_format == "savedmodel":
         lines += _requests(name, signatures)
+    proof = "Its answers were compared with Python's before it was written: they differ by at most"
     made = ", ".join(f"{library} {number}" for library, number in versions().items() if library in _MADE_WITH)
-    return "\n".join([*lines, f"Made with {made}.", ""])
-
-
-_MADE_WITH = ("actprobe", "tensorflow", "tf-keras", "numpy")
+    return "\n".join(
+        [*lines, f"{proof} {deviation:.1e} of an output's largest value.", "", f"Made with {made}.", ""]
+    )
 
 
 def _origins(subject: Subject) -> list[str]:
@@ -234,7 +184,7 @@ def _origins(subject: Subject) -> list[str]:
     return [line for name, entry in entries.items() if entry for line in (f"`{name}`: {entry.origin}.", "")]
 
 
-def _requests(name: str, signatures: Sequence[Signature]) -> list[str]:
+def _requests(name: str, signatures: Sequence[ExportSignature]) -> list[str]:
     lines = ["## Requests", "", "    curl http://localhost:8501/v1/models/" + name + "/metadata"]
     for signature in signatures:
         shape = [1 if axis == "batch" else axis for axis in signature.input.shape]
@@ -247,43 +197,3 @@ def _requests(name: str, signatures: Sequence[Signature]) -> list[str]:
             f"        | curl -d @- http://localhost:8501/v1/models/{name}:predict",
         ]
     return [*lines, ""]
-
-
-def _licences(subject: Subject) -> str:
-    parts = []
-    for what, record in subject.weights.items():
-        entry = find(record.catalog_name) if record.catalog_name else None
-        licence = record.licence or {
-            "seeded random": "random numbers, nobody's work",
-            "user model": "that of whoever trained the model",
-        }.get(record.kind, "not known; ask whoever gave you the file")
-        parts.append(f"Weights of the {what}\nLicence: {licence}")
-        if entry is not None:
-            parts.append(f"Origin: {entry.origin}\nPublished at: {entry.url or 'no public address is known'}")
-            if entry.packaged:
-                parts.append(_packaged(entry.filename))
-        if licence.startswith("MIT"):
-            parts.append(f"The MIT License\n\nCopyright {licence.partition(', ')[2]}\n{_MIT}".rstrip())
-        elif licence.startswith("Apache-2.0"):
-            parts.append(_apache())
-        elif licence.startswith("AGPL-3.0"):
-            parts.append("Full text: https://www.gnu.org/licenses/agpl-3.0.txt")
-    return "\n\n".join(parts) + "\n"
-
-
-def _packaged(filename: str) -> str:
-    from actprobe import checkpoints
-
-    folder = (Path(checkpoints.__file__).parent / filename).parent
-    return (folder / "README.md").read_text("utf-8")
-
-
-def _apache() -> str:
-    """Give the Apache license: actprobe comes with it, being under it, too."""
-    try:
-        found = [path for path in files("actprobe") or [] if path.name == "LICENSE"]
-    except PackageNotFoundError:
-        found = []
-    return (
-        found[0].read_text("utf-8") if found else "Full text: https://www.apache.org/licenses/LICENSE-2.0.txt"
-    )

@@ -16,40 +16,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actprobe import backend
-from actprobe.serving.saved_model import check_equal, quiet
-from actprobe.serving.signatures import Signature, Tensor
-
-__all__ = ["write_frozen_graph"]
+from actprobe.serving.proof import Requests, check_equal
+from actprobe.serving.saved_model import quiet
+from actprobe.serving.signatures import ExportSignature, ExportTensor
 
 PREFIX = "from_waveform"
 
 
-def write_frozen_graph(
-    path: Path, requests: Sequence[tuple[Signature, NDArray[np.float32]]]
-) -> list[Signature]:
-    """Write a frozen graph and compare its answers.
+def write_frozen_graph(path: Path, requests: Requests) -> tuple[list[ExportSignature], float]:
+    """Write a frozen graph; give what is in it and its largest deviation from Python.
 
-    Parameters
-    ----------
-    path : Path
-        NAME.pb.
-    requests : sequence of tuple
-        Every signature with what to ask it with.
-
-    Returns
-    -------
-    list of Signature
-        What is in the graph; names of outputs are those of nodes. Times are left out, since essentia
-        takes single precision only.
+    Outputs are named as nodes. Times are left out, since essentia takes single precision only.
 
     Raises
     ------
     ActprobeError
-        The graph gives other numbers than the functions that were traced.
+        The graph gives other numbers than Python.
     """
     tf = backend.tf
     signatures = {signature.name: signature for signature, _ in requests}
@@ -61,53 +44,51 @@ def write_frozen_graph(
         meta = tf.compat.v1.train.export_meta_graph(graph=graph, strip_default_attrs=True, clear_devices=True)
     _once(meta.graph_def)
     path.write_bytes(meta.graph_def.SerializeToString(deterministic=True))
-    _check(path, asked, written, requests)
-    return written
+    return written, _deviation(path, written, requests)
 
 
-def _check(
-    path: Path,
-    asked: Sequence[Signature],
-    written: Sequence[Signature],
-    requests: Sequence[tuple[Signature, NDArray[np.float32]]],
-) -> None:
+def _deviation(path: Path, written: Sequence[ExportSignature], requests: Requests) -> float:
     """Run the file as an older TensorFlow would, and compare."""
     tf = backend.tf
-    pairs = {original.name: nodes for original, nodes in zip(asked, written, strict=True)}
+    by_name = {signature.name: signature for signature in written}
     plain = tf.compat.v1.ConfigProto()
     plain.graph_options.rewrite_options.disable_meta_optimizer = True  # which would copy every weight
-    asked_with = [(signature, values) for signature, values in requests if signature.name in pairs]
-    expected = [signature.function(tf.constant(values)) for signature, values in asked_with]
+    asked = [
+        (by_name[one.name], values, one.python(values)) for one, values in requests if one.name in by_name
+    ]
+    deviations = []
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(tf.compat.v1.GraphDef.FromString(path.read_bytes()), name="")
     with tf.compat.v1.Session(graph=graph, config=plain) as session:
-        for (signature, values), outputs in zip(asked_with, expected, strict=True):
-            nodes = pairs[signature.name]
+        for nodes, values, expected in asked:
             names = [output.name for output in nodes.outputs]
             found = session.run([f"{name}:0" for name in names], {f"{nodes.input.name}:0": values})
-            check_equal(
-                f"{path.name}, {signature.name}",
-                dict(zip(names, found, strict=True)),
-                {name: np.asarray(outputs[_bare(name, nodes)]) for name in names},
+            deviations.append(
+                check_equal(
+                    f"{path.name}, {nodes.name}",
+                    dict(zip(names, found, strict=True)),
+                    {name: expected[_bare(name, nodes)] for name in names},
+                )
             )
+    return max(deviations)
 
 
-def _with_node_names(signature: Signature) -> Signature:
+def _with_node_names(signature: ExportSignature) -> ExportSignature:
     """Leave out what essentia cannot take, and name outputs after their nodes."""
     prefix = f"{PREFIX}/" if signature.name == PREFIX else ""
     outputs = tuple(
-        Tensor(prefix + output.name, output.shape, output.what, output.dtype)
+        ExportTensor(prefix + output.name, output.shape, output.what, output.dtype)
         for output in signature.outputs
         if output.dtype == "float32"
     )
     return replace(signature, outputs=outputs)
 
 
-def _bare(node: str, signature: Signature) -> str:
+def _bare(node: str, signature: ExportSignature) -> str:
     return node.removeprefix(f"{PREFIX}/") if signature.name == PREFIX else node
 
 
-def _frozen(asked: Sequence[Signature], written: Sequence[Signature]) -> Any:
+def _frozen(asked: Sequence[ExportSignature], written: Sequence[ExportSignature]) -> Any:
     """Freeze signatures, each for itself, into one graph.
 
     Frozen together, the checks of the waveform would be run for examples, too.
@@ -132,7 +113,7 @@ def _frozen(asked: Sequence[Signature], written: Sequence[Signature]) -> Any:
     return graph
 
 
-def _only_what_is_written(original: Signature, nodes: Signature) -> Any:
+def _only_what_is_written(original: ExportSignature, nodes: ExportSignature) -> Any:
     def run(given: Any) -> list[Any]:
         outputs = original.function(given)
         return [outputs[_bare(output.name, nodes)] for output in nodes.outputs]

@@ -18,45 +18,28 @@ Inverters:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actprobe import backend
+from actprobe.analyses.inversion.networks.inverter import Inverter
 from actprobe.errors import UsageError
-from actprobe.models import Model
-from actprobe.serving.graph import ExampleGraph, example_graph
+from actprobe.frontends.graph import ExampleGraph
+from actprobe.models.model import Model
+from actprobe.serving.from_waveform import TIMES, waveform_graph, waveform_python
 
-if TYPE_CHECKING:
-    from actprobe.analyses.inversion.networks.inverter import Inverter
-
-__all__ = ["Signature", "Tensor", "inverter_signatures", "network_outputs", "network_signatures"]
-
-TIMES = {
-    "times": "seconds from the start of the recording to the start of each example",
-    "centre_times": "seconds from the start of the recording to the middle of each example",
-    "frame_times": "seconds from the start of the recording to the centre of each frame of each example",
-}
-
-# Networks that have more than one output: VGGish's embedding is in use with and without its rectifier.
-_OUTPUTS = {"vggish": ("embedding", "embedding/relu")}
+Graph = Callable[[Any], dict[str, Any]]  # a tensor -> tensors by name
+Python = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """An input or output of a signature.
-
-    Parameters
-    ----------
-    name : str
-        Its key.
-    shape : tuple
-        Axes by name, or by length where that is fixed.
-    what : str
-        What it holds, with its unit.
-    dtype : str, optional
-        Its type.
-    """
+class ExportTensor:
+    """An input or output of a signature: axes by name, or by length where that is fixed."""
 
     name: str
     shape: tuple[str | int, ...]
@@ -65,114 +48,92 @@ class Tensor:
 
     @property
     def spec(self) -> Any:
-        """What TensorFlow calls it; axes that have a name may have any length."""
+        """Its tf.TensorSpec; axes that have a name may have any length."""
         axes = [axis if isinstance(axis, int) else None for axis in self.shape]
         return backend.tf.TensorSpec(axes, getattr(backend.tf, self.dtype), name=self.name)
 
 
-@dataclass(frozen=True)
-class Signature:
+@dataclass(frozen=True, eq=False)
+class ExportSignature:
     """One question that an exported model answers.
 
     Parameters
     ----------
     name : str
         Its key in the SavedModel.
-    input : Tensor
+    input : ExportTensor
         What it takes.
-    outputs : tuple of Tensor
+    outputs : tuple of ExportTensor
         What it gives.
-    function : tf.function
-        Computes the outputs, a dict.
+    graph : callable
+        Computes the outputs with TensorFlow operations.
+    python : callable
+        Computes them as Python does: what an export has to equal.
     """
 
     name: str
-    input: Tensor
-    outputs: tuple[Tensor, ...]
-    function: Any
+    input: ExportTensor
+    outputs: tuple[ExportTensor, ...]
+    graph: Graph
+    python: Python
+
+    @cached_property
+    def function(self) -> Any:
+        """The graph as a tf.function of one input."""
+        return backend.tf.function(self.graph, input_signature=[self.input.spec], autograph=False)
 
     def concrete(self) -> Any:
-        """Trace it.
-
-        Returns
-        -------
-        tf.types.experimental.ConcreteFunction
-            The same one every time.
-        """
+        """Trace it; the same concrete function every time."""
         return self.function.get_concrete_function()
-
-
-def network_outputs(model: Model) -> tuple[str, ...]:
-    """Name the layers that are the outputs of a network.
-
-    Parameters
-    ----------
-    model : Model
-        The network.
-
-    Returns
-    -------
-    tuple of str
-        The last layer; ``embedding`` with and without its rectifier of VGGish.
-    """
-    return _OUTPUTS.get(model.name, (model.layers[-1].name,))
 
 
 def network_signatures(
     model: Model, layers: Sequence[str] | None = None, outputs: Sequence[str] | None = None
-) -> list[Signature]:
-    """Write the signatures of a network.
+) -> tuple[list[ExportSignature], tuple[str, ...]]:
+    """Write the signatures of a network, which share its weights, and a sentence for each that is left out.
 
-    Parameters
-    ----------
-    model : Model
-        The network. The signatures share its weights.
-    layers : sequence of str, optional
-        Layers of ``activations``; by default all.
-    outputs : sequence of str, optional
-        Layers that ``serving_default`` and ``from_waveform`` give; by default `network_outputs`.
-
-    Returns
-    -------
-    list of Signature
-        ``from_waveform`` is left out of a model that was wrapped without a front end.
+    ``activations`` gives `layers`, by default all; the others give `outputs`, by default the layers that the
+    network exports.
 
     Raises
     ------
     UsageError
-        A layer that the network does not have, or a front end that cannot go into a graph.
+        A layer that the network does not have, or one that is named as the times are.
     """
     kept = [layer.name for layer in model.layers.select(layers or model.layers.names)]
-    asked = [layer.name for layer in model.layers.select(outputs or network_outputs(model))]
+    asked = [layer.name for layer in model.layers.select(outputs or model.exported)]
     clash = sorted({*kept, *asked} & {*TIMES})
     if clash:
         raise UsageError(f"{model.name}: a layer named {clash[0]} cannot be told from the times; rename it")
-    examples = Tensor("examples", ("batch", *model.frontend.example_shape), _sonogram(model))
+    examples = ExportTensor("examples", ("batch", *model.frontend.example_shape), _examples(model))
     signatures = [
-        _signature("serving_default", examples, _layers(model, asked), _part(model, asked)),
-        _signature("activations", examples, _layers(model, kept), _part(model, kept)),
+        ExportSignature(
+            name, examples, _layers(model, given), _part(model, given), _activations(model, given)
+        )
+        for name, given in (("serving_default", asked), ("activations", kept))
     ]
-    if model.frontend.name != "none":
-        run = _from_waveform(model, _part(model, asked), ("times", "centre_times"))
-        given = (*_layers(model, asked, "examples"), *_times(model, "times", "centre_times"))
-        signatures.append(_signature("from_waveform", _waveform(model), given, run))
-    return signatures
+    graph, notes = _example_graph(model)
+    if graph is not None:
+        given = _layers(model, asked, "examples")
+        signatures.append(
+            _from_waveform(
+                model,
+                graph,
+                given,
+                _part(model, asked),
+                _activations(model, asked),
+                ("times", "centre_times"),
+            )
+        )
+    return signatures, notes
 
 
-def inverter_signatures(inverter: Inverter, model: Model | None = None) -> list[Signature]:
-    """Write the signatures of a feature inverter.
+def inverter_signatures(
+    inverter: Inverter, model: Model | None = None
+) -> tuple[list[ExportSignature], tuple[str, ...]]:
+    """Write the signatures of a feature inverter, and a sentence for each that is left out.
 
-    Parameters
-    ----------
-    inverter : Inverter
-        The inverter. The signatures share its weights.
-    model : Model, optional
-        The network whose features it inverts; without it there are no ``from_mel`` and ``from_waveform``.
-
-    Returns
-    -------
-    list of Signature
-        One or three.
+    Without the network whose features it inverts there is ``serving_default`` only.
 
     Raises
     ------
@@ -181,13 +142,19 @@ def inverter_signatures(inverter: Inverter, model: Model | None = None) -> list[
     """
     where = f"{inverter.layer} of {inverter.model_name}"
     units = "in the normalised units of the network's front end"
-    shape: tuple[str | int, ...] = ("batch", *inverter.feature_shape)
-    features = Tensor("features", shape, f"activations of {where}")
-    sonogram = Tensor("sonogram", ("batch", *inverter.example_shape), f"inverted log-mel excerpt, {units}")
-    invert = _inversion(inverter)
-    signatures = [_signature("serving_default", features, (sonogram,), invert)]
+    features = ExportTensor("features", ("batch", *inverter.feature_shape), f"activations of {where}")
+    excerpt = f"inverted log-mel excerpt, {units}"
+    inverted = ExportTensor("sonogram", ("batch", *inverter.example_shape), excerpt)
+
+    def invert(features: Any) -> dict[str, Any]:
+        return {"sonogram": inverter.keras_model(features, training=False)}
+
+    def invert_python(features: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        return {"sonogram": inverter(features)}
+
+    signatures = [ExportSignature("serving_default", features, (inverted,), invert, invert_python)]
     if model is None:
-        return signatures
+        return signatures, ()
     layer = model.layers[inverter.layer]
     fits = tuple(layer.shape) == tuple(inverter.feature_shape)
     if (
@@ -201,54 +168,66 @@ def inverter_signatures(inverter: Inverter, model: Model | None = None) -> list[
     def from_mel(sonogram: Any) -> dict[str, Any]:
         return invert(part(sonogram)[inverter.layer])
 
-    taken = Tensor("sonogram", ("batch", *model.frontend.example_shape), _sonogram(model))
-    times = ("times", "frame_times")
-    given = (
-        Tensor("sonogram", ("batch", "examples", *inverter.example_shape), sonogram.what),
-        *_times(model, *times),
+    def from_mel_python(examples: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        return invert_python(model.activations(examples, [inverter.layer])[inverter.layer])
+
+    taken = ExportTensor("sonogram", ("batch", *model.frontend.example_shape), _examples(model))
+    signatures.append(ExportSignature("from_mel", taken, (inverted,), from_mel, from_mel_python))
+    graph, notes = _example_graph(model)
+    if graph is not None:
+        given = (ExportTensor("sonogram", ("batch", "examples", *inverter.example_shape), excerpt),)
+        times = ("times", "frame_times")
+        signatures.append(_from_waveform(model, graph, given, from_mel, from_mel_python, times))
+    return signatures, notes
+
+
+def _example_graph(model: Model) -> tuple[ExampleGraph | None, tuple[str, ...]]:
+    try:
+        return model.frontend.example_graph(), ()
+    except UsageError as error:
+        return None, (f"There is no from_waveform: {error}.",)
+
+
+def _from_waveform(
+    model: Model,
+    graph: ExampleGraph,
+    given: tuple[ExportTensor, ...],
+    run: Graph,
+    python: Python,
+    times: Sequence[str],
+) -> ExportSignature:
+    rate = model.frontend.sample_rate
+    waveform = ExportTensor(
+        "waveform", ("batch", "samples"), f"mono sound at {rate} Hz, nominally from -1 to 1"
     )
-    return [
-        *signatures,
-        _signature("from_mel", taken, (sonogram,), from_mel),
-        _signature("from_waveform", _waveform(model), given, _from_waveform(model, from_mel, times)),
+    frames = (model.frontend.example_shape[0],)
+    stamps = [
+        ExportTensor(
+            name, ("batch", "examples", *(frames if name == "frame_times" else ())), TIMES[name], "float64"
+        )
+        for name in times
     ]
+    return ExportSignature(
+        "from_waveform",
+        waveform,
+        (*given, *stamps),
+        waveform_graph(model, graph, run, times),
+        waveform_python(model, python, times),
+    )
 
 
-def _signature(
-    name: str, given: Tensor, outputs: tuple[Tensor, ...], run: Callable[[Any], dict[str, Any]]
-) -> Signature:
-    function = backend.tf.function(run, input_signature=[given.spec], autograph=False)
-    return Signature(name, given, outputs, function)
-
-
-def _sonogram(model: Model) -> str:
+def _examples(model: Model) -> str:
     return f"log-mel examples as the front end {model.frontend.name} gives them"
 
 
-def _waveform(model: Model) -> Tensor:
-    rate = model.frontend.sample_rate
-    return Tensor("waveform", ("batch", "samples"), f"mono sound at {rate} Hz, nominally from -1 to 1")
-
-
-def _layers(model: Model, names: Sequence[str], *axes: str) -> tuple[Tensor, ...]:
+def _layers(model: Model, names: Sequence[str], *axes: str) -> tuple[ExportTensor, ...]:
     rows = [model.layers[name] for name in names]
-    return tuple(Tensor(row.name, ("batch", *axes, *row.shape), f"{row.kind} {row.name}") for row in rows)
-
-
-def _times(model: Model, *names: str) -> tuple[Tensor, ...]:
-    frames = (model.frontend.example_shape[0],)
     return tuple(
-        Tensor(
-            name,
-            ("batch", "examples", *(frames if name == "frame_times" else ())),
-            TIMES[name],
-            "float64",
-        )
-        for name in names
+        ExportTensor(row.name, ("batch", *axes, *row.shape), f"{row.kind} {row.name}") for row in rows
     )
 
 
-def _part(model: Model, names: Sequence[str]) -> Callable[[Any], dict[str, Any]]:
+def _part(model: Model, names: Sequence[str]) -> Graph:
     """Give the part of the network that some layers need, by their names."""
     tensors = {name: model.layers[name].tensor for name in names}
     wanted = {tensor: model.keras_model.output[tensor] for tensor in dict.fromkeys(tensors.values())}
@@ -261,68 +240,5 @@ def _part(model: Model, names: Sequence[str]) -> Callable[[Any], dict[str, Any]]
     return run
 
 
-def _inversion(inverter: Inverter) -> Callable[[Any], dict[str, Any]]:
-    def run(features: Any) -> dict[str, Any]:
-        return {"sonogram": inverter.keras_model(features, training=False)}
-
-    return run
-
-
-def _from_waveform(
-    model: Model, run: Callable[[Any], dict[str, Any]], times: Sequence[str]
-) -> Callable[[Any], dict[str, Any]]:
-    """Put the front end before what takes examples; examples go through it some at a time."""
-    graph = example_graph(model.frontend)
-    bare = _output_specs(model, run)
-
-    def from_waveform(waveform: Any) -> dict[str, Any]:
-        tf = backend.tf
-        sound = graph.lengthened(waveform)
-        starts = graph.starts(tf.shape(sound)[1])
-        recordings, each = tf.shape(sound)[0], tf.size(starts)
-        prepared = graph.prepare(sound)
-        total = recordings * each
-        pieces = -(-total // model.batch_size)
-        size = -(-total // pieces)  # pieces of one size; the last goes back over examples already done
-
-        def piece(index: Any) -> dict[str, Any]:
-            chosen = tf.minimum(index * size + tf.range(size), total - 1)
-            return run(graph.cut(prepared, chosen // each, tf.gather(starts, chosen % each)))
-
-        found = tf.map_fn(piece, tf.range(pieces), fn_output_signature=bare, parallel_iterations=1)
-        outputs = {}
-        for name, values in found.items():
-            shape = bare[name].shape.as_list()[1:]
-            every = tf.reshape(values, (-1, *shape))[:total]
-            outputs[name] = tf.reshape(
-                every, tf.concat([[recordings, each], tf.constant(shape, tf.int32)], 0)
-            )
-        return outputs | _time_outputs(model, graph, starts, recordings, times)
-
-    return from_waveform
-
-
-def _output_specs(model: Model, run: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    tf = backend.tf
-    spec = tf.TensorSpec((None, *model.frontend.example_shape), tf.float32)
-    outputs = tf.function(run, autograph=False).get_concrete_function(spec).structured_outputs
-    return {name: tf.TensorSpec((None, *output.shape[1:]), output.dtype) for name, output in outputs.items()}
-
-
-def _time_outputs(
-    model: Model, graph: ExampleGraph, starts: Any, recordings: Any, names: Sequence[str]
-) -> dict[str, Any]:
-    tf, frontend = backend.tf, model.frontend
-    begins = tf.cast(starts, tf.float64)
-    frames = frontend.frame_hop * tf.range(frontend.example_shape[0]) + frontend.first_frame
-    samples = {
-        "times": begins,
-        "centre_times": begins + frontend.example_samples / 2,
-        "frame_times": begins[:, None] + tf.cast(frames, tf.float64)[None, :],
-    }
-    found = {}
-    for name in names:
-        seconds = samples[name] / frontend.sample_rate
-        repeats = tf.concat([[recordings], tf.ones(tf.rank(seconds), tf.int32)], 0)
-        found[name] = tf.tile(seconds[None], repeats)
-    return found
+def _activations(model: Model, names: Sequence[str]) -> Python:
+    return lambda examples: model.activations(examples, names)

@@ -8,60 +8,41 @@ double precision and loops over recordings have no place among TensorFlow Lite's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import ActprobeError
-from actprobe.serving.saved_model import check_equal, quiet
-from actprobe.serving.signatures import Signature
+from actprobe.serving.proof import Requests, check_equal
+from actprobe.serving.saved_model import quiet, save_signatures
+from actprobe.serving.signatures import ExportSignature
 
-__all__ = ["write_tflite"]
 
-
-def write_tflite(path: Path, requests: Sequence[tuple[Signature, NDArray[np.float32]]]) -> list[Signature]:
-    """Write a TensorFlow Lite file and compare its answers.
-
-    Parameters
-    ----------
-    path : Path
-        NAME.tflite.
-    requests : sequence of tuple
-        Every signature with what to ask it with.
-
-    Returns
-    -------
-    list of Signature
-        What is in the file.
+def write_tflite(path: Path, requests: Requests) -> tuple[list[ExportSignature], float]:
+    """Write a TensorFlow Lite file; give what is in it and its largest deviation from Python.
 
     Raises
     ------
     ActprobeError
-        It cannot be converted, or it gives other numbers than the functions that were traced.
+        It cannot be converted, or it gives other numbers than Python.
     """
     tf = backend.tf
     by_name = {signature.name: signature for signature, _ in requests}
-    signatures = [by_name.get("activations", by_name["serving_default"])]
-    module = tf.Module()
-    concrete = {signature.name: signature.concrete() for signature in signatures}
-    variables = {id(variable): variable for function in concrete.values() for variable in function.variables}
-    module.weights = list(variables.values())
-    aside = path.parent.parent / "to-convert"
+    signature = by_name.get("activations", by_name["serving_default"])
+    staging = path.parent.parent / "to-convert"
+    save_signatures(staging, [signature])
     with quiet():
-        tf.saved_model.save(module, str(aside), signatures=concrete)
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(aside), signature_keys=list(concrete))
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(staging), signature_keys=[signature.name])
         try:
             content = converter.convert()
         except Exception as error:  # the converter raises many things
             raise ActprobeError(f"{path.stem} cannot be converted: {str(error).splitlines()[0]}") from error
     path.write_bytes(content)
-    interpreter = tf.lite.Interpreter(model_path=str(path))
-    for signature, values in requests:
-        if signature.name in concrete:
-            runner = interpreter.get_signature_runner(signature.name)
-            found = runner(**{signature.input.name: values})
-            check_equal(f"{path.name}, {signature.name}", found, signature.function(tf.constant(values)))
-    return signatures
+    runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner(signature.name)
+    deviations = [
+        check_equal(
+            f"{path.name}, {one.name}", runner(**{signature.input.name: values}), signature.python(values)
+        )
+        for one, values in requests
+        if one is signature
+    ]
+    return [signature], max(deviations)

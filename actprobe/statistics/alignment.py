@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from actprobe.statistics.correlation import Clusters, constant_neurons, discovery_rates, neuron_blocks
-from actprobe.statistics.permutation import LEVEL, permuted_units
-
-__all__ = ["ALIGNMENT_COLUMNS", "align_units"]
+from actprobe.statistics.clusters import Clusters
+from actprobe.statistics.correlation import constant_neurons, discovery_rates, neuron_blocks
+from actprobe.statistics.permutation import ALPHA, permuted_units
 
 ALIGNMENT_COLUMNS = (
     "layer_a", "neuron_a", "layer_b", "neuron_b", "n", "r", "level", "p", "q", "mutual",
@@ -87,12 +86,12 @@ def align_units(
             _permute(x, y, maxima[:, part_a], clusters, seed)
     known = (np.abs(to_b.r) > 0) & (len(a) >= ENOUGH)
     partner = np.where(known, to_b.index, -1)
-    r, level, p = (np.full(len(partner), np.nan) for _ in range(3))
+    r, null_95, p = (np.full(len(partner), np.nan) for _ in range(3))
     r[known] = np.clip(to_b.r[known], -1, 1)
     if len(maxima):
-        count = int(LEVEL * (1 + len(maxima)))
+        count = int(ALPHA * (1 + len(maxima)))
         if count:
-            level[known] = np.sort(maxima, axis=0)[-count, known]
+            null_95[known] = np.sort(maxima, axis=0)[-count, known]
         reached = (maxima >= np.abs(to_b.r) - SAME).sum(axis=0)
         p[known] = (1 + reached[known]) / (1 + len(maxima))
     neurons = np.arange(len(partner))
@@ -104,7 +103,7 @@ def align_units(
             "neuron_b": pd.Series(partner, dtype="Int64").mask(partner < 0),
             "n": len(a),
             "r": r,
-            "level": level,
+            "level": null_95,
             "p": p,
             "q": discovery_rates(p),
             "mutual": known & (to_a.index[partner] == neurons) if len(to_a.index) else known,
@@ -155,7 +154,7 @@ def _permute(x: Floats, y: Floats, maxima: NDArray[np.float32], clusters: Cluste
     for row in maxima:
         source = np.concatenate([part[0] for _, part in permuted_units(len(x), clusters, 1, rng)])
         dealt = y32[source]
-        if clusters is not None:  # cut or repeated courses have means and lengths of their own
+        if clusters is not None:  # cut or repeated values have means and lengths of their own
             dealt -= dealt.mean(axis=0)
             length = np.linalg.norm(dealt, axis=0)
             dealt *= np.divide(1.0, length, out=np.zeros_like(length), where=length > SAME)

@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from actprobe.statistics.correlation import neuron_blocks
 
-__all__ = ["CKA_COLUMNS", "KernelAlignment", "cka_table", "linear_cka"]
-
 Floats = NDArray[np.float64]
 Matrix = NDArray[Any]
 
@@ -102,18 +100,7 @@ def linear_cka(a: Matrix, b: Matrix) -> KernelAlignment:
 
 
 def cka_table(a: Mapping[str, Matrix], b: Mapping[str, Matrix]) -> pd.DataFrame:
-    """Compare every layer of one network with every layer of another.
-
-    Parameters
-    ----------
-    a, b : mapping
-        Layer name -> [units, neurons], all over the same units.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a pair of layers, columns `CKA_COLUMNS`.
-    """
+    """Compare all pairs of layers [units, neurons] of two networks over the same units: `CKA_COLUMNS`."""
     mine = {name: _Layer(values) for name, values in a.items()}
     theirs = {name: _Layer(values) for name, values in b.items()}
     alone = {id(layer): _dependence(layer, layer) for layer in (*mine.values(), *theirs.values())}

@@ -1,13 +1,8 @@
-"""Correlation of many neurons with one course, with what may be concluded from it.
+"""Correlation of many neurons with one feature, with what may be concluded from it.
 
-Units are recordings or excerpts of recordings. Excerpts of one recording resemble each other, so that
-formulas for independent units give p-values far too small for them. Clustered units are therefore counted
-by what they are worth: their effective number is the number of independent units whose r would stray from
-0 by chance as far as this neuron's does when whole recordings are dealt out anew (permutation of recordings,
-see `actprobe.statistics.permutation`). The mean square of r over all permutations is known in closed form
-(Hoeffding, A combinatorial central limit theorem, Annals of Mathematical Statistics 22, 1951), and for
-independent units it is 1 / (n - 1), which gives n back. p and interval are the usual ones with the effective
-number in place of n; so Clifford, Richardson and Hemon do for maps (Biometrics 45, 1989).
+Units are recordings or excerpts of recordings. p and interval are the usual ones; of excerpts, which resemble
+each other within a recording, the effective number (`actprobe.statistics.clusters`) stands in place of n. So
+do Clifford, Richardson and Hemon for maps (Biometrics 45, 1989).
 """
 
 from __future__ import annotations
@@ -16,27 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = [
-    "Clusters",
-    "Correlation",
-    "constant_neurons",
-    "discovery_rates",
-    "neuron_blocks",
-    "partial",
-    "pearson",
-    "spearman",
-]
+from actprobe.statistics.clusters import ENOUGH, Clusters, effective_units
 
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 CONSTANT = 1e-6  # activations are float32: a relative spread below this is rounding, not response
-ENOUGH = 4  # units, or recordings of clustered units, below which there is no interval
 BLOCK_BYTES = 32 << 20
-NOTHING_LEFT = 1e-12  # of the variance: what another feature leaves of a course is rounding
+NOTHING_LEFT = 1e-12  # of the variance: what another feature leaves of a feature is rounding
 
 
 @dataclass(frozen=True)
@@ -63,117 +48,19 @@ class Correlation:
 
     @classmethod
     def unknown(cls, neurons: int) -> Correlation:
-        """Make one that says nothing.
-
-        Parameters
-        ----------
-        neurons : int
-            How many.
-
-        Returns
-        -------
-        Correlation
-            NaN throughout.
-        """
+        """Make one that says nothing: NaN throughout."""
         return cls(*(np.full(neurons, np.nan) for _ in range(5)))
 
 
-class Clusters:
-    """Which units belong to one recording.
-
-    Parameters
-    ----------
-    groups : array_like
-        Shape [units]; units of one recording have the same number, in the order of their time.
-
-    Attributes
-    ----------
-    index : numpy.ndarray
-        int, shape [units]: the recording of each unit.
-    sizes : numpy.ndarray
-        int, shape [recordings]: units of each recording.
-    place : numpy.ndarray
-        int, shape [units]: 0 for the first unit of a recording, 1 for the second, and so on.
-    """
-
-    def __init__(self, groups: ArrayLike) -> None:
-        _, self.index = np.unique(np.asarray(groups), return_inverse=True)
-        self.sizes = np.bincount(self.index)
-        self._order = np.argsort(self.index, kind="stable")
-        self._firsts = np.cumsum(self.sizes) - self.sizes
-        self.place = np.empty(len(self.index), np.int64)
-        self.place[self._order] = np.arange(len(self.index)) - self._firsts[self.index[self._order]]
-
-    def __len__(self) -> int:
-        """Count the recordings."""
-        return len(self.sizes)
-
-    @classmethod
-    def of(cls, groups: ArrayLike | None) -> Clusters | None:
-        """Make clusters where there are any.
-
-        Parameters
-        ----------
-        groups : array_like or None
-            Shape [units].
-
-        Returns
-        -------
-        Clusters or None
-            None when every unit is a recording of its own.
-        """
-        if groups is None:
-            return None
-        clusters = cls(groups)
-        return None if len(clusters) == len(clusters.index) else clusters
-
-    def units(self, recordings: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Find units; a recording that is too short for a place begins anew.
-
-        Parameters
-        ----------
-        recordings, places : numpy.ndarray
-            int, of shapes that go together.
-
-        Returns
-        -------
-        numpy.ndarray
-            int, the unit at each place of each recording.
-        """
-        return np.asarray(self._order[self._firsts[recordings] + places % self.sizes[recordings]])
-
-
 def neuron_blocks(units: int, neurons: int) -> Iterator[slice]:
-    """Divide the neurons of a layer into blocks that fit into memory.
-
-    Parameters
-    ----------
-    units, neurons : int
-        Shape of the layer's activity.
-
-    Yields
-    ------
-    slice
-        Neurons; a block holds 32 MiB of float64, but never fewer than 16 neurons.
-    """
+    """Divide the neurons of a layer into blocks of 32 MiB of float64, but never fewer than 16 neurons."""
     size = max(16, BLOCK_BYTES // (8 * max(units, 1)))
     for start in range(0, neurons, size):
         yield slice(start, min(start + size, neurons))
 
 
 def constant_neurons(x: Floats) -> NDArray[np.bool_]:
-    """Find the neurons that do not respond to any difference between the units.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Shape [units, neurons].
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape [neurons]: True where the values spread by less than a millionth of the largest.
-    """
+    """Find the neurons whose values [units, neurons] spread by less than a millionth of the largest."""
     if len(x) == 0:
         return np.ones(x.shape[1], np.bool_)
     highest, lowest = x.max(axis=0), x.min(axis=0)
@@ -181,42 +68,30 @@ def constant_neurons(x: Floats) -> NDArray[np.bool_]:
 
 
 def pearson(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlation:
-    """Correlate every neuron with a course (Pearson).
+    """Correlate every neuron with a feature (Pearson).
 
     Parameters
     ----------
     x : numpy.ndarray
         Activity, shape [units, neurons], finite.
     y : numpy.ndarray
-        Course, shape [units], finite.
+        Feature values, shape [units], finite.
     clusters : Clusters, optional
         Recordings that the units come from. Without it p and interval are those of
-        `scipy.stats.pearsonr`; with it they rest on the recordings (see the module).
+        `scipy.stats.pearsonr`; with it they rest on the recordings.
 
     Returns
     -------
     Correlation
-        By neuron; NaN for a constant neuron, a constant course and fewer than 3 units.
+        By neuron; NaN for a constant neuron, a constant feature and fewer than 3 units.
     """
     return _correlate(x, y, ~constant_neurons(x), clusters)
 
 
 def spearman(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlation:
-    """Correlate the ranks of every neuron with those of a course (Spearman); ties share their mean rank.
+    """Correlate ranks as `pearson` does values (Spearman); ties share their mean rank.
 
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Activity, shape [units, neurons], finite.
-    y : numpy.ndarray
-        Course, shape [units], finite.
-    clusters : Clusters, optional
-        Recordings that the units come from.
-
-    Returns
-    -------
-    Correlation
-        As `pearson` gives it, r and p equal to those of `scipy.stats.spearmanr`.
+    r and p are those of `scipy.stats.spearmanr`.
     """
     use = ~constant_neurons(x)
     if len(x) == 0:
@@ -225,7 +100,7 @@ def spearman(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlat
 
 
 def partial(x: Floats, y: Floats, z: Floats, clusters: Clusters | None = None) -> Correlation:
-    """Correlate every neuron with a course after what both share linearly with another one is taken out.
+    """Correlate every neuron with a feature after what both share linearly with another one is taken out.
 
     It is the correlation of the residuals of the two regressions on ``z``; one degree of freedom is lost.
 
@@ -233,17 +108,15 @@ def partial(x: Floats, y: Floats, z: Floats, clusters: Clusters | None = None) -
     ----------
     x : numpy.ndarray
         Activity, shape [units, neurons], finite.
-    y : numpy.ndarray
-        Course, shape [units], finite.
-    z : numpy.ndarray
-        The course that is given, shape [units], finite.
+    y, z : numpy.ndarray
+        Values of the feature and of the one that is given, shape [units], finite.
     clusters : Clusters, optional
         Recordings that the units come from.
 
     Returns
     -------
     Correlation
-        By neuron; NaN as for `pearson`, and where nothing is left of neuron or course.
+        By neuron; NaN as for `pearson`, and where nothing is left of neuron or feature.
     """
     units, neurons = x.shape
     found = Correlation.unknown(neurons)
@@ -262,23 +135,12 @@ def partial(x: Floats, y: Floats, z: Floats, clusters: Clusters | None = None) -
     r = np.clip(rest_y @ rest_x, -1, 1)
     count = np.full(len(r), float(units))
     if clusters is not None:
-        count = _effective_units(rest_x, rest_y, clusters)
+        count = effective_units(rest_x, rest_y, clusters)
     return _filled(neurons, use, _inferred(r, count, given=1))
 
 
 def discovery_rates(p: Floats) -> Floats:
-    """Control the false discovery rate over the neurons that have a p-value.
-
-    Parameters
-    ----------
-    p : numpy.ndarray
-        P-values, shape [neurons]; NaN for neurons without one.
-
-    Returns
-    -------
-    numpy.ndarray
-        q of Benjamini and Hochberg (1995), NaN where p is.
-    """
+    """q of Benjamini and Hochberg (1995) over the neurons that have a p-value; NaN for the others."""
     q = np.full(len(p), np.nan)
     known = ~np.isnan(p)
     if known.any():
@@ -299,11 +161,11 @@ def _correlate(x: Floats, y: Floats, use: NDArray[np.bool_], clusters: Clusters 
         count = np.full(x.shape[1], float(units))
         return _filled(neurons, use, Correlation(result.statistic, low, high, result.pvalue, count))
     x, y = _standardised(x), _standardised(column)[:, 0]
-    return _filled(neurons, use, _inferred(np.clip(y @ x, -1, 1), _effective_units(x, y, clusters)))
+    return _filled(neurons, use, _inferred(np.clip(y @ x, -1, 1), effective_units(x, y, clusters)))
 
 
 def _inferred(r: Floats, count: Floats, given: int = 0) -> Correlation:
-    """Interval and p of r by the number of units, other courses given."""
+    """Interval and p of r by the number of units, other features given."""
     with np.errstate(divide="ignore", invalid="ignore"):
         degrees = np.where(count - 2 - given > 0, count - 2 - given, np.nan)
         p = 2 * stats.t.sf(np.abs(r) * np.sqrt(degrees / ((1 - r) * (1 + r))), degrees)
@@ -318,41 +180,6 @@ def _standardised(x: Floats) -> Floats:
     """Bring columns that vary to mean 0 and length 1."""
     centred = x - x.mean(axis=0)
     return np.asarray(centred / np.linalg.norm(centred, axis=0))
-
-
-def _effective_units(x: Floats, y: Floats, clusters: Clusters) -> Floats:
-    """Count the independent units that clustered ones are worth, by neuron.
-
-    With A[g, h] the product of recording g's course of the neuron with recording h's of the feature, brought
-    to g's length, a permutation gives the sum of A[g, h] over its pairs. Mean and variance of that over all
-    permutations are sums over A (Hoeffding, 1951), which are had without A itself.
-    """
-    recordings, units = len(clusters), len(x)
-    if recordings < ENOUGH:
-        return np.full(x.shape[1], np.nan)
-    columns = np.column_stack([x, np.ones(units)])  # the last one: what becomes of the feature's own sum
-    squares, by_row = (np.zeros(columns.shape[1]) for _ in range(2))
-    by_column = np.zeros((recordings, columns.shape[1]))
-    length = 0.0
-    everyone = np.arange(recordings)
-    for size in np.unique(clusters.sizes):
-        alike = np.flatnonzero(clusters.sizes == size)
-        places = np.arange(size)
-        courses = y[clusters.units(everyone[:, np.newaxis], places)]  # [recordings, size]
-        mine = columns[clusters.units(alike[:, np.newaxis], places)]  # [alike, size, neurons]
-        if size <= recordings:
-            squares += np.einsum("gin,gin->n", mine, (courses.T @ courses) @ mine)
-        else:
-            squares += sum(np.square(courses @ course).sum(axis=0) for course in mine)
-        by_row += np.square(courses.mean(axis=0) @ mine).sum(axis=0)
-        by_column += courses @ mine.sum(axis=0) / recordings
-        length += len(alike) * np.square(courses).sum() / recordings
-    mean = by_column.sum(axis=0)
-    spread = squares - recordings * (by_row + np.square(by_column).sum(axis=0)) + mean**2
-    mean_square = np.maximum(spread, 0) / (recordings - 1) + mean**2
-    length -= mean_square[-1] / units
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.minimum(1 + length / mean_square[:-1], units))
 
 
 def _filled(neurons: int, use: NDArray[np.bool_], found: Correlation) -> Correlation:

@@ -1,6 +1,6 @@
-"""Intervals over recordings: what a figure could have been had other recordings been drawn.
+"""Intervals over recordings: what a figure could have been had other recordings been sampled.
 
-The bootstrap of Efron (1979), percentile interval: recordings, not excerpts, are drawn with replacement,
+The bootstrap of Efron (1979), percentile interval: recordings, not excerpts, are sampled with replacement,
 since excerpts of one recording resemble one another. All figures of an evaluation use the same resamples, so
 that the interval of a difference of two methods is that of a paired comparison.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "percentile_interval", "ratio", "resample"]
-
 RESAMPLES = 2000
 LEVEL = 0.95
 FEWEST = 3  # recordings below which there is no interval
@@ -20,21 +18,12 @@ Doubles = NDArray[np.float64]
 
 
 def resample(recordings: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Doubles:
-    """Draw recordings with replacement.
-
-    Parameters
-    ----------
-    recordings : int
-        How many there are, and how many are drawn.
-    resamples : int, optional
-        How often.
-    seed : int, optional
-        Seed of the draws.
+    """Sample recordings with replacement.
 
     Returns
     -------
     numpy.ndarray
-        float64, shape [resamples, recordings]: how often each recording was drawn.
+        float64, shape [resamples, recordings]: how often each recording was sampled.
     """
     rng = np.random.default_rng(seed)
     chances = np.full(recordings, 1 / recordings)
@@ -42,7 +31,7 @@ def resample(recordings: int, *, resamples: int = RESAMPLES, seed: int = 0) -> D
 
 
 def percentile_interval(values: Doubles, recordings: int, level: float = LEVEL) -> tuple[float, float]:
-    """Give the interval between the percentiles of resampled figures.
+    """Give the interval between the percentiles of resampled figures, NaN for fewer than 3 recordings.
 
     Parameters
     ----------
@@ -52,11 +41,6 @@ def percentile_interval(values: Doubles, recordings: int, level: float = LEVEL) 
         Recordings that the figure is of.
     level : float, optional
         Share of the resamples that lie within.
-
-    Returns
-    -------
-    low, high : float
-        NaN for fewer than 3 recordings.
     """
     finite = values[np.isfinite(values)]
     if recordings < FEWEST or not len(finite):

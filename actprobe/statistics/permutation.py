@@ -9,10 +9,10 @@ in the permutations is kept, too: held against how many are beyond it in truth, 
 distribution, and however much the neurons resemble each other; p-values by formula do not, where a few
 recordings stand out in feature and activity.
 
-Excerpts of a recording move together: recording A gets the whole course of recording B, from its start.
-Where the recordings have equally many excerpts that is an exact permutation; where they do not, B's course
-is cut off at A's length or begun anew as often as A needs it. Excerpt i stays excerpt i, so that what all
-recordings share by position (a fade-in) is in the chance level too, and is not taken for a finding.
+Excerpts of a recording move together: recording A gets all feature values of recording B, from its start.
+Where the recordings have equally many excerpts that is an exact permutation; where they do not, B's values
+are cut off at A's length or begun anew as often as A needs them. Excerpt i stays excerpt i, so that what all
+recordings share by position (a fade-in) is in the null too, and is not taken for a finding.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.statistics.correlation import CONSTANT, Clusters
-
-__all__ = ["BestOfK", "best_of_k", "permuted_units"]
+from actprobe.statistics.clusters import Clusters
+from actprobe.statistics.correlation import CONSTANT
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-LEVEL = 0.05
+ALPHA = 0.05
 SAME = 1e-9  # correlations that differ by less are equal: other orders of summation differ by 1e-15
 NEURONS_AT_ONCE = 2048
 UNITS_AT_ONCE = 4096
@@ -41,7 +40,7 @@ PERMUTED_AT_ONCE = 1 << 22  # recordings times permutations that are dealt out t
 
 @dataclass(frozen=True)
 class BestOfK:
-    """The chance level of the best neuron of a layer.
+    """What the best neuron of a layer reaches under permutation.
 
     Parameters
     ----------
@@ -55,18 +54,16 @@ class BestOfK:
     beyond: Indices
 
     @property
-    def level(self) -> float:
-        """|r| that has to be exceeded for ``p_max`` of at most 0.05; NaN with fewer than 19 permutations."""
-        count = int(LEVEL * (1 + len(self.maxima)))
+    def null_95(self) -> float:
+        """95th percentile of max |r| under permutation: ``p_max`` of a larger one is 0.05 at most.
+
+        NaN with fewer than 19 permutations.
+        """
+        count = int(ALPHA * (1 + len(self.maxima)))
         return float(self.maxima[-count]) if count >= 1 else float("nan")
 
     def p(self, r: Floats) -> Floats:
         """Hold correlations against the best of the permuted layer.
-
-        Parameters
-        ----------
-        r : numpy.ndarray
-            Correlations.
 
         Returns
         -------
@@ -81,12 +78,7 @@ class BestOfK:
         return np.asarray(np.where(np.isnan(r), np.nan, p))
 
     def q(self, r: Floats) -> Floats:
-        """Estimate the false discovery rate from the permutations.
-
-        Parameters
-        ----------
-        r : numpy.ndarray
-            Correlations of all neurons of the layer.
+        """Estimate the false discovery rate of all neurons of the layer from the permutations.
 
         Returns
         -------
@@ -113,22 +105,11 @@ def permuted_units(
 ) -> Iterator[tuple[int, Indices]]:
     """Deal recordings out anew, some units at a time.
 
-    Parameters
-    ----------
-    units : int
-        Recordings, or excerpts of recordings.
-    clusters : Clusters or None
-        Recordings that the units come from; None when every unit is one.
-    permutations : int
-        How many.
-    rng : numpy.random.Generator
-        Source of the permutations.
-
     Yields
     ------
-    int
+    first : int
         The first of some units.
-    numpy.ndarray
+    source : numpy.ndarray
         int64, shape [permutations, units of this part]: the unit whose value each of them gets.
     """
     recordings = units if clusters is None else len(clusters)
@@ -145,7 +126,7 @@ def permuted_units(
 
 def best_of_k(
     activity: NDArray[Any],
-    course: Floats,
+    feature: Floats,
     *,
     clusters: Clusters | None = None,
     permutations: int = 1000,
@@ -157,8 +138,8 @@ def best_of_k(
     ----------
     activity : numpy.ndarray
         Shape [units, neurons], in memory or memory-mapped; read a part at a time.
-    course : numpy.ndarray
-        The feature, shape [units]; units where it is NaN are left out.
+    feature : numpy.ndarray
+        Shape [units]; units where it is NaN are left out.
     clusters : Clusters, optional
         Recordings that the known units come from.
     permutations : int, optional
@@ -171,8 +152,8 @@ def best_of_k(
     BestOfK
         With one maximum a permutation, none when nothing varies.
     """
-    known = np.flatnonzero(~np.isnan(course))
-    y = course[known] - course[known].mean() if len(known) else course[known]
+    known = np.flatnonzero(~np.isnan(feature))
+    y = feature[known] - feature[known].mean() if len(known) else feature[known]
     units, neurons = len(known), activity.shape[1]
     recordings = units if clusters is None else len(clusters)
     maxima: list[Floats] = []
@@ -195,7 +176,7 @@ def best_of_k(
                 products += dealt @ ((x - mean) * scale)
                 totals += dealt.sum(axis=1)
                 squares += np.square(dealt).sum(axis=1)
-            # Cut or repeated courses have means and lengths of their own; the neurons' sum is 0.
+            # Cut or repeated values have means and lengths of their own; the neurons' sum is 0.
             length = np.sqrt(np.maximum(squares - totals**2 / units, 0))
             np.abs(products, out=products)
             products *= np.divide(1, length, out=np.zeros(count), where=length > 0)[:, np.newaxis]

@@ -1,6 +1,6 @@
 """Batches of examples, always in the same order for the same seed, read ahead of the training.
 
-The order is a permutation for every pass over the examples, drawn from the seed and the number of the pass:
+The order is a permutation for every pass over the examples, sampled from the seed and the number of the pass:
 without replacement, and known for every step without the steps before, so that a run that was
 killed goes on with the very batches that it would have had.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,29 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.errors import CorpusError
 
-__all__ = ["Batches", "Rows"]
-
 Ints = NDArray[np.int64]
+
+
+class Source(Protocol):
+    """Where a training gets its batches from.
+
+    Attributes
+    ----------
+    first_step : int
+        Step of the first batch that `endless` gives, counted when that is asked for.
+    steps_per_pass : int
+        Steps of an epoch, unless the settings say how many.
+    unit, units_per_step : str, int
+        What speed is counted in, such as ``examples``, and how many there are in a batch.
+    """
+
+    first_step: int
+    steps_per_pass: int
+    unit: ClassVar[str]
+    units_per_step: int
+
+    def endless(self) -> Any:
+        """Give a tf.data.Dataset of dicts of tensors, without end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +64,7 @@ class Rows:
     shape: tuple[int, ...]
 
     def gather(self, which: Ints) -> NDArray[Any]:
-        """Read examples.
-
-        Parameters
-        ----------
-        which : numpy.ndarray
-            Their numbers.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape [len(which), *shape], of the type of the file.
-        """
+        """Read examples by number: [len(which), *shape], of the type of the file."""
         out = np.empty((len(which), self.count, self.values.shape[1]), self.values.dtype)
         for place, start in zip(out, self.first[which], strict=True):
             place[:] = self.values[start : start + self.count]
@@ -90,11 +99,14 @@ class Batches:
         Fewer examples than a batch takes.
     """
 
+    unit: ClassVar[str] = "examples"
+
     def __init__(
         self, parts: Mapping[str, Rows], batch_size: int, seed: int = 0, source: str = "the corpus"
     ) -> None:
         self.parts = dict(parts)
         self.batch_size, self.seed = batch_size, seed
+        self.units_per_step = batch_size
         self.examples = len(self.parts["excerpt"].first)
         self.steps_per_pass = self.examples // batch_size
         self.first_step = 0
@@ -105,18 +117,7 @@ class Batches:
         self._pass: tuple[int, Ints] = (-1, np.zeros(0, np.int64))
 
     def numbers(self, step: int) -> Ints:
-        """Say which examples a step takes.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step, from 0.
-
-        Returns
-        -------
-        numpy.ndarray
-            int64, shape [batch_size].
-        """
+        """Say which examples a step takes: int64, shape [batch_size]."""
         which, place = divmod(step, self.steps_per_pass)
         number, order = self._pass
         if number != which:
@@ -126,39 +127,21 @@ class Batches:
         return order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def batch(self, numbers: Ints) -> list[NDArray[Any]]:
-        """Read a batch.
-
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Of the examples.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            One for each of the parts.
-        """
+        """Read examples by number: one array for each of the parts."""
         return [rows.gather(numbers) for rows in self.parts.values()]
 
     def read(self, numbers: Ints) -> dict[str, Any]:
-        """Read a batch as tensors.
-
-        Parameters
-        ----------
-        numbers : numpy.ndarray
-            Of the examples.
-
-        Returns
-        -------
-        dict
-            Part -> tf.Tensor.
-        """
+        """Read examples by number: part -> tf.Tensor."""
         tf = backend.tf
         found = {}
         for name, values in zip(self.parts, self.batch(numbers), strict=True):
             tensor = tf.constant(values)
             found[name] = tf.bitcast(tensor, tf.bfloat16) if values.dtype == np.uint16 else tensor
         return found
+
+    def spread(self, count: int) -> Ints:
+        """Number ``count`` examples, or all if there are fewer, evenly spaced."""
+        return np.linspace(0, self.examples - 1, min(count, self.examples)).round().astype(np.int64)
 
     def endless(self) -> Any:
         """Give the batches of training, from `first_step` on, without end.
@@ -190,8 +173,7 @@ class Batches:
         tf.data.Dataset
             Dicts of the parts; the last batch may be smaller.
         """
-        count = self.examples if most is None else min(most, self.examples)
-        numbers = np.linspace(0, self.examples - 1, count).round().astype(np.int64)
+        numbers = self.spread(self.examples if most is None else most)
         tf = backend.tf
         steps = tf.data.Dataset.from_tensor_slices(numbers).batch(self.batch_size)
         batches = steps.map(self._reader(lambda which: self.batch(np.asarray(which)), None))

@@ -9,11 +9,9 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import UsageError
 
-__all__ = ["set_up_devices", "strategy"]
-
 
 def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, threads: int = 0) -> None:
-    """Say what TensorFlow may use; before it computes anything.
+    """Say what TensorFlow may use.
 
     Parameters
     ----------
@@ -23,19 +21,27 @@ def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, thr
         Memory of each GPU that may be taken, in MB.
     threads : int, optional
         Threads for one operation; 0 takes what there is.
+
+    Raises
+    ------
+    UsageError
+        TensorFlow has computed before and takes no orders any more.
     """
     config = backend.tf.config
-    if threads:
-        config.threading.set_intra_op_parallelism_threads(threads)
-        config.threading.set_inter_op_parallelism_threads(2)
-    gpus = config.list_physical_devices("GPU")
-    if device == "cpu":
-        config.set_visible_devices([], "GPU")
-    elif memory_limit_mb is not None:
-        for gpu in gpus:
-            config.experimental.set_memory_growth(gpu, False)
-            limit = config.LogicalDeviceConfiguration(memory_limit=memory_limit_mb)
-            config.set_logical_device_configuration(gpu, [limit])
+    try:
+        if threads:
+            config.threading.set_intra_op_parallelism_threads(threads)
+            config.threading.set_inter_op_parallelism_threads(2)
+        gpus = config.list_physical_devices("GPU")
+        if device == "cpu":
+            config.set_visible_devices([], "GPU")
+        elif memory_limit_mb is not None:
+            for gpu in gpus:
+                config.experimental.set_memory_growth(gpu, False)
+                limit = config.LogicalDeviceConfiguration(memory_limit=memory_limit_mb)
+                config.set_logical_device_configuration(gpu, [limit])
+    except RuntimeError as error:
+        raise UsageError(f"device, memory_limit_mb and threads come before any model is opened: {error}") from error
 
 
 def strategy(name: str = "auto") -> Any:
@@ -50,7 +56,7 @@ def strategy(name: str = "auto") -> Any:
     Returns
     -------
     tf.distribute.Strategy
-        Its scope is for `actprobe.analyses.inversion.training.run.train_inverter`.
+        A training goes on in its scope.
 
     Raises
     ------
@@ -69,3 +75,17 @@ def strategy(name: str = "auto") -> Any:
     if name == "mirrored" or (name == "auto" and len(backend.tf.config.list_logical_devices("GPU")) > 1):
         return distribute.MirroredStrategy()
     return distribute.get_strategy()
+
+
+def is_chief() -> bool:
+    """Whether this process writes the results."""
+    resolver = backend.tf.distribute.get_strategy().cluster_resolver
+    return resolver is None or resolver.task_id in (None, 0)
+
+
+def wait_for_all_workers() -> None:
+    """Return when every worker has come here; at once where there is one."""
+    tf = backend.tf
+    chosen = tf.distribute.get_strategy()
+    if chosen.cluster_resolver is not None:
+        chosen.reduce(tf.distribute.ReduceOp.SUM, chosen.run(lambda: tf.ones(())), axis=None)

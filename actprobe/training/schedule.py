@@ -4,28 +4,39 @@
 training loss, cut to two decimals, is that of the epoch before. It reproduces the authors' logs exactly.
 On their corpus it leaves less than 1e-5 after ten to twelve epochs. ``cosine`` falls to nothing over the
 whole training (Loshchilov and Hutter: SGDR, ICLR 2017), which suits a training of a fixed length.
+``exponential`` is 0.85 of the rate after every epoch (Schlüter and Grill, ISMIR 2015).
 """
 
 from __future__ import annotations
 
-__all__ = ["SCHEDULES", "published_rate", "truncated"]
+from typing import Any
 
-SCHEDULES = ("published", "cosine", "constant")
+from actprobe import backend
+from actprobe.training.settings import Settings
+
+DECAY = 0.85
+
+
+def first_rate(settings: Settings, steps_per_epoch: int) -> Any:
+    """Give what an optimizer begins with: a number, or for ``cosine`` Keras' schedule of all steps."""
+    if settings.schedule != "cosine":
+        return settings.learning_rate
+    decay = backend.keras.optimizers.schedules.CosineDecay
+    return decay(settings.learning_rate, settings.epochs * steps_per_epoch)
+
+
+def next_rate(settings: Settings, done: int, rate: float, previous_loss: float, loss: float) -> float:
+    """Give the rate of the next epoch after ``done`` epochs, for any schedule but ``cosine``."""
+    match settings.schedule:
+        case "published":
+            return published_rate(rate, previous_loss, loss)
+        case "exponential":
+            return settings.learning_rate * DECAY**done
+    return rate
 
 
 def truncated(loss: float) -> float:
-    """Cut a loss to two decimals.
-
-    Parameters
-    ----------
-    loss : float
-        A loss.
-
-    Returns
-    -------
-    float
-        ``int(loss * 100) / 100``.
-    """
+    """Cut a loss to two decimals."""
     return int(loss * 100) / 100.0
 
 

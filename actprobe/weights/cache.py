@@ -18,22 +18,12 @@ from actprobe.checkpoints.catalog import (
 )
 from actprobe.errors import UsageError, WeightsError
 
-__all__ = ["Digests", "cache_folder", "cached_path", "digests_of", "identify", "locate", "mismatch"]
-
 CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Digests:
-    """Size and digests of one file, of the same bytes.
-
-    Parameters
-    ----------
-    size_bytes : int
-        Bytes that were read.
-    sha256, md5, git_blob_sha1 : str
-        Hexadecimal, as the catalog has them.
-    """
+    """Size and hexadecimal digests of one file, all of the same bytes."""
 
     size_bytes: int
     sha256: str
@@ -42,13 +32,7 @@ class Digests:
 
 
 def cache_folder() -> Path:
-    """Say where catalogued files are kept.
-
-    Returns
-    -------
-    Path
-        ``ACTPROBE_CACHE`` of the environment, or the user's cache folder of the system.
-    """
+    """Give the folder of catalogued files: ``ACTPROBE_CACHE``, or the user's cache folder of the system."""
     folder = os.environ.get("ACTPROBE_CACHE")
     if not folder:
         import pooch
@@ -58,41 +42,14 @@ def cache_folder() -> Path:
 
 
 def cached_path(entry: CatalogEntry) -> Path:
-    """Say where an entry's file is kept, whether it is there or not.
-
-    Parameters
-    ----------
-    entry : CatalogEntry
-        The entry.
-
-    Returns
-    -------
-    Path
-        ``CACHE/MODEL/FILENAME``, or where the file came with actprobe.
-    """
+    """Give the place of an entry's file: ``CACHE/MODEL/FILENAME``, or where the file came with actprobe."""
     folder = Path(str(files("actprobe.checkpoints"))) if entry.packaged else cache_folder() / entry.model
     path: Path = folder / entry.filename
     return path
 
 
 def digests_of(path: str | os.PathLike[str]) -> Digests:
-    """Compute all digests of a file in one pass.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file.
-
-    Returns
-    -------
-    Digests
-        Size and digests.
-
-    Raises
-    ------
-    WeightsError
-        The file cannot be read, or grew or shrank meanwhile.
-    """
+    """Compute all digests of a file in one pass; `WeightsError` if it cannot be read or changes meanwhile."""
     size = 0
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     try:
@@ -111,25 +68,10 @@ def digests_of(path: str | os.PathLike[str]) -> Digests:
 
 
 def mismatch(path: Path, entry: CatalogEntry) -> str:
-    """Say why a file is not an entry's.
+    """Give the reason why a file is not an entry's, to be read behind the file's name.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    entry : CatalogEntry
-        The entry.
-
-    Returns
-    -------
-    str
-        Empty if size and every digest that the catalog knows are the entry's; otherwise a reason that
-        goes behind the file's name.
-
-    Raises
-    ------
-    WeightsError
-        The file cannot be read.
+    Empty if size and every digest that the catalog knows are the entry's; `WeightsError` if the file cannot
+    be read.
     """
     if not path.is_file():
         return "is not a file" if path.exists() else "does not exist"
@@ -147,24 +89,10 @@ def mismatch(path: Path, entry: CatalogEntry) -> str:
 
 
 def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEntry | None:
-    """Recognise a file that has been read.
+    """Recognise a file that has been read, by the digest of its bytes, as one of a network's entries.
 
-    Where the catalog has no SHA-256 of a file that this could be, the file is read a second time for
-    the digests that it has; they count only if the bytes are still those that were read at first.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file.
-    sha256 : str
-        Digest of the bytes that were read.
-    model : str
-        Network that the file was read for.
-
-    Returns
-    -------
-    CatalogEntry or None
-        The entry of this network whose file it is; None when the catalog does not know it.
+    Where the catalog has no SHA-256 of a file that this could be, the file is read a second time for the
+    digests that it has; they count only if the bytes are still those that were read at first.
     """
     entry = find_by_sha256(sha256)
     if entry is None:
@@ -181,24 +109,10 @@ def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEn
 
 
 def locate(file: str | Path, model: str, role: Role) -> tuple[Path, CatalogEntry | None]:
-    """Turn what a user gave for a file into a path.
+    """Turn what a user gave for a file into its path, and its entry if one was named.
 
-    Parameters
-    ----------
-    file : str or Path
-        A path, or as text the name of a catalog entry (a file that is called like one is meant by
-        ``./NAME``).
-    model : str
-        Network that it is for.
-    role : str
-        What it is for.
-
-    Returns
-    -------
-    Path
-        The file; for an entry the one in the cache.
-    CatalogEntry or None
-        The entry, if one was named.
+    A text may be the name of a catalog entry of `model` and `role`; a file that is called like one is meant
+    by ``./NAME``.
 
     Raises
     ------

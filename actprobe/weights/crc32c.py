@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["crc32c", "masked_crc32c"]
-
 POLYNOMIAL = 0x82F63B78  # bit 31 is the coefficient of x^0
 MASK_DELTA = 0xA282EAD8
 PIECES = 1 << 16  # at most
@@ -73,18 +71,7 @@ def _remainder(words: NDArray[Any]) -> int:
 
 
 def crc32c(data: bytes | memoryview) -> int:
-    """Compute the checksum.
-
-    Parameters
-    ----------
-    data : bytes or memoryview
-        Bytes, contiguous.
-
-    Returns
-    -------
-    int
-        32 bits.
-    """
+    """Compute the checksum of contiguous bytes."""
     rest = memoryview(data)
     state = 0xFFFFFFFF
     while len(rest) >= SHORT_BYTES:
@@ -100,17 +87,6 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def masked_crc32c(data: bytes | memoryview) -> int:
-    """Compute the checksum as TensorFlow and LevelDB store it: rotated and with a constant added.
-
-    Parameters
-    ----------
-    data : bytes or memoryview
-        Bytes, contiguous.
-
-    Returns
-    -------
-    int
-        32 bits.
-    """
+    """Compute the checksum as TensorFlow and LevelDB store it: rotated and with a constant added."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF

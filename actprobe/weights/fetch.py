@@ -11,33 +11,23 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from actprobe.checkpoints.catalog import CatalogEntry
-from actprobe.errors import WeightsError
+from actprobe.errors import ActprobeError, WeightsError
 from actprobe.provenance import atomic_path
 from actprobe.weights.cache import cached_path, mismatch
-
-__all__ = ["Fetched", "copy_in", "fetch"]
 
 CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A catalogued file that is in the cache now and was found right.
-
-    Parameters
-    ----------
-    path : Path
-        Where it is.
-    how : str
-        ``was there``, ``downloaded``, ``resumed`` or ``copied``.
-    """
+    """A catalogued file that is in the cache now and was found right, and how it came there."""
 
     path: Path
     how: Literal["was there", "downloaded", "resumed", "copied"]
@@ -48,25 +38,13 @@ class _RefusedError(Exception):
 
 
 def fetch(entry: CatalogEntry, *, timeout: float = 30.0) -> Fetched:
-    """Make sure that an entry's file is in the cache, downloading it if need be.
-
-    Parameters
-    ----------
-    entry : CatalogEntry
-        What to fetch.
-    timeout : float, optional
-        Seconds after which a silent server is given up.
-
-    Returns
-    -------
-    Fetched
-        Where the file is.
+    """Make sure that an entry's file is in the cache, waiting `timeout` seconds for a silent server.
 
     Raises
     ------
     WeightsError
         No address is known, the server cannot be reached or refuses, or what it sent is not the file.
-        The message says how to bring the file by other means.
+        The message tells how to bring the file by other means.
     """
     target = cached_path(entry)
     if not mismatch(target, entry):
@@ -94,25 +72,7 @@ def fetch(entry: CatalogEntry, *, timeout: float = 30.0) -> Fetched:
 
 
 def copy_in(entry: CatalogEntry, source: str | Path) -> Fetched:
-    """Put a copy of a file into the cache if it is the entry's.
-
-    Parameters
-    ----------
-    entry : CatalogEntry
-        What the file should be.
-    source : str or Path
-        The file; it is only read.
-
-    Returns
-    -------
-    Fetched
-        Where the copy is.
-
-    Raises
-    ------
-    WeightsError
-        The file is another one, or cannot be read or written.
-    """
+    """Put a copy of a file into the cache if it is the entry's; `WeightsError` if it is not."""
     source, target = Path(source), cached_path(entry)
     reason = mismatch(source, entry)
     if reason:
@@ -128,6 +88,23 @@ def copy_in(entry: CatalogEntry, source: str | Path) -> Fetched:
     except OSError as error:
         raise WeightsError(target, "", f"cannot be written: {error.strerror or error}") from error
     return Fetched(target, "copied")
+
+
+def fetch_all(wanted: Iterable[CatalogEntry], *, timeout: float = 30.0) -> Iterator[tuple[str, Fetched]]:
+    """Fetch entries one after the other, and give name and file of each that is there.
+
+    What could not be had of them is one `ActprobeError` at the end.
+    """
+    failures = []
+    for entry in wanted:
+        try:
+            done = fetch(entry, timeout=timeout)
+        except ActprobeError as error:  # noqa: PERF203  (the others may be reached)
+            failures.append(str(error))
+        else:
+            yield entry.name, done
+    if failures:
+        raise ActprobeError(" | ".join(failures))
 
 
 def _by_hand(entry: CatalogEntry) -> str:

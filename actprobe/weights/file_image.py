@@ -7,28 +7,14 @@ from pathlib import Path
 
 from actprobe.errors import WeightsError
 
-__all__ = ["printable", "read_image"]
-
 
 def read_image(path: str, limit: int) -> bytes:
     """Read a regular file into memory, once.
 
-    Parameters
-    ----------
-    path : str
-        The file.
-    limit : int
-        Most bytes that it may have.
-
-    Returns
-    -------
-    bytes
-        All of it.
-
     Raises
     ------
     WeightsError
-        It is missing, unreadable, not a regular file, empty or larger than the limit.
+        It is missing, unreadable, not a regular file, empty or has more than `limit` bytes.
     """
     try:
         # A pipe or a device must not even be opened: that alone can block.
@@ -50,17 +36,6 @@ def read_image(path: str, limit: int) -> bytes:
 
 
 def printable(name: bytes) -> str:
-    """Turn a name from a file into one printable line.
-
-    Parameters
-    ----------
-    name : bytes
-        As the file has it.
-
-    Returns
-    -------
-    str
-        With whatever is not printable escaped.
-    """
+    """Turn a name from a file into one printable line; what is not printable is escaped."""
     text = name.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

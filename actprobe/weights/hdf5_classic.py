@@ -23,8 +23,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ArrayHeader", "ClassicHdf5", "GroupHeader", "Hdf5Error"]
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED_ADDRESS = 2**64 - 1
 
@@ -64,15 +62,7 @@ MAX_TREE_LEVEL = 8
 
 
 class Hdf5Error(Exception):
-    """What is wrong with the image.
-
-    Parameters
-    ----------
-    reason : str
-        Why it is refused.
-    name : bytes
-        Name of the link at fault; empty if it is the object itself.
-    """
+    """What is wrong with the image, and the name of the link at fault (empty: the object itself)."""
 
     def __init__(self, reason: str, name: bytes = b"") -> None:
         super().__init__(reason)
@@ -82,15 +72,7 @@ class Hdf5Error(Exception):
 
 @dataclass(frozen=True)
 class GroupHeader:
-    """Where the links of a group are.
-
-    Parameters
-    ----------
-    tree : int
-        Address of the B-tree.
-    heap : int
-        Address of the heap of names.
-    """
+    """Addresses of a group's B-tree of links and of the heap of their names."""
 
     tree: int
     heap: int
@@ -98,37 +80,16 @@ class GroupHeader:
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """Where the numbers of a little-endian float32 array are.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape; empty for a scalar.
-    offset : int
-        Position of the first number in the image; the last one also lies in the image.
-    """
+    """Shape of a little-endian float32 array, and where in the image its first number is."""
 
     shape: tuple[int, ...]
     offset: int
 
 
 class ClassicHdf5:
-    """An image of an HDF5 file in the classic format.
+    """An image of an HDF5 file in the classic format; `root` is the address of its root group.
 
-    Parameters
-    ----------
-    image : bytes
-        The whole file.
-
-    Attributes
-    ----------
-    root : int
-        Address of the root group.
-
-    Raises
-    ------
-    Hdf5Error
-        If the image is not such a file.
+    Anything else is an `Hdf5Error`.
     """
 
     def __init__(self, image: bytes) -> None:
@@ -145,22 +106,12 @@ class ClassicHdf5:
         self.root: int = root
 
     def header(self, address: int) -> GroupHeader | ArrayHeader:
-        """Parse the header of a group or an array.
-
-        Parameters
-        ----------
-        address : int
-            Address of the object.
-
-        Returns
-        -------
-        GroupHeader or ArrayHeader
-            What the object is.
+        """Parse the header of the object at an address.
 
         Raises
         ------
         Hdf5Error
-            If it is neither, or an array whose numbers are not float32 stored in one piece in the image.
+            It is neither a group nor an array of float32 stored in one piece within the image.
         """
         found: dict[int, tuple[int, int, int]] = {}
         for kind, flags, offset, size in self._messages(address):
@@ -193,24 +144,12 @@ class ClassicHdf5:
         raise Hdf5Error("is neither a group nor an array")
 
     def links(self, group: GroupHeader, limit: int) -> list[tuple[bytes, int]]:
-        """List the members of a group.
-
-        Parameters
-        ----------
-        group : GroupHeader
-            The group.
-        limit : int
-            The most members to accept.
-
-        Returns
-        -------
-        list of (bytes, int)
-            Name and address of every member.
+        """List the members of a group, at most `limit`: name and address of each.
 
         Raises
         ------
         Hdf5Error
-            If a link is not a hard link, or the group is damaged or too large.
+            A link is not a hard link, or the group is damaged or too large.
         """
         magic, *versions, size, names = self._unpack(_LOCAL_HEAP, group.heap)
         if magic != b"HEAP" or any(versions):

@@ -28,12 +28,10 @@ from actprobe.errors import WeightsError
 from actprobe.weights.file_image import printable, read_image
 from actprobe.weights.hdf5_classic import ArrayHeader, ClassicHdf5, GroupHeader, Hdf5Error
 
-__all__ = ["Keras1Weights", "read_keras1_h5"]
-
 TENSORFLOW_SUFFIX = ":0"
 
 # Room for the groups, headers and attributes (with the model's JSON) beside the numbers. The known
-# files use 43 kB (cnn_at) and 77 kB (mm_cnn).
+# files use 43 and 77 kB.
 OVERHEAD_BYTES = 1 << 20
 OVERHEAD_BYTES_PER_ARRAY = 4096
 # `Model.save` also writes the optimizer's state: up to two arrays per weight in Keras 1 (Adam).
@@ -65,12 +63,12 @@ class Keras1Weights:
 def read_keras1_h5(
     path: str | os.PathLike[str], expected: Mapping[str, tuple[int, ...]], *, root: str | None = None
 ) -> Keras1Weights:
-    """Read the weights of a known network from a Keras-1 HDF5 file.
+    """Read the weights of a known network from a Keras-1 HDF5 file, which is never locked.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The weight file. It is opened read-only and never locked.
+        The weight file.
     expected : mapping of str to tuple of int
         Every array the file must hold, by name without suffix, such as ``conv1/conv1_W``, with its
         shape as stored. The file may hold no other array; groups without arrays are the layers
@@ -78,11 +76,6 @@ def read_keras1_h5(
     root : str, optional
         Group that holds the layers: ``model_weights`` for a file of Keras' ``Model.save``. What lies
         beside that group (the optimizer's state) is never opened. By default the root of the file.
-
-    Returns
-    -------
-    Keras1Weights
-        The arrays, the backend that wrote them and the digest of the file.
 
     Raises
     ------

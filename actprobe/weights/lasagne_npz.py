@@ -16,20 +16,10 @@ from numpy.typing import NDArray
 
 from actprobe.weights.npz import read_npz
 
-__all__ = ["LasagneWeights", "read_lasagne_npz"]
-
 
 @dataclass(frozen=True, eq=False)
 class LasagneWeights:
-    """The arrays of a Lasagne network.
-
-    Parameters
-    ----------
-    arrays : tuple of numpy.ndarray
-        float32, in the order of ``lasagne.layers.get_all_param_values``.
-    sha256 : str
-        Digest of the bytes that were read; empty when the arrays did not come from a file.
-    """
+    """The float32 arrays of a Lasagne network, in the order of ``lasagne.layers.get_all_param_values``."""
 
     arrays: tuple[NDArray[np.float32], ...] = field(repr=False)
     sha256: str = ""
@@ -38,23 +28,8 @@ class LasagneWeights:
 def read_lasagne_npz(path: str | os.PathLike[str], shapes: Sequence[tuple[int, ...]]) -> LasagneWeights:
     """Read the weights of a known network from a Lasagne npz file.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The weight file, opened read-only.
-    shapes : sequence of tuple of int
-        Shape of every array, ``param0`` first. The file may hold no other array, and all have to be
-        float32, as Theano computed them.
-
-    Returns
-    -------
-    LasagneWeights
-        The arrays and the digest of the file.
-
-    Raises
-    ------
-    WeightsError
-        Whatever is wrong with the file.
+    `shapes` are those of all its arrays, ``param0`` first. The file may hold no other array, and all have to
+    be float32, as Theano computed them. Whatever is wrong is a `WeightsError`.
     """
     file = read_npz(path, {f"param{i}": tuple(shape) for i, shape in enumerate(shapes)})
     return LasagneWeights(tuple(file.arrays.values()), file.sha256)

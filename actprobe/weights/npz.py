@@ -29,8 +29,6 @@ from actprobe.errors import WeightsError
 from actprobe.weights.file_image import printable, read_image
 from actprobe.weights.plain_zip import END, MEMBER_OVERHEAD, PlainZip
 
-__all__ = ["NpzArrays", "read_npz"]
-
 MAX_HEADER = 4096  # numpy writes 80 to 128 bytes for a plain array
 DEFLATE_OVERHEAD = 1.001  # numbers that do not deflate grow by 5 bytes in 16 kB
 
@@ -44,15 +42,7 @@ _HEADER = re.compile(rb"\{ ?" + _ITEMS + rb" ?,? ?\}")
 
 @dataclass(frozen=True, eq=False)
 class NpzArrays:
-    """The arrays of an npz file.
-
-    Parameters
-    ----------
-    arrays : dict of str to numpy.ndarray
-        By name, in the order in which they were expected, each of the type it has in the file.
-    sha256 : str
-        Digest of the bytes that were read.
-    """
+    """The arrays of an npz file, each of its own type, and the digest of the bytes that were read."""
 
     arrays: dict[str, NDArray[Any]] = field(repr=False)
     sha256: str
@@ -66,24 +56,9 @@ def read_npz(
 ) -> NpzArrays:
     """Read an npz file of known arrays.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file, opened read-only.
-    expected : mapping of str to tuple of int
-        Every array the file must hold, by name, with its shape. The file may hold no other.
-    dtypes : sequence of str, optional
-        Types that the arrays may have, as numpy spells them, numbers only. Nothing is cast.
-
-    Returns
-    -------
-    NpzArrays
-        The arrays, writable and in C order whatever the file's, and the digest of the file.
-
-    Raises
-    ------
-    WeightsError
-        Whatever is wrong with the file.
+    `expected` are the shapes of every array the file must hold, by name; it may hold no other. `dtypes` are
+    the types that they may have, as numpy spells them, numbers only. Nothing is cast; the arrays are writable
+    and in C order whatever the file's. Whatever is wrong is a `WeightsError`.
     """
     name = os.fspath(path)
     width = max(np.dtype(dtype).itemsize for dtype in dtypes)

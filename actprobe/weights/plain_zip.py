@@ -21,8 +21,6 @@ from dataclasses import dataclass, replace
 from actprobe.errors import WeightsError
 from actprobe.weights.file_image import printable
 
-__all__ = ["Member", "PlainZip"]
-
 MEMBER_OVERHEAD = 1024  # headers, the name twice, the extra fields that other zip programs add
 END = struct.Struct("<4s4H2LH")
 ENTRY = struct.Struct("<4s6H3L5H2L")
@@ -38,18 +36,14 @@ class Member:
 
     Parameters
     ----------
-    key : str
-        What the caller calls it.
-    name : bytes
-        What the file calls it.
+    key, name : str, bytes
+        What the caller and the file call it.
     flags, method : int
         How it is packed.
     crc, packed, size : int
         Checksum of its contents, bytes in the file and bytes unpacked.
-    start : int
-        Offset of its header.
-    first : int
-        Offset of its data.
+    start, first : int
+        Offsets of its header and of its data.
     """
 
     key: str
@@ -69,21 +63,10 @@ class Member:
 
 
 class PlainZip:
-    """A zip file of known members; all that is said of them is checked, nothing is unpacked.
+    """A zip file of known members; all that it declares is checked, nothing is unpacked.
 
-    Parameters
-    ----------
-    path : str
-        Name of the file, for messages.
-    image : bytes
-        All of its bytes.
-    expected : mapping of bytes to str
-        Names that members must have -> what messages and `members` call them.
-
-    Raises
-    ------
-    WeightsError
-        The file is anything but a plain zip file of exactly these members.
+    `expected` are the names that members must have -> what messages and `members` call them. Anything but a
+    plain zip file of exactly these members is a `WeightsError`.
     """
 
     def __init__(self, path: str, image: bytes, expected: Mapping[bytes, str]) -> None:
@@ -98,47 +81,15 @@ class PlainZip:
         self._check_tiling()
 
     def head(self, key: str, most: int) -> bytes:
-        """Unpack the beginning of a member.
-
-        Parameters
-        ----------
-        key : str
-            The member.
-        most : int
-            How many bytes at most, above 0.
-
-        Returns
-        -------
-        bytes
-            As many as there are, of a checksum not yet known to be right.
-
-        Raises
-        ------
-        WeightsError
-            The member does not inflate.
-        """
+        """Unpack the first `most` bytes of a member, of a checksum not yet known to be right."""
         member = self.members[key]
         packed = memoryview(self.image)[member.first : member.end]
         return bytes(packed[:most]) if member.method == STORED else self._inflate(member, packed, most)[0]
 
     def contents(self, key: str) -> bytes | memoryview:
-        """Unpack a member.
+        """Unpack a member: as many bytes as it declares, of the checksum that it declares.
 
-        Parameters
-        ----------
-        key : str
-            The member.
-
-        Returns
-        -------
-        bytes or memoryview
-            As many bytes as the member declares, of the checksum that it declares.
-
-        Raises
-        ------
-        WeightsError
-            It has not so many, or another checksum. No more than one byte above its declared size is
-            ever unpacked.
+        Otherwise it is a `WeightsError`. No more than one byte above its declared size is ever unpacked.
         """
         member = self.members[key]
         packed = memoryview(self.image)[member.first : member.end]

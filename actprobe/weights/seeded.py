@@ -8,27 +8,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["he_normal", "seeded_kernel"]
-
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a kernel with the variance that keeps activations of rectified layers at one scale.
+    """Sample a kernel with the variance that keeps activations of rectified layers at one scale.
 
-    Zero-mean normal values of variance 2 / fan_in, where fan_in is the number of inputs of one
-    output unit (He et al. 2015, equation 10).
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Kernel shape in Keras order, outputs last: [height, width, inputs, outputs] or
-        [inputs, outputs].
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, of the shape.
+    Zero-mean normal values of variance 2 / fan_in, where fan_in is the number of inputs of one output unit
+    (He et al. 2015, equation 10). The shape is in Keras order, outputs last: [height, width, inputs, outputs]
+    or [inputs, outputs].
 
     References
     ----------
@@ -40,24 +26,10 @@ def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.fl
 
 
 def seeded_kernel(name: str, shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Draw the kernel of a named layer from a seed, by `he_normal`.
+    """Sample the kernel of a named layer from a seed, by `he_normal`; the shape has the outputs last.
 
-    The generator (PCG64) is seeded with the seed and the name, so that a kernel depends neither on
-    the other layers nor on the order in which they are drawn.
-
-    Parameters
-    ----------
-    name : str
-        Name of the layer or array.
-    shape : tuple of int
-        Kernel shape in Keras order, outputs last.
-    seed : int
-        Seed of the whole network, 0 or more.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, of the shape; the same for the same name, shape and seed.
+    The generator (PCG64) is seeded with the seed and the name, so that a kernel depends neither on the other
+    layers nor on the order in which they are sampled.
     """
     digest = hashlib.sha256(name.encode()).digest()
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4)]

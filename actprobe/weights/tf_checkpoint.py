@@ -9,9 +9,9 @@ network needs, and anything else is refused.
 The files are read by a parser of our own, not by `tf.train.load_checkpoint`, for two reasons that were
 measured with TensorFlow 2.17.1. Of 6,000 damaged indices with right checksums 647 ended the process: its
 reader of version 2 aborts on an entry that does not parse. And its reader of version 1 needs 600 MB to
-read VGGish's 288 MB, a variable at a time and keeping none. Here a file is in memory once, the arrays are
-views of it, nobody can change it between two looks, and the digest belongs to the very bytes that were
-read. `tf.train.load_checkpoint` is the witness of the tests.
+read a published file of 288 MB, a variable at a time and keeping none. Here a file is in memory once, the
+arrays are views of it, nobody can change it between two looks, and the digest belongs to the very bytes
+that were read. `tf.train.load_checkpoint` is the witness of the tests.
 
 Names, types, shapes and places of all variables are checked before the first number is looked at;
 then the checksums, and that every number is finite.
@@ -37,14 +37,12 @@ from actprobe.weights.crc32c import masked_crc32c
 from actprobe.weights.file_image import printable, read_image
 from actprobe.weights.tf_table import FormatError, Message, check_blocks, read_table
 
-__all__ = ["TfCheckpointWeights", "read_tf_checkpoint"]
-
 FLOAT32 = 1  # of tensorflow/core/framework/types.proto
 TYPES = {2: "float64", 3: "int32", 7: "strings", 9: "int64", 14: "bfloat16", 19: "float16"}
 LITTLE_ENDIAN = 0
 
-# Room beside the numbers. VGGish's published file has 2.5 MB that are no numbers of its 18 variables; a
-# file of the same variables, written anew, has 3 kB.
+# Room beside the numbers. A published file has 2.5 MB that are no numbers of its 18 variables; a file of
+# the same variables, written anew, has 3 kB.
 OVERHEAD_BYTES = 4 << 20
 INDEX_BYTES = 1 << 20
 MAX_ENTRIES = 1024
@@ -56,15 +54,10 @@ Extents: TypeAlias = tuple[tuple[int, int], ...]  # start and length along each 
 
 @dataclass(frozen=True, eq=False)
 class TfCheckpointWeights:
-    """The variables of a TensorFlow checkpoint.
+    """The variables of a TensorFlow checkpoint: read-only float32 arrays by name, as they were expected.
 
-    Parameters
-    ----------
-    arrays : dict of str to numpy.ndarray
-        float32 arrays, read-only, by name, in the order in which they were expected.
-    sha256 : str
-        Digest of the bytes that were read: of the file, or in version 2 of the index and the data
-        files one behind the other.
+    The digest is of the bytes that were read: of the file, or in version 2 of the index and the data files
+    one behind the other.
     """
 
     arrays: dict[str, NDArray[np.float32]] = field(repr=False)
@@ -81,16 +74,11 @@ def read_tf_checkpoint(
     path : str or os.PathLike
         The file of version 1; for version 2 the prefix or any of its files.
     expected : mapping of str to tuple of int
-        Every variable the checkpoint must hold, by name, such as ``vggish/fc2/biases``, with its shape.
+        Every variable the checkpoint must hold, by name, such as ``model/fc2/biases``, with its shape.
         All are float32.
     published : collection of str, optional
         SHA-256 or MD5 digests of published files of version 1 that hold further variables. Those are
         not read. Any other file may hold no further variable.
-
-    Returns
-    -------
-    TfCheckpointWeights
-        The variables and the digest of the checkpoint.
 
     Raises
     ------

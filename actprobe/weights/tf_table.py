@@ -16,8 +16,6 @@ from typing import TypeAlias, TypeVar
 
 from actprobe.weights.crc32c import masked_crc32c
 
-__all__ = ["FormatError", "Message", "check_blocks", "read_table"]
-
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
 TRAILER_BYTES = 5
@@ -31,13 +29,7 @@ T = TypeVar("T")
 
 
 class FormatError(Exception):
-    """Bytes that are not what they should be.
-
-    Parameters
-    ----------
-    reason : str
-        Why, to be read behind the name of a file.
-    """
+    """Bytes that are not what they should be, for a reason to be read behind the name of a file."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -47,24 +39,9 @@ class FormatError(Exception):
 def read_table(image: bytes, most: int) -> tuple[list[tuple[bytes, memoryview]], list[Block]]:
     """Read a table without looking at its values; the work is bounded by `most`, not by the file.
 
-    Parameters
-    ----------
-    image : bytes
-        The whole file.
-    most : int
-        Entries and blocks that it may have at most.
-
-    Returns
-    -------
-    entries : list of tuple
-        Key and value in ascending order of the keys, which differ.
-    blocks : list of tuple of int
-        Where the blocks begin and end, for `check_blocks`. They do not overlap.
-
-    Raises
-    ------
-    FormatError
-        It is no such table.
+    Gives keys and values in ascending order of the keys, which differ, and where the blocks begin and end,
+    for `check_blocks`; blocks do not overlap. `FormatError` if it is no table, or has more than `most`
+    entries or blocks.
     """
     view = memoryview(image)
     footer = view[-FOOTER_BYTES:]
@@ -92,20 +69,7 @@ def read_table(image: bytes, most: int) -> tuple[list[tuple[bytes, memoryview]],
 
 
 def check_blocks(image: bytes, blocks: list[Block]) -> None:
-    """Hold blocks against their checksums.
-
-    Parameters
-    ----------
-    image : bytes
-        The whole file.
-    blocks : list of tuple of int
-        What `read_table` returned.
-
-    Raises
-    ------
-    FormatError
-        A checksum is not that of its block.
-    """
+    """Compare the blocks that `read_table` gave with their checksums; `FormatError` if one is another."""
     view = memoryview(image)
     for start, stop in blocks:
         if masked_crc32c(view[start : stop + 1]) != struct.unpack("<I", view[stop + 1 : stop + 5])[0]:
@@ -164,20 +128,7 @@ def _varint(data: memoryview, place: int) -> tuple[int, int]:
 
 
 class Message:
-    """The fields of a message, by number.
-
-    Parameters
-    ----------
-    data : memoryview
-        Its bytes.
-    most : int, optional
-        Fields that it may have at most.
-
-    Raises
-    ------
-    FormatError
-        It is no message, or has more fields.
-    """
+    """The fields of a message, by number; `FormatError` if it is no message, or has more than `most`."""
 
     def __init__(self, data: memoryview, most: int = 64) -> None:
         self._numbers: dict[int, list[int]] = {}
@@ -208,57 +159,17 @@ class Message:
                 self._numbers.setdefault(field, []).append(int.from_bytes(part, "little"))
 
     def parts(self, field: int) -> list[memoryview]:
-        """Give a field of bytes that may be repeated.
-
-        Parameters
-        ----------
-        field : int
-            Its number.
-
-        Returns
-        -------
-        list of memoryview
-            As often as it is there.
-        """
+        """Give a field of bytes that may be repeated, as often as it is there."""
         return self._parts.get(field, [])
 
     def part(self, field: int) -> memoryview:
-        """Give a field of bytes.
-
-        Parameters
-        ----------
-        field : int
-            Its number.
-
-        Returns
-        -------
-        memoryview
-            Empty if it is not there.
-
-        Raises
-        ------
-        FormatError
-            It is there more than once.
-        """
+        """Give a field of bytes, empty if it is not there; `FormatError` if it is there more than once."""
         return _only(self.parts(field), memoryview(b""))
 
     def number(self, field: int) -> int:
-        """Give a field of a number.
+        """Give a field of a number: from 0 to 2**64 - 1, which is how -1 is written; 0 if it is not there.
 
-        Parameters
-        ----------
-        field : int
-            Its number.
-
-        Returns
-        -------
-        int
-            From 0 to 2**64 - 1, which is how -1 is written; 0 if it is not there.
-
-        Raises
-        ------
-        FormatError
-            It is there more than once.
+        `FormatError` if it is there more than once.
         """
         return _only(self._numbers.get(field, []), 0)
 

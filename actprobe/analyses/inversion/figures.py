@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.frontends import FrontEnd
 from actprobe.plotting import OKABE_ITO, band_ticks, save_figure, set_title
 
 __all__ = ["draw_inversion", "draw_nre"]
@@ -136,7 +136,7 @@ def draw_inversion(
         grid[filled[-1], column].xaxis.set_tick_params(labelbottom=True)
     if scale == "shared" and image is not None:
         bar = figure.colorbar(image, ax=grid, extend="both", shrink=0.8, aspect=30)
-        bar.set_label(_unit(frontend))
+        bar.set_label(frontend.unit)
     if title:
         set_title(figure, title)
     save_figure(figure, path)
@@ -146,10 +146,3 @@ def _extent(frontend: FrontEnd, sonogram: NDArray[Any], start: float) -> tuple[f
     hop = frontend.frame_hop / frontend.sample_rate
     first = start + frontend.first_frame / frontend.sample_rate - hop / 2
     return first, first + hop * len(sonogram), -0.5, sonogram.shape[1] - 0.5
-
-
-def _unit(frontend: FrontEnd) -> str:
-    if isinstance(frontend, SvdFrontEnd):
-        normalised = bool(np.any(frontend.mean)) or not np.allclose(frontend.inverse_std, 1)
-        return "log-mel, deviations from the training mean" if normalised else "log-mel (natural logarithm)"
-    return "ln(mel + 0.01)" if isinstance(frontend, VggishFrontEnd) else "front end's units of level"

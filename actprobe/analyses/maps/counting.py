@@ -22,8 +22,9 @@ from actprobe.analyses.maps.recording import Mapper, count_stretch
 from actprobe.analyses.maps.segments import Positions
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.batch.handle import ModelHandle
-from actprobe.batch.ledger import LedgerRow
-from actprobe.batch.prepare import Prepared, StageSeconds, failed_row, prepare_recording
+from actprobe.batch.jobs import StageSeconds
+from actprobe.batch.ledger import LedgerRow, failed_row
+from actprobe.batch.prepare import Prepared, prepare_recording
 from actprobe.batch.shards import Shard, ShardStore, fingerprint
 from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError, CorpusError

@@ -12,8 +12,9 @@ from actprobe.analyses.maps.grid import MapGrid
 from actprobe.analyses.maps.recording import FeatureKeypoints, feature_keypoints
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.audio import load_audio
+from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import LedgerRow
-from actprobe.batch.prepare import StageSeconds, prepare_recording
+from actprobe.batch.prepare import prepare_recording
 from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
 from actprobe.features import compute_maps

@@ -25,7 +25,8 @@ from actprobe.analyses.maps.describing import FeatureJob
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.analyses.maps.table import map_table
 from actprobe.batch.executors import DEFAULT, run_job
-from actprobe.batch.handle import ModelHandle, run_key
+from actprobe.batch.handle import ModelHandle
+from actprobe.batch.identity import run_key
 from actprobe.batch.ledger import ledger_frame, usable_recordings
 from actprobe.batch.shards import ShardStore
 from actprobe.batch.tables import write_parquet

@@ -20,7 +20,6 @@ from actprobe.analyses.maps import (
 )
 from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, layer_grid
 from actprobe.analyses.maps.segments import Positions, Stretch, positions_of, stretches_of
-from actprobe.batch.handle import detached
 from actprobe.batch.prepare import UNITS, Prepared
 from actprobe.errors import UsageError
 from actprobe.features import Feature, get_feature
@@ -96,7 +95,7 @@ class MapSettings:
             if min(grid.rows, grid.positions) < 2:
                 logging.warning("layer %s has one position along an axis: its images show nothing", name)
         entries = tuple(get_feature(name, "map") for name in features)
-        return cls(detached(model.frontend), grids, entries, unit, float(longest_seconds))
+        return cls(model.frontend.detached(), grids, entries, unit, float(longest_seconds))
 
     def stretches(self, prepared: Prepared) -> list[Stretch]:
         """Divide a recording into stretches.

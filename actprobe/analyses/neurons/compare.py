@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +12,29 @@ import pandas as pd
 from absl import logging
 from numpy.typing import NDArray
 
+from actprobe.analyses.neurons.figures import cka_figure
+from actprobe.analyses.neurons.found import Comparison
 from actprobe.analyses.neurons.merged import Merged, open_merged
+from actprobe.analyses.neurons.result import ComparisonResult, NeuronResult
+from actprobe.analyses.neurons.summary import comparison_summary
+from actprobe.batch.opening import output_folder
 from actprobe.errors import CorpusError
-from actprobe.provenance import write_csv
+from actprobe.plotting import save_figure
+from actprobe.provenance import run_record, write_csv, write_json
 from actprobe.statistics.alignment import align_units
 from actprobe.statistics.cka import cka_table
-
-__all__ = ["Comparison", "compare_runs"]
 
 ENOUGH = 4  # recordings below which nothing can be said
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What two runs have in common.
-
-    Parameters
-    ----------
-    names : tuple of str
-        What to call A and B: the network and the folder of the run.
-    alignment : pandas.DataFrame
-        alignment.csv: for every neuron of every layer of A its partner in each layer of B. Columns model_a,
-        layer_a, neuron_a, model_b, and those of `actprobe.statistics.ALIGNMENT_COLUMNS`.
-    cka : pandas.DataFrame
-        cka.csv: linear CKA of every layer of A with every layer of B, both estimates.
-    recordings : int
-        Recordings that both have.
-    only_a, only_b : list of str
-        Recordings that the other run does not have, or could not use.
-    """
-
-    names: tuple[str, str]
-    alignment: pd.DataFrame
-    cka: pd.DataFrame
-    recordings: int
-    only_a: list[str]
-    only_b: list[str]
-
-
-def compare_runs(
-    dir_a: Path, dir_b: Path, output_dir: Path, *, permutations: int = 200, seed: int = 0
-) -> Comparison:
+def compare(
+    run_a: str | Path | NeuronResult,
+    run_b: str | Path | NeuronResult,
+    *,
+    output_dir: str | Path,
+    permutations: int = 200,
+    seed: int = 0,
+) -> ComparisonResult:
     """Compare what two neuron runs found in the recordings that both have.
 
     Recordings are matched by their name in the corpus; units that are excerpts are averaged over their
@@ -60,25 +42,49 @@ def compare_runs(
 
     Parameters
     ----------
-    dir_a, dir_b : Path
-        ``--output_dir`` of two finished runs: of the same network with other weights, or of two networks.
-    output_dir : Path
-        Gets alignment.csv and cka.csv.
+    run_a, run_b : str, Path or NeuronResult
+        Two finished runs, or their folders: of the same network with other weights, or of two networks.
+    output_dir : str or Path
+        Gets alignment.csv, cka.csv, figures/cka.png and run.json.
     permutations : int, optional
-        Permutations of the recordings behind the chance level of a partner.
+        Permutations of the recordings behind the p-value of a partner; 0 leaves it empty.
     seed : int, optional
         Seed of the permutations.
 
     Returns
     -------
-    Comparison
-        The tables, and which recordings could not be matched.
+    ComparisonResult
+        ``table`` is alignment.csv: for every unit of A the unit of B that follows it best. ``cka``: how alike
+        the layers are.
 
     Raises
     ------
     CorpusError
         A folder without a finished run, or fewer than 4 recordings in common.
+    OSError
+        The folder cannot be made.
+
+    Examples
+    --------
+    >>> found = actprobe.compare("RUN_A", "RUN_B", output_dir="OUT")  # doctest: +SKIP
+    >>> found.cka, found.plot()  # doctest: +SKIP
     """
+    began = time.time()
+    dir_a, dir_b = (run.folder if isinstance(run, NeuronResult) else Path(run) for run in (run_a, run_b))
+    folder = Path(output_dir)
+    found = compare_runs(dir_a, dir_b, folder, permutations=permutations, seed=seed)
+    save_figure(cka_figure(found), folder / "figures" / "cka.png")
+    runs = {"compared": [str(run.absolute()) for run in (dir_a, dir_b)]}
+    arguments = {**runs, "output_dir": str(folder), "permutations": permutations, "seed": seed}
+    record = run_record("compare", began, arguments, runs)
+    write_json(folder / "run.json", {**record, **comparison_summary(found).counts})
+    return ComparisonResult.load(folder)
+
+
+def compare_runs(
+    dir_a: Path, dir_b: Path, output_dir: Path, *, permutations: int = 200, seed: int = 0
+) -> Comparison:
+    """Align and compare two finished runs; the folder gets alignment.csv and cka.csv."""
     runs = open_merged(dir_a), open_merged(dir_b)
     one, other = (list(dict.fromkeys(run.units["path"])) for run in runs)
     shared = set(one) & set(other)
@@ -87,7 +93,7 @@ def compare_runs(
         raise CorpusError(
             dir_b, f"has {len(common)} recordings in common with {dir_a}; {ENOUGH} are needed to compare"
         )
-    output_dir.mkdir(parents=True, exist_ok=True)
+    output_folder(output_dir)
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".compare.") as scratch:
         a, b = (_rows(run, common, Path(scratch), side) for run, side in zip(runs, "ab", strict=True))
         layers = cka_table(a, b)

@@ -1,8 +1,9 @@
-"""Figures of a neuron run, after Figure 2 of Slizovskaia, Gómez and Haro (2018)."""
+"""Figures of neuron runs, after Figure 2 of Slizovskaia, Gómez and Haro (2018), and of their comparison."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,72 +13,72 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.analyses.neurons.run import NeuronRun
+from actprobe.analyses.neurons.found import Comparison, NeuronFindings
 from actprobe.plotting import BLUE, ORANGE, save_figure, set_title
 from actprobe.statistics.criteria import weights_named
 
-__all__ = ["best_neurons", "draw_neurons"]
-
 NEURON_COLOUR, FEATURE_COLOUR = BLUE, ORANGE  # the feature is also dashed, to hold in black and white
 DOTS = 4000  # of a scatter, at most about
+INCHES_A_LAYER = 0.55
+PALE = 0.6  # numbers on cells above this are white
 
 
 def best_neurons(table: pd.DataFrame, feature: str, count: int) -> list[dict[str, Any]]:
-    """Pick the neurons whose correlation with a feature is the strongest, in either direction.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A neuron table.
-    feature : str
-        A feature of the table.
-    count : int
-        How many at most.
+    """Pick the neurons of neurons.csv whose correlation with a feature is the strongest, in either direction.
 
     Returns
     -------
     list of dict
-        Rows of the table, the strongest first; constant neurons never.
+        Rows of the table, the strongest first, so many at most; constant neurons never.
     """
     rows = table[(table["feature"] == feature) & table["r"].notna()]
     order = rows["r"].abs().sort_values(ascending=False, kind="stable").index[:count]
     return [{str(key): value for key, value in row.items()} for row in rows.loc[order].to_dict("records")]
 
 
-def draw_neurons(run: NeuronRun, directory: Path, count: int) -> list[Path]:
-    """Draw the best neurons of each feature: a scatter, the two aligned curves, and its layer.
+def draw_neurons(run: NeuronFindings, directory: Path, count: int) -> list[Path]:
+    """Draw the best neurons of each feature, see `neuron_figure`.
 
-    The third part tells what the neuron was picked from: the correlations of all neurons of its layer, those
-    of the same layer with random weights, and what the best of the layer reaches by chance.
-
-    Parameters
-    ----------
-    run : NeuronRun
-        What was found.
-    directory : Path
-        Gets one PNG a neuron, named by feature, rank, layer and neuron. PNGs of an earlier run are
-        removed.
-    count : int
-        Neurons for each feature.
-
-    Returns
-    -------
-    list of Path
-        The figures.
+    The folder gets one PNG a neuron, named by feature, rank, layer and neuron. PNGs of an earlier run are
+    removed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for earlier in directory.glob("*.png"):
         earlier.unlink()
     paths = []
-    for feature, values in run.features.items():
+    for feature in run.features:
         for rank, row in enumerate(best_neurons(run.table, feature, count), start=1):
-            known = np.isfinite(values)
-            activity = np.asarray(run.activity[row["layer"]][:, row["neuron"]], np.float64)
-            figure = _draw(run, row, values[known], activity[known])
             path = directory / f"{_plain(feature)}-{rank}-{_plain(row['layer'])}-{row['neuron']}.png"
-            save_figure(figure, path)
+            save_figure(neuron_figure(run, row), path)
             paths.append(path)
     return paths
+
+
+def cka_figure(found: Comparison) -> Figure:
+    """Draw linear CKA of all pairs of layers of two runs, the plain estimate and the debiased one."""
+    rows, columns = (list(dict.fromkeys(found.cka[name])) for name in ("layer_a", "layer_b"))
+    width, height = INCHES_A_LAYER * len(columns), INCHES_A_LAYER * len(rows)
+    figure = Figure(figsize=(2 * max(width, 2) + 3.5, max(height, 1.5) + 2), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    titles = {"cka": "linear CKA", "cka_debiased": "linear CKA, debiased"}
+    for place, (column, title) in zip(axes, titles.items(), strict=True):
+        table = found.cka.pivot_table(
+            index="layer_a", columns="layer_b", values=column, sort=False, dropna=False
+        )
+        values = table.reindex(index=rows, columns=columns).to_numpy(float)
+        image = place.imshow(values, cmap="viridis", vmin=0, vmax=1, origin="lower", aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = "black" if value > PALE else "white"
+                place.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=7)
+        place.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
+        place.set_title(title, fontsize=10)
+        place.set_xlabel(found.names[1])
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylabel(found.names[0])
+    figure.colorbar(image, ax=axes, label="1: the same but for rotation and factor", shrink=0.9)
+    set_title(figure, f"Layers over the {found.recordings} recordings of both runs")
+    return figure
 
 
 def _plain(name: str) -> str:
@@ -85,10 +86,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "_", name)
 
 
-def _draw(
-    run: NeuronRun, found: dict[str, Any], values: NDArray[np.float64], activity: NDArray[np.float64]
-) -> Figure:
-    unit = run.provenance["features"][found["feature"]].get("unit", "")
+def neuron_figure(run: NeuronFindings, found: Mapping[str, Any]) -> Figure:
+    """Draw a neuron and a feature, a row of neurons.csv: a scatter, the two aligned curves, and its layer.
+
+    The third part tells what the neuron was picked from: the correlations of all neurons of its layer, those
+    of the same layer with random weights, and what the best of the layer reaches under permutation.
+    """
+    values = run.features[found["feature"]]
+    known = np.isfinite(values)
+    values = values[known]
+    activity = np.asarray(run.activity[found["layer"]][:, found["neuron"]], np.float64)[known]
+    unit = run.record["features"][found["feature"]].get("unit", "")
     feature_label = f"{found['feature']} ({unit})" if unit else found["feature"]
     neuron_label = f"{found['layer']} neuron {found['neuron']}"
     figure = Figure(figsize=(13, 4.2), layout="constrained")
@@ -96,7 +104,7 @@ def _draw(
     _scatter(scatter, values, activity)
     scatter.set(xlabel=feature_label, ylabel=f"{neuron_label}, mean activation")
     _curves(curves, values, activity, neuron_label, found["feature"])
-    curves.set(xlabel=f"{run.provenance.get('unit', 'recording')}s, by {found['feature']}")
+    curves.set(xlabel=f"{run.record.get('unit', 'recording')}s, by {found['feature']}")
     _layer(layer, run, found)
     for axes in (scatter, curves, layer):
         axes.spines[["top", "right"]].set_visible(False)
@@ -106,7 +114,7 @@ def _draw(
     chance = f", p_max = {found['p_max']:.2g}" if np.isfinite(found["p_max"]) else ""
     set_title(
         figure,
-        f"{run.provenance['model']}, {weights_named(run.provenance)}: {neuron_label} and {found['feature']}\n"
+        f"{run.record['model']}, {weights_named(run.record)}: {neuron_label} and {found['feature']}\n"
         f"r = {found['r']:.3f}, 95 % {interval}, q = {found['q']:.2g} over the layer{chance}, "
         f"n = {found['n']}",
     )
@@ -140,8 +148,8 @@ def _curves(
     axes.legend(frameon=False)
 
 
-def _layer(axes: Axes, run: NeuronRun, found: dict[str, Any]) -> None:
-    """Draw r of all neurons of the layer, of the random controls, and what chance reaches."""
+def _layer(axes: Axes, run: NeuronFindings, found: Mapping[str, Any]) -> None:
+    """Draw r of all neurons of the layer, of the random controls, and the null of the best one."""
     rows = (run.detail["layer"] == found["layer"]) & (run.detail["feature"] == found["feature"])
     own = run.table.loc[rows, "r"].dropna()
     controls = run.detail.loc[rows].filter(regex="^r_random_")
@@ -157,15 +165,15 @@ def _layer(axes: Axes, run: NeuronRun, found: dict[str, Any]) -> None:
             random, bins, weights=np.full(len(random), 1 / len(random)), histtype="step", color="black",
             label=f"with random weights ({controls.shape[1]} seeds)",
         )  # fmt: skip
-    level = run.layers[
+    null_95 = run.layers[
         (run.layers["layer"] == found["layer"])
         & (run.layers["feature"] == found["feature"])
         & (run.layers["weights"] == "model")
     ]["level"].iloc[0]
-    if np.isfinite(level):
-        axes.axvspan(-level, level, color="0.88", zorder=0, label="where the best one stays by chance")
+    if np.isfinite(null_95):
+        axes.axvspan(-null_95, null_95, color="0.88", zorder=0, label="95 % of the best under permutation")
     axes.axvline(found["r"], color=FEATURE_COLOUR, linewidth=1.8, linestyle="--", label="this neuron")
-    limit = min(1.0, 1.15 * np.nanmax(np.abs([found["r"], level, own.abs().max(), *random])))
+    limit = min(1.0, 1.15 * np.nanmax(np.abs([found["r"], null_95, own.abs().max(), *random])))
     axes.set(xlim=(-limit, limit), xlabel=f"r with {found['feature']}", ylabel="part of the neurons")
     axes.set_ylim(top=1.45 * axes.get_ylim()[1])
     axes.legend(frameon=False, fontsize=8, loc="upper left")

@@ -3,8 +3,7 @@
 The network takes the examples of consecutive recordings packed into batches of one fixed size, the last
 filled up with zeros. With the shape fixed, the numbers of an example do not depend on what else is in
 its batch, so that resumed runs, chunks of a cluster and uninterrupted runs give the same bytes. Where
-examples of the singing voice detector overlap much it takes whole recordings instead (dense evaluation),
-always in the same pieces.
+examples overlap much it takes whole recordings instead (dense evaluation), always in the same pieces.
 """
 
 from __future__ import annotations
@@ -17,46 +16,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.analyses.neurons.table import unit_means
 from actprobe.batch.handle import ModelHandle
-from actprobe.batch.ledger import LedgerRow
-from actprobe.batch.prepare import Prepared, StageSeconds, failed_row, prepare_recording
+from actprobe.batch.jobs import StageSeconds
+from actprobe.batch.ledger import LedgerRow, failed_row
+from actprobe.batch.prepare import Prepared, prepare_recording
 from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
 from actprobe.features import Feature
-from actprobe.frontends import SvdFrontEnd
 from actprobe.models import Model
-from actprobe.models.networks import svd
-
-__all__ = ["NeuronConsumer", "NeuronJob", "evaluation_of"]
-
-# Measured: dense evaluation is 43 times faster at hop 1, so about twice at this one.
-DENSE_HOP = 20
 
 Rows = Mapping[str, NDArray[Any]]
 
 
-def evaluation_of(model: Model) -> str:
-    """Say which way the examples of a model go through it.
+def unit_means(activations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Reduce activations to one number a neuron: a unit as it is, a channel by its mean over the map.
 
     Parameters
     ----------
-    model : Model
-        The network.
+    activations : numpy.ndarray
+        [batch, unit] or [batch, time, mel, channel].
 
     Returns
     -------
-    str
-        ``dense`` for the singing voice detector with a hop of 20 frames at most, otherwise ``batches``.
+    numpy.ndarray
+        float64, shape [batch, neurons]. Sums run in float64: a map of the first layers holds more
+        positions than float32 can add up without loss.
     """
-    frontend = model.frontend
-    overlaps = isinstance(frontend, SvdFrontEnd) and frontend.hop <= DENSE_HOP
-    return "dense" if model.layers is svd.LAYERS and overlaps else "batches"
+    if activations.ndim == 2:
+        return activations.astype(np.float64)
+    positions = activations.reshape(len(activations), -1, activations.shape[-1])
+    means: NDArray[np.float64] = positions.mean(axis=1, dtype=np.float64)
+    return means
 
 
 @dataclass
 class NeuronJob:
-    """What is to be done with every recording of a neuron run; see `actprobe.batch.executors.Job`.
+    """What is to be done with every recording of a neuron run; see `actprobe.batch.jobs.Job`.
 
     Parameters
     ----------
@@ -86,40 +81,16 @@ class NeuronJob:
     _networks: dict[str, _Network] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what has been opened here behind."""
         return {**vars(self), "_networks": {}}
 
     def prepare(self, recording: Recording) -> Prepared:
-        """Decode and describe a recording.
-
-        Parameters
-        ----------
-        recording : Recording
-            The recording.
-
-        Returns
-        -------
-        Prepared
-            Its samples and features.
-        """
         return prepare_recording(recording, self.handle.frontend, self.features, self.unit)
 
     def consumer(self, store: ShardStore) -> NeuronConsumer:
-        """Make what takes recordings through the networks.
-
-        Parameters
-        ----------
-        store : ShardStore
-            Where the shards go.
-
-        Returns
-        -------
-        NeuronConsumer
-            A new one; networks are opened once.
-        """
+        """The networks are opened once."""
         if not self._networks:
             self._networks = {"mean": self._network(self.handle.model)} | {
-                f"random{i}": self._network(self.handle.with_random_weights(seed))
+                f"random{i}": self._network(self.handle.model.with_random_weights(seed))
                 for i, seed in enumerate(self.random_seeds)
             }
         return NeuronConsumer(self, store, self._networks)
@@ -144,14 +115,12 @@ class _Batches(_Network):
 
 class _Dense(_Network):
     def __init__(self, model: Model, layers: tuple[str, ...]) -> None:
-        from actprobe.models.dense import DenseEvaluation
-
         super().__init__(model, layers)
-        self.evaluate = DenseEvaluation(model, layers, reduce="mean")
+        self.evaluate = model.dense(layers, "mean")
 
     def pieces(self, frames: NDArray[np.float32], hop: int) -> Iterator[Rows]:
-        for first, piece in self.evaluate.chunks(frames):
-            yield {layer: values[-first % hop :: hop] for layer, values in piece.items()}
+        for _, piece in self.evaluate.chunks(frames, hop):
+            yield piece
 
 
 class _Tally:
@@ -216,8 +185,8 @@ class _Pending:
 
     def shard(self) -> Shard:
         arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
-        for name, course in self.prepared.by_example.items():
-            arrays[f"feature/{name}"] = course
+        for name, values in self.prepared.by_example.items():
+            arrays[f"feature/{name}"] = values
         for (network, layer), tally in self.tallies.items():
             arrays |= tally.arrays(network, layer)
         return Shard(self.prepared.row.facts(), arrays)
@@ -251,26 +220,11 @@ class NeuronConsumer:
         self._owners: list[_Pending] = []
 
     def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
-        """Take a recording in.
-
-        Parameters
-        ----------
-        recording : Recording
-            The recording.
-        prepared : Prepared
-            Its samples and features.
-
-        Returns
-        -------
-        list of LedgerRow
-            Recordings that are finished now.
-        """
         self.seconds.add(prepared.seconds)
         dense = self.job.evaluation == "dense"
         began = perf_counter()
         try:
-            frontend: Any = self.frontend
-            examples = frontend.frames(prepared.samples) if dense else frontend.examples(prepared.samples)
+            examples = (self.frontend.frames if dense else self.frontend.examples)(prepared.samples)
         except Exception as error:  # one bad recording must not stop the batch
             return [failed_row(recording, error)]
         self.seconds.frontend += perf_counter() - began
@@ -279,13 +233,6 @@ class NeuronConsumer:
         return self._add_densely(pending, examples) if dense else self._add_batches(pending, examples)
 
     def flush(self) -> list[LedgerRow]:
-        """Take what is left through the network, filled up with zeros.
-
-        Returns
-        -------
-        list of LedgerRow
-            Recordings that are finished now.
-        """
         if not self._owners:
             return []
         self._batch[len(self._owners) :] = 0
@@ -320,7 +267,7 @@ class NeuronConsumer:
     def _add_densely(self, pending: _Pending, frames: NDArray[np.float32]) -> list[LedgerRow]:
         began = perf_counter()
         for name, network in self.networks.items():
-            for means in network.pieces(frames, self.frontend.hop):  # type: ignore[attr-defined]
+            for means in network.pieces(frames, self.frontend.hop):
                 for layer in self.job.layers:
                     pending.tallies[name, layer].add(means[layer])
         self.seconds.network += perf_counter() - began

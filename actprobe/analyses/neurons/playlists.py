@@ -1,4 +1,4 @@
-"""What a neuron likes best: the excerpts of a corpus that drive it highest and lowest, to be heard.
+"""Playlists: the excerpts of a corpus that drive a neuron highest and lowest, to listen to.
 
 A playlist takes at most one excerpt of each recording, so that ten excerpts are ten recordings and not
 ten moments of one.
@@ -16,12 +16,12 @@ import pandas as pd
 import soundfile
 from numpy.typing import ArrayLike, NDArray
 
+from actprobe.analyses.neurons.merged import Merged
 from actprobe.audio import Waveform, load_audio
+from actprobe.corpora import Recording
 from actprobe.corpora.folder import plain_name
 from actprobe.errors import AudioError, UsageError
-from actprobe.provenance import atomic_path
-
-__all__ = ["PLAYLIST_COLUMNS", "Extremes", "cut_playlist", "playlist"]
+from actprobe.provenance import atomic_path, write_csv
 
 PLAYLIST_COLUMNS = ("layer", "neuron", "end", "rank", "path", "start_seconds", "end_seconds", "value")
 FORMATS = ("flac", "wav")
@@ -122,6 +122,53 @@ def playlist(
                     until = min(begin + example_seconds, float(limits[unit]))
                     rows.append((layer, neuron, end, rank, paths[unit], begin, until, float(activity[unit])))
     return pd.DataFrame(rows, columns=list(PLAYLIST_COLUMNS))
+
+
+def layer_playlist(
+    merged: Merged, layer: str, count: int, neurons: Iterable[int] | None = None
+) -> pd.DataFrame:
+    """List the excerpts of a finished run that drive neurons of a layer highest and lowest."""
+    ends = merged.extremes(layer)
+    return playlist(
+        layer,
+        Extremes(ends.highest, ends.highest_examples),
+        Extremes(ends.lowest, ends.lowest_examples),
+        list(merged.recordings["path"]),
+        start_seconds=merged.start_seconds,
+        example_seconds=float(merged.index["example_seconds"]),
+        seconds=merged.recordings["seconds"].to_numpy(np.float64),
+        count=count,
+        neurons=neurons,
+    )
+
+
+def best_of_layers(table: pd.DataFrame) -> list[tuple[str, int]]:
+    """Pick the neuron with the strongest correlation of every layer and feature of neurons.csv, each once."""
+    strength = table["r"].abs().dropna()
+    best = strength.groupby([table["layer"], table["feature"]], sort=False).idxmax()
+    rows = table.loc[best]
+    return list(dict.fromkeys(zip(rows["layer"], (int(number) for number in rows["neuron"]), strict=True)))
+
+
+def write_playlists(
+    merged: Merged,
+    recordings: Sequence[Recording],
+    directory: Path,
+    neurons: Sequence[tuple[str, int]],
+    count: int,
+) -> pd.DataFrame:
+    """Write playlists.csv and the excerpts that it names (flac), so many at each end of each neuron."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for earlier in directory.glob("*.flac"):
+        earlier.unlink()
+    by_layer: dict[str, list[int]] = {}
+    for layer, number in neurons:
+        by_layer.setdefault(layer, []).append(number)
+    parts = [layer_playlist(merged, layer, count, numbers) for layer, numbers in by_layer.items()]
+    listed = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PLAYLIST_COLUMNS))
+    table = cut_playlist(listed, {recording.name: recording.path for recording in recordings}, directory)
+    write_csv(directory / "playlists.csv", table)
+    return table
 
 
 def _first_of_each(order: NDArray[np.intp], numbers: NDArray[Any]) -> NDArray[np.intp]:

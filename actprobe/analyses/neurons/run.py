@@ -1,125 +1,90 @@
-"""The neuron run: a folder of recordings in, the table of neurons out."""
+"""`neurons`: which neurons follow which hand-crafted features, over a corpus of recordings."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from absl import logging
 from numpy.typing import NDArray
 
 from actprobe import features as hand_crafted
-from actprobe.analyses.neurons.job import NeuronJob, evaluation_of
-from actprobe.analyses.neurons.merged import Merged, merge
+from actprobe.analyses.neurons.blocks import merge
+from actprobe.analyses.neurons.figures import draw_neurons
+from actprobe.analyses.neurons.found import NeuronFindings
+from actprobe.analyses.neurons.job import NeuronJob
+from actprobe.analyses.neurons.merged import Merged, read_neuron
+from actprobe.analyses.neurons.playlists import best_of_layers, write_playlists
+from actprobe.analyses.neurons.result import NeuronResult
+from actprobe.analyses.neurons.summary import neuron_summary
 from actprobe.analyses.neurons.table import neuron_table
-from actprobe.batch.executors import DEFAULT, run_job
-from actprobe.batch.handle import ModelHandle, run_key
+from actprobe.batch.executors import DEFAULT, parse_executor, run_job
+from actprobe.batch.handle import ModelHandle
+from actprobe.batch.identity import made_by, run_key
+from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import ledger_frame, usable_recordings
-from actprobe.batch.prepare import UNITS, StageSeconds
+from actprobe.batch.opening import corpus_or_phantom, head_start, output_folder
+from actprobe.batch.prepare import UNITS
 from actprobe.batch.shards import ShardStore
 from actprobe.batch.tables import write_parquet
-from actprobe.corpora import Recording
+from actprobe.corpora import Corpus, Recording
+from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
-from actprobe.features.labels import resolve
-from actprobe.features.own import own_sources
+from actprobe.features.labels import Plan, resolve
+from actprobe.features.own import import_features, own_sources
 from actprobe.models import Model
-from actprobe.provenance import versions, write_csv
-from actprobe.statistics.correlation import ENOUGH
-
-__all__ = ["NeuronRun", "run_neurons"]
+from actprobe.models.source import ModelSource
+from actprobe.provenance import run_record, write_csv, write_json
+from actprobe.statistics.clusters import ENOUGH
 
 FORMAT = 2  # raise when shards of before must not be read any more
 
 
-@dataclass(frozen=True)
-class NeuronRun:
-    """What a neuron run found.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        neurons.csv: one row a layer, feature and neuron.
-    detail : pandas.DataFrame
-        neurons_detail.csv: the same rows, with what else is known of them.
-    layers : pandas.DataFrame
-        layers.csv: one row a layer, feature and set of weights.
-    recordings : pandas.DataFrame
-        recordings.csv: the ledger, one row a recording.
-    merged : Merged
-        What every neuron did, in files.
-    provenance : dict
-        What made the numbers, JSON-able, for run.json.
-    stages : StageSeconds
-        Where the time went.
-    """
-
-    table: pd.DataFrame
-    detail: pd.DataFrame
-    layers: pd.DataFrame
-    recordings: pd.DataFrame
-    merged: Merged
-    provenance: dict[str, Any]
-    stages: StageSeconds = field(compare=False)
-
-    @property
-    def activity(self) -> dict[str, NDArray[Any]]:
-        """Layer name -> [units, neurons], memory maps."""
-        return self.merged.activity
-
-    @property
-    def features(self) -> dict[str, NDArray[np.float64]]:
-        """Feature name -> float64 [units]."""
-        return self.merged.features
-
-
-def run_neurons(
-    model: Model,
-    corpus: str | Path,
-    recordings: Sequence[Recording],
+def neurons(
+    model: Model | ModelSource,
+    corpus: CorpusLike | None = None,
     *,
     layers: Sequence[str],
-    features: Sequence[str],
-    output_dir: Path,
-    batch_size: int | None = None,
-    executor: str = DEFAULT,
+    features: Sequence[str] = ("onset_rate", "loudness"),
+    output_dir: str | Path,
     unit: str = "recording",
     permutations: int = 1000,
     random_seeds: int = 3,
     given: str | None = None,
     group_by: str | None = None,
-) -> NeuronRun:
-    """Compare the neurons of some layers with some features over a corpus, and write the tables.
+    executor: str = DEFAULT,
+    batch_size: int | None = None,
+    figures: int = 3,
+    playlists: int = 0,
+    playlist_neurons: Sequence[str] | None = None,
+    features_from: str | Path | None = None,
+) -> NeuronResult:
+    """Compare every neuron of some layers with hand-crafted features over a corpus.
 
-    A killed run goes on where it was: recordings finished before are not computed again as long as
-    the model, front end, features, versions and the recording itself are the same.
+    A neuron is a unit of a dense layer, or a channel averaged over its map. A killed run goes on where it
+    was when it is called again: recordings finished before are not computed again as long as the model, front
+    end, features, versions and the recording itself are the same.
 
     Parameters
     ----------
     model : Model
-        The network.
-    corpus : str or Path
-        What the recordings came from, for messages.
-    recordings : sequence of Recording
-        The corpus.
+        The network, from `actprobe.load_model` or `actprobe.wrap_model`.
+    corpus : str, Path, list, pandas.DataFrame or Corpus, optional
+        What `actprobe.open_corpus` takes; by default the phantom corpus, written into the folder.
     layers : sequence of str
-        Layer names.
-    features : sequence of str
+        Names of layers, see ``model.layers``.
+    features : sequence of str, optional
         Scalar features, and columns of the corpus' labels.
-    output_dir : Path
-        Gets recordings.csv, neurons.csv, neurons.parquet, neurons_detail.csv, layers.csv and the folders
-        shards and merged.
-    batch_size : int, optional
-        Examples that go through the network together; by default ``model.batch_size``.
-    executor : str, optional
-        Who does the work, see `actprobe.batch.executors`.
+    output_dir : str or Path
+        Gets neurons.csv, neurons.parquet, neurons_detail.csv, layers.csv, recordings.csv, run.json and the
+        folders figures, playlists, merged and shards.
     unit : str, optional
         ``recording``: a neuron's mean over the recording against the recording's feature. ``excerpt``: its
-        value in every example against the feature of that stretch.
+        value in every example against the feature of that segment.
     permutations : int, optional
         Permutations of the recordings behind ``p_max``; 0 leaves it empty.
     random_seeds : int, optional
@@ -129,100 +94,170 @@ def run_neurons(
     group_by : str, optional
         A column of the corpus' labels, such as the song or the singer: recordings that share it are permuted
         together and do not count as independent. One without an entry stands for itself.
+    executor : str, optional
+        ``local:N``: N processes decode and describe beside the network. ``dask:N`` or ``dask://HOST:PORT``: a
+        cluster.
+    batch_size : int, optional
+        Examples that go through the network together; by default ``model.batch_size``.
+    figures : int, optional
+        Neurons that are drawn for each feature, the best first.
+    playlists : int, optional
+        Excerpts at each end of a playlist; 0 for no playlists.
+    playlist_neurons : sequence of str, optional
+        Neurons with a playlist, ``LAYER/NUMBER``; by default the best of each layer and feature.
+    features_from : str or Path, optional
+        Python file with decorated features of your own; it is run.
 
     Returns
     -------
-    NeuronRun
-        Tables, the values behind them and their provenance.
+    NeuronResult
+        ``table``, ``recordings``, ``plot("LAYER/12", "onset_rate")`` and the other tables.
 
     Raises
     ------
-    CorpusError
-        No recording could be used; recordings.csv is written all the same.
     UsageError
         A layer, feature, unit or executor that does not exist.
+    CorpusError
+        The corpus cannot be read, or no recording could be used; recordings.csv is written all the same.
+    OSError
+        The folder cannot be made.
+
+    Examples
+    --------
+    >>> found = actprobe.neurons(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
+    >>> found.table.sort_values("p_max").head()  # doctest: +SKIP
     """
-    names = [layer.name for layer in model.layers.select(layers)]
+    began = time.time()
+    chosen = model.layers.select(layers)
+    sizes = {layer.name: layer.neurons for layer in chosen}
+    named = [read_neuron(name, sizes) for name in playlist_neurons or ()]
+    parse_executor(executor)
+    counts = {"permutations": permutations, "random_seeds": random_seeds, "figures": figures}
+    for name, count in {**counts, "playlists": playlists}.items():
+        if count < 0:
+            raise UsageError(f"{name}={count}: a number, or 0 for none")
+    if unit not in UNITS:
+        raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
+    if features_from is not None:
+        import_features(features_from)
+    recordings = corpus_or_phantom(corpus, Path(output_dir))
     plan = resolve(features, recordings)
     if given is not None and given not in plan.names:
         raise UsageError(f"given={given} is not among the features: {', '.join(plan.names)}")
-    if unit not in UNITS:
-        raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
     if group_by is not None and not any(group_by in recording.labels for recording in recordings):
         columns = sorted({column for recording in recordings for column in recording.labels})
         raise UsageError(f"no recording has a label {group_by!r}; there is {', '.join(columns) or 'none'}")
+    folder = output_folder(output_dir)
+    head_start(executor, len(recordings), "essentia")
+    opened = model.open()
+    logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
+    settings = _Settings(plan, unit, permutations, random_seeds, given, group_by, executor, batch_size)
+    found, merged = _compute(opened, recordings, list(sizes), settings, folder)
+    draw_neurons(found, folder / "figures", figures)
+    if playlists:
+        wanted = named or best_of_layers(found.table)
+        write_playlists(merged, recordings, folder / "playlists", wanted, playlists)
+    arguments = {
+        "corpus": recordings.source, "layers": list(sizes), "features": list(features),
+        "output_dir": str(folder), "unit": unit, "permutations": permutations, "random_seeds": random_seeds,
+        "given": given, "group_by": group_by, "executor": executor, "batch_size": batch_size,
+        "figures": figures, "playlists": playlists, "playlist_neurons": list(playlist_neurons or ()) or None,
+        "features_from": None if features_from is None else str(features_from),
+    }  # fmt: skip
+    record = run_record("neurons", began, arguments, found.record)
+    write_json(folder / "run.json", {**record, **neuron_summary(found).counts})
+    return NeuronResult.load(folder)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What was asked for, checked; see `neurons`."""
+
+    plan: Plan
+    unit: str
+    permutations: int
+    random_seeds: int
+    given: str | None
+    group_by: str | None
+    executor: str
+    batch_size: int | None
+
+
+def _compute(
+    model: Model, corpus: Corpus, layers: Sequence[str], settings: _Settings, folder: Path
+) -> tuple[NeuronFindings, Merged]:
+    """Take the corpus through the network and its controls, and write the tables."""
+    plan = settings.plan
     computed = tuple(hand_crafted.get_feature(name) for name in plan.scalars)
-    control_seeds = tuple(itertools.islice(_seeds_beside(model.weights.seed), random_seeds))
+    seeds = (number for number in itertools.count(1) if number != model.weights.seed)
     job = NeuronJob(
         handle=ModelHandle(model),
-        layers=tuple(names),
+        layers=tuple(layers),
         features=computed,
-        unit=unit,
-        batch_size=batch_size or model.batch_size,
-        random_seeds=control_seeds,
-        evaluation=evaluation_of(model),
+        unit=settings.unit,
+        batch_size=settings.batch_size or model.batch_size,
+        random_seeds=tuple(itertools.islice(seeds, settings.random_seeds)),
+        evaluation=model.evaluation(layers),
     )
-    made_by = {
-        "model": model.name,
-        "weights": {**vars(model.weights)},
-        "frontend": model.frontend.describe(),
-        "layers": names,
-        "features": hand_crafted.describe(computed),
-        "feature_sources": own_sources(computed),
-        "versions": versions(),
-        "evaluation": job.evaluation,
-        "batch_size": job.batch_size,
-        "unit": unit,
-        "random_seeds": list(control_seeds),
-        "format": FORMAT,
-    }
-    key = run_key(made_by, model.weights)
-    provenance = {
-        **made_by,
-        "features": plan.describe(),
-        "corpus": str(Path(corpus).absolute()) if Path(corpus).exists() else str(corpus),
-        "permutations": permutations,
-        "given": given,
-        "group_by": group_by,
-        "run_key": key,
-    }
-    output_dir.mkdir(parents=True, exist_ok=True)
-    store = ShardStore(output_dir / "shards", key)
+    decides = made_by(
+        model,
+        layers=list(layers),
+        features=hand_crafted.describe(computed),
+        feature_sources=own_sources(computed),
+        evaluation=job.evaluation,
+        batch_size=job.batch_size,
+        unit=job.unit,
+        random_seeds=list(job.random_seeds),
+        format=FORMAT,
+    )
+    key = run_key(decides, model.weights)
+    store = ShardStore(folder / "shards", key)
     stages = StageSeconds()
-    rows = run_job(job, recordings, store, executor, stages=stages)
+    rows = run_job(job, corpus, store, settings.executor, stages=stages)
     rows = [
         replace(row, features=plan.of(i, row.features)) if row.status == "ok" else row
         for i, row in enumerate(rows)
     ]
     ledger = ledger_frame(rows, plan.names)
-    write_csv(output_dir / "recordings.csv", ledger)
-    usable = usable_recordings(recordings, rows, corpus)
+    write_csv(folder / "recordings.csv", ledger)
+    usable = usable_recordings(corpus, rows, corpus.source)
     if len(usable) < ENOUGH:
         logging.warning("%d usable recordings are too few for a correlation with an interval", len(usable))
     index = {
         "model": model.name,
         "run_key": key,
-        "unit": unit,
-        "layers": names,
-        "random_seeds": list(control_seeds),
+        "unit": job.unit,
+        "layers": list(layers),
+        "random_seeds": list(job.random_seeds),
         "example_seconds": model.frontend.example_samples / model.frontend.sample_rate,
     }
     known = ledger.loc[ledger["status"] == "ok", ["path", "seconds", "examples", *plan.names]]
-    merged = merge(store, usable, output_dir, index, known.reset_index(drop=True))
+    merged = merge(store, usable, folder, index, known.reset_index(drop=True))
     tables = neuron_table(
         model.name,
         merged.activity,
         merged.features,
-        groups=_groups(merged, usable, group_by),
+        groups=_groups(merged, usable, settings.group_by),
         random_activity=merged.random_activity,
-        permutations=permutations,
-        given=given,
+        permutations=settings.permutations,
+        given=settings.given,
     )
-    write_csv(output_dir / "neurons.csv", tables.neurons)
-    write_parquet(output_dir / "neurons.parquet", tables.neurons, key)
-    write_csv(output_dir / "neurons_detail.csv", tables.detail)
-    write_csv(output_dir / "layers.csv", tables.layers)
-    return NeuronRun(tables.neurons, tables.detail, tables.layers, ledger, merged, provenance, stages)
+    write_csv(folder / "neurons.csv", tables.neurons)
+    write_parquet(folder / "neurons.parquet", tables.neurons, key)
+    write_csv(folder / "neurons_detail.csv", tables.detail)
+    write_csv(folder / "layers.csv", tables.layers)
+    record = {
+        **decides,
+        "features": plan.describe(),
+        "corpus": corpus.source,
+        "permutations": settings.permutations,
+        "given": settings.given,
+        "group_by": settings.group_by,
+        "run_key": key,
+        "stages": asdict(stages),
+    }
+    results = (tables.neurons, tables.detail, tables.layers, ledger, merged.activity, merged.features)
+    return NeuronFindings(*results, record), merged
 
 
 def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -> NDArray[np.int64] | None:
@@ -232,8 +267,3 @@ def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -
     names = [recording.labels.get(group_by) or f"\0{recording.name}" for recording in usable]
     numbers = np.unique(names, return_inverse=True)[1]
     return np.asarray(numbers[merged.groups], np.int64)
-
-
-def _seeds_beside(seed: int | None) -> Iterator[int]:
-    """Count the seeds of controls: none is that of the network itself."""
-    return (number for number in itertools.count(1) if number != seed)

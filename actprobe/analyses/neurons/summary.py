@@ -1,4 +1,4 @@
-"""A neuron run in words, for the terminal."""
+"""A neuron run, or a comparison of two, in words for the terminal and in counts for run.json."""
 
 from __future__ import annotations
 
@@ -9,46 +9,32 @@ import numpy as np
 import pandas as pd
 
 from actprobe.analyses.neurons.figures import best_neurons
-from actprobe.analyses.neurons.run import NeuronRun
+from actprobe.analyses.neurons.found import Comparison, NeuronFindings
 from actprobe.batch.prepare import PARTLY_FILLED
 from actprobe.statistics.criteria import CONTROL, Q_LIMIT, follows
 
-__all__ = ["NeuronSummary", "neuron_summary"]
-
 NAMED_FAILURES = 20
+NAMED_ALONE = 10  # recordings that one of two runs has
 
 
 @dataclass(frozen=True)
-class NeuronSummary:
-    """A run in words and in numbers.
+class Summary:
+    """What was found, in words and in numbers.
 
     Parameters
     ----------
     text : str
         Lines for the terminal.
     counts : dict
-        Recordings and neurons counted, for run.json.
+        What was counted, JSON-able.
     """
 
     text: str
     counts: dict[str, Any]
 
 
-def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
-    """Say what a run found, what failed and what is constant.
-
-    Parameters
-    ----------
-    run : NeuronRun
-        What was found.
-    best : int, optional
-        Neurons named for each feature.
-
-    Returns
-    -------
-    NeuronSummary
-        Text and counts.
-    """
+def neuron_summary(run: NeuronFindings, best: int = 5) -> Summary:
+    """Say what a run found, what failed and what is constant, naming the best neurons of each feature."""
     failed = run.recordings[run.recordings["status"] == "failed"]
     warned = run.recordings[run.recordings["warning"] != ""]
     usable = len(run.recordings) - len(failed)
@@ -76,9 +62,9 @@ def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
         lines += [_line(row) for row in best_neurons(run.table, feature, best)]
         lines += _worth(rows["n"], run.detail.loc[rows.index])
         lines += _chance(own[own["feature"] == feature], run.layers[run.layers["feature"] == feature])
-    example_seconds = run.provenance["frontend"]["example_seconds"]
+    example_seconds = run.record["frontend"]["example_seconds"]
     short = int((run.recordings["seconds"] < PARTLY_FILLED * example_seconds).sum())
-    if short and run.provenance["frontend"]["padding"] == "zeros":
+    if short and run.record["frontend"]["padding"] == "zeros":
         lines.append(
             f"{short} recordings fill less than half of their example of {example_seconds:.2f} s; the rest "
             "is zeros, so their averages depend on their length too (--padding=repeat avoids it)"
@@ -90,9 +76,37 @@ def neuron_summary(run: NeuronRun, best: int = 5) -> NeuronSummary:
     lines += [f"  failed: {row.path}: {row.reason}" for row in failed.head(NAMED_FAILURES).itertuples()]
     if len(failed) > NAMED_FAILURES:
         lines.append(f"  ... and {len(failed) - NAMED_FAILURES} more, see recordings.csv")
-    if run.provenance["weights"]["kind"] == "seeded random":
+    if run.record["weights"]["kind"] == "seeded random":
         lines.append(CONTROL)
-    return NeuronSummary("\n".join(lines), counts)
+    return Summary("\n".join(lines), counts)
+
+
+def comparison_summary(found: Comparison) -> Summary:
+    """Say which layers are alike, how many units have a partner and what could not be matched."""
+    lines = [f"{found.recordings} recordings in common; A is {found.names[0]}, B is {found.names[1]}"]
+    partners = []
+    for (layer_a, layer_b), units in found.alignment.groupby(["layer_a", "layer_b"], sort=False):
+        pair = found.cka[(found.cka["layer_a"] == layer_a) & (found.cka["layer_b"] == layer_b)].iloc[0]
+        known = units[units["r"].notna()]
+        partners.append(
+            {
+                "layer_a": layer_a,
+                "layer_b": layer_b,
+                "units": len(units),
+                "compared": len(known),
+                "with_partner": int(follows(known).sum()),
+                "mutual": int((known["mutual"] & follows(known)).sum()),
+            }
+        )
+        lines.append(_pair_line(partners[-1], pair, known))
+    for name, mine in (("A", found.only_a), ("B", found.only_b)):
+        if mine:
+            lines.append(f"{len(mine)} recordings are usable in {name} only:")
+            lines += [f"  {path}" for path in mine[:NAMED_ALONE]]
+            if len(mine) > NAMED_ALONE:
+                lines.append(f"  ... and {len(mine) - NAMED_ALONE} more, see run.json")
+    recordings = {"common": found.recordings, "only_a": found.only_a, "only_b": found.only_b}
+    return Summary("\n".join(lines), {"recordings": recordings, "partners": partners})
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -121,7 +135,7 @@ def _worth(units: pd.Series[int], detail: pd.DataFrame) -> list[str]:
 
 
 def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
-    """Say for each layer what its best neuron reaches by chance and with random weights."""
+    """Say for each layer what its best neuron reaches under permutation and with random weights."""
     lines = []
     for row in own[own["best_r"].notna()].to_dict("records"):
         random = layers[(layers["layer"] == row["layer"]) & (layers["weights"] != "model")]
@@ -142,3 +156,12 @@ def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
         if parts:
             lines.append(f"  {row['layer']}: {'; '.join(parts)}")
     return lines
+
+
+def _pair_line(counts: dict[str, Any], pair: pd.Series[Any], known: pd.DataFrame) -> str:
+    median = f"{known['r'].abs().median():.2f}" if len(known) else "unknown"
+    return (
+        f"  {counts['layer_a']:>12} and {counts['layer_b']:<12} CKA {pair['cka']:.3f}, debiased "
+        f"{pair['cka_debiased']:+.3f}; {counts['with_partner']} of {counts['compared']} units of A have a "
+        f"partner at q <= {Q_LIMIT} ({counts['mutual']} mutual), median |r| {median}"
+    )

@@ -11,40 +11,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from actprobe import backend
-from actprobe.models.table import _Axis, _State
-
-__all__ = ["seen_by", "whole"]
-
-# Keras classes whose output has at each position what comes of that position alone, or of the channels
-# there.
-_BY_POSITION = (
-    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense", "Dropout", "ELU",
-    "GaussianDropout", "GaussianNoise", "LeakyReLU", "Normalization", "PReLU", "ReLU", "Rescaling", "Softmax",
-    "SpatialDropout1D", "SpatialDropout2D", "ThresholdedReLU",
-)  # fmt: skip
-_CONVOLUTIONS = (
-    "Conv1D",
-    "Conv2D",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "SeparableConv1D",
-    "SeparableConv2D",
+from actprobe.models.geometry import Axis, State
+from actprobe.models.keras_kinds import (
+    BY_POSITION,
+    CONVOLUTIONS,
+    CROPPINGS,
+    MERGES,
+    PADDINGS,
+    POOLINGS,
+    each,
+    is_one_of,
+    pairs,
 )
-_POOLINGS = ("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
-_MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 
 
-def seen_by(
-    layer: Any, states: Sequence[_State | None], tensors: Sequence[Any], output: Any
-) -> _State | None:
+def seen_by(layer: Any, states: Sequence[State | None], tensors: Sequence[Any], output: Any) -> State | None:
     """Follow one call of a layer.
 
     Parameters
     ----------
     layer : tf_keras.layers.Layer
         The layer.
-    states : sequence of _State or None
+    states : sequence of State or None
         Geometry of the tensors that go in; None where it is not known.
     tensors : sequence of KerasTensor
         What goes in.
@@ -53,7 +41,7 @@ def seen_by(
 
     Returns
     -------
-    _State or None
+    State or None
         Geometry of the output, if it is a map or a sequence and can be known.
     """
     rank = output.shape.rank
@@ -61,7 +49,7 @@ def seen_by(
     if not known or len(known) < len(states) or rank not in (3, 4):
         return None
     first = known[0]
-    if _is(layer, _MERGES):
+    if is_one_of(layer, MERGES):
         axis = getattr(layer, "axis", -1)
         return _merged(known) if axis in (-1, rank - 1) else None
     if len(known) > 1:
@@ -72,43 +60,34 @@ def seen_by(
     if rank != tensors[0].shape.rank:
         return None
     axes = [first.time, first.mel][: rank - 2]
-    if _is(layer, _BY_POSITION):
+    if is_one_of(layer, BY_POSITION):
         new = axes if _acts_by_position(layer, rank) else None
-    elif _is(layer, _CONVOLUTIONS):
+    elif is_one_of(layer, CONVOLUTIONS):
         new = _windows(axes, layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
-    elif _is(layer, _POOLINGS):
-        new = _windows(axes, _each(layer.pool_size), _each(layer.strides), (1, 1), layer.padding)
-    elif _is(layer, ("ZeroPadding1D", "ZeroPadding2D")):
+    elif is_one_of(layer, POOLINGS):
+        new = _windows(axes, each(layer.pool_size), each(layer.strides), (1, 1), layer.padding)
+    elif is_one_of(layer, PADDINGS):
         new = _padded(axes, layer.padding, 1)
-    elif _is(layer, ("Cropping1D", "Cropping2D")):
+    elif is_one_of(layer, CROPPINGS):
         new = _padded(axes, layer.cropping, -1)
     else:
         new = None
     if new is None:
         return None
-    mixes_mel = rank == 3 and _is(layer, (*_CONVOLUTIONS, "Dense"))
+    mixes_mel = rank == 3 and is_one_of(layer, (*CONVOLUTIONS, "Dense"))
     mel = whole(first.mel) if mixes_mel else (new[1] if rank == 4 else first.mel)
     return replace(first, time=new[0], mel=mel)
 
 
-def _is(layer: Any, names: Sequence[str]) -> bool:
-    """Whether a layer is of one of these very classes of Keras, not of one derived from them."""
-    return any(type(layer) is getattr(backend.keras.layers, name) for name in names)
-
-
 def _acts_by_position(layer: Any, rank: int) -> bool:
-    if _is(layer, ("Softmax",)):
+    if is_one_of(layer, ("Softmax",)):
         return layer.axis in (-1, rank - 1)
     return True
 
 
-def _each(sizes: Any) -> tuple[int, ...]:
-    return tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
-
-
 def _windows(
-    axes: Sequence[_Axis], lengths: Any, steps: Any, dilations: Any, padding: str
-) -> list[_Axis] | None:
+    axes: Sequence[Axis], lengths: Any, steps: Any, dilations: Any, padding: str
+) -> list[Axis] | None:
     """Slide a window over each axis, padded as TensorFlow does."""
     new = []
     for axis, length, step, dilation in zip(axes, lengths, steps, dilations, strict=False):
@@ -127,39 +106,28 @@ def _windows(
     return new
 
 
-def _padded(axes: Sequence[_Axis], amounts: Any, sign: int) -> list[_Axis]:
-    pairs = [amounts] if isinstance(amounts[0], int) else amounts
+def _padded(axes: Sequence[Axis], amounts: Any, sign: int) -> list[Axis]:
     return [
-        axis.padded(sign * before, sign * after) for axis, (before, after) in zip(axes, pairs, strict=True)
+        axis.padded(sign * before, sign * after)
+        for axis, (before, after) in zip(axes, pairs(amounts), strict=True)
     ]
 
 
-def whole(axis: _Axis) -> _Axis:
-    """See all of an axis at one position.
-
-    Parameters
-    ----------
-    axis : _Axis
-        The axis.
-
-    Returns
-    -------
-    _Axis
-        One position.
-    """
+def whole(axis: Axis) -> Axis:
+    """See all of an axis at one position."""
     reach = axis.field + (axis.size - 1) * axis.stride
     centre = axis.first + (axis.size - 1) / 2 * axis.stride
-    return _Axis(size=1, stride=reach, field=reach, first=centre)
+    return Axis(size=1, stride=reach, field=reach, first=centre)
 
 
-def _merged(states: Sequence[_State]) -> _State | None:
+def _merged(states: Sequence[State]) -> State | None:
     """See what any of the branches sees, if their positions correspond."""
     time = _union([state.time for state in states])
     mel = _union([state.mel for state in states])
     return None if time is None or mel is None else replace(states[0], time=time, mel=mel)
 
 
-def _union(axes: Sequence[_Axis]) -> _Axis | None:
+def _union(axes: Sequence[Axis]) -> Axis | None:
     if len({(axis.size, axis.stride) for axis in axes}) > 1:
         return None
     low = min(axis.first - (axis.field - 1) / 2 for axis in axes)

@@ -9,9 +9,7 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.models.adapters.receptive import seen_by
-from actprobe.models.table import _State
-
-__all__ = ["Tap", "Taps", "collect"]
+from actprobe.models.geometry import State
 
 # Layers with an activation of their own, whose value before it can be had by leaving it out.
 _ACTIVATED = (
@@ -26,22 +24,14 @@ _NONLINEAR = ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "Thr
 class Tap:
     """A tensor of a Keras model under the name by which it is asked for.
 
-    Parameters
-    ----------
-    name : str
-        Such as ``conv1`` or ``conv1/linear``.
-    kind : str
-        Keras' class name of the layer, or ``pre-activation``.
-    tensor : Keras tensor
-        What to compute.
-    state : _State or None
-        What is seen of the example there; None where that is not known.
+    Its kind is Keras' class name of the layer, or ``pre-activation``; its state is what is seen of the
+    example there, None where that is not known.
     """
 
     name: str
     kind: str
     tensor: Any
-    state: _State | None
+    state: State | None
 
 
 @dataclass
@@ -50,7 +40,7 @@ class Taps:
 
     Parameters
     ----------
-    example : _State or None
+    example : State or None
         What a vector sees: the whole example.
     by_name : dict of str to Tap
         What was found.
@@ -60,46 +50,18 @@ class Taps:
         All names, in the order of the network.
     """
 
-    example: _State | None = None
+    example: State | None = None
     by_name: dict[str, Tap] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
 
-    def add(self, name: str, kind: str, tensor: Any, state: _State | None) -> None:
-        """Enter a tensor.
-
-        Parameters
-        ----------
-        name, kind : str
-            See `Tap`.
-        tensor : Keras tensor
-            What to compute.
-        state : _State or None
-            What is seen there.
-
-        Raises
-        ------
-        UsageError
-            The name is taken.
-        """
+    def add(self, name: str, kind: str, tensor: Any, state: State | None) -> None:
+        """Enter a tensor; a name that is taken is a `UsageError`."""
         self._take(name)
         self.by_name[name] = Tap(name, kind, tensor, state)
 
     def alias(self, name: str, other: str) -> None:
-        """Enter another name of a tensor.
-
-        Parameters
-        ----------
-        name : str
-            The other name.
-        other : str
-            The name of what it means.
-
-        Raises
-        ------
-        UsageError
-            The name is taken.
-        """
+        """Enter another name of a tensor; a name that is taken is a `UsageError`."""
         self._take(name)
         self.aliases[name] = other
 
@@ -109,21 +71,21 @@ class Taps:
         self.order.append(name)
 
 
-def collect(keras_model: Any, states: Sequence[_State | None], taps: Taps) -> dict[int, _State | None]:
+def collect(keras_model: Any, states: Sequence[State | None], taps: Taps) -> dict[int, State | None]:
     """Find the tensors of a model.
 
     Parameters
     ----------
     keras_model : tf_keras.Model
         A functional or Sequential model.
-    states : sequence of _State or None
+    states : sequence of State or None
         What is seen at each of its inputs.
     taps : Taps
         Gets what is found.
 
     Returns
     -------
-    dict of int to _State or None
+    dict of int to State or None
         What is seen at each tensor, by the tensor's id.
 
     Raises
@@ -145,7 +107,7 @@ def collect(keras_model: Any, states: Sequence[_State | None], taps: Taps) -> di
         given = list(node.keras_inputs)
         before = [seen.get(id(tensor)) for tensor in given]
         produced = backend.tf.nest.flatten(node.outputs)
-        inner: dict[int, _State | None] = {}
+        inner: dict[int, State | None] = {}
         if getattr(layer, "_is_graph_network", False):
             inner = _collect_nested(layer, name, given, before, taps)
         elif len(given) == 1:
@@ -161,8 +123,8 @@ def collect(keras_model: Any, states: Sequence[_State | None], taps: Taps) -> di
 
 
 def _collect_nested(
-    model: Any, name: str, given: Sequence[Any], states: Sequence[_State | None], taps: Taps
-) -> dict[int, _State | None]:
+    model: Any, name: str, given: Sequence[Any], states: Sequence[State | None], taps: Taps
+) -> dict[int, State | None]:
     """Find the tensors inside a nested model, computed from what it is given here."""
     found = Taps(taps.example)
     seen = collect(model, states, found)
@@ -178,7 +140,7 @@ def _collect_nested(
 
 
 def _collect_linear(
-    layer: Any, name: str, given: Any, given_name: str, before: _State | None, output: Any, taps: Taps
+    layer: Any, name: str, given: Any, given_name: str, before: State | None, output: Any, taps: Taps
 ) -> None:
     """Find what enters the nonlinearity of a layer."""
     keras = backend.keras
@@ -211,5 +173,5 @@ def _without_activation(layer: Any) -> Any:
                 object.__setattr__(layer, "activation", activation)
 
     made = PreActivation(dtype=layer.dtype_policy)  # Keras gives it a name that no other layer has
-    made.original = layer  # its weights are found through this
+    made.pre_activation_of = layer  # its weights are found through this
     return made

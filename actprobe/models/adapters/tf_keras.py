@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +16,22 @@ from actprobe.frontends import FrontEnd
 from actprobe.frontends.absent import NoFrontEnd
 from actprobe.models.adapters.receptive import whole
 from actprobe.models.adapters.taps import Tap, Taps, collect
-from actprobe.models.model import Model, WeightsRecord, hash_weights
-from actprobe.models.table import Layer, LayerTable, _Axis, _describe, _State
-
-__all__ = ["wrap_model"]
+from actprobe.models.geometry import Axis, State, as_layer
+from actprobe.models.model import Model
+from actprobe.models.network import Network
+from actprobe.models.output import Output, labelled, output_layer_of
+from actprobe.models.table import Layer, LayerTable
+from actprobe.models.weights import WeightsRecord, hash_weights
 
 UNKNOWN = float("nan")
 
 
-def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | None = None) -> Model:
+def wrap_model(
+    keras_model: Any,
+    frontend: FrontEnd | None = None,
+    name: str | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Model:
     """Open a Keras model of your own, for every analysis that the catalog's networks go through.
 
     Every layer is there by its Keras name, layers of nested models as ``NESTED/LAYER``, and what enters
@@ -47,6 +54,8 @@ def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | N
         recordings cannot be used.
     name : str, optional
         Name in tables and messages; by default that of the Keras model.
+    outputs : sequence of str, optional
+        Labels of the output units, in order, such as the tags or classes that they stand for.
 
     Returns
     -------
@@ -56,7 +65,12 @@ def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | N
     Raises
     ------
     UsageError
-        A model that cannot be opened like this, with the reason.
+        A model that cannot be opened like this, with the reason, or labels that are too few or too many.
+
+    Examples
+    --------
+    >>> model = actprobe.wrap_model(keras_model, frontend, outputs=["dog", "cat"])  # doctest: +SKIP
+    >>> actprobe.neurons(model, "FOLDER", layers=["conv1"], output_dir="OUT")  # doctest: +SKIP
     """
     keras, tf = backend.keras, backend.tf
     name = name or str(getattr(keras_model, "name", "model"))
@@ -64,20 +78,21 @@ def wrap_model(keras_model: Any, frontend: FrontEnd | None = None, name: str | N
     example_shape = _example_shape(keras_model, frontend, name)
     frontend = NoFrontEnd(name, example_shape) if frontend is None else frontend
     frames, bands = example_shape
-    start = None if isinstance(frontend, NoFrontEnd) else _State(_Axis(frames), _Axis(bands), channels=1)
+    start = State(Axis(frames), Axis(bands), channels=1) if frontend.known else None
     taps = Taps(None if start is None else replace(start, vector=True))
     collect(keras_model, [start], taps)
     taps.by_name = {key: tap for key, tap in taps.by_name.items() if _has_place(tap.tensor)}
     opened = keras.Model(keras_model.inputs[0], {tap.name: tap.tensor for tap in taps.by_name.values()})
     inputs = keras.Input(example_shape, name="examples")
     rank = keras_model.inputs[0].shape.rank
-    outputs = opened(inputs if rank == 3 else keras.layers.Reshape((*example_shape, 1))(inputs))
-    for key, tensor in outputs.items():
+    tensors = opened(inputs if rank == 3 else keras.layers.Reshape((*example_shape, 1))(inputs))
+    for key, tensor in tensors.items():
         floats = tensor if tensor.dtype == tf.float32 else tf.cast(tensor, tf.float32)
-        outputs[key] = tf.expand_dims(floats, 2) if tensor.shape.rank == 3 else floats
-    layers = _table(taps, outputs, frontend, name)
+        tensors[key] = tf.expand_dims(floats, 2) if tensor.shape.rank == 3 else floats
+    layers = _table(taps, tensors, frontend, name)
     record = WeightsRecord("user model", sha256=_digest(keras_model))
-    return Model(name, keras.Model(inputs, outputs, name="wrapped"), frontend, layers, record)
+    network = Network(name, layers, outputs=None if outputs is None else _labelled(layers, outputs))
+    return Model(network, keras.Model(inputs, tensors, name="wrapped"), frontend, record)
 
 
 def _check(keras_model: Any, name: str) -> None:
@@ -140,7 +155,7 @@ def _has_place(tensor: Any) -> bool:
 
 def _table(taps: Taps, outputs: Mapping[str, Any], frontend: FrontEnd, network: str) -> LayerTable:
     rows: list[Layer] = []
-    edges = None if isinstance(frontend, NoFrontEnd) else frontend.band_edges_hz()
+    edges = frontend.band_edges_hz() if frontend.known else None
     by_name: dict[str, Layer] = {}
     for name in taps.order:
         other = taps.aliases.get(name, name)
@@ -165,7 +180,17 @@ def _row(tap: Tap, shape: tuple[int, ...], frontend: FrontEnd, edges: NDArray[np
         return Layer(tap.name, tap.kind, shape, UNKNOWN, UNKNOWN, UNKNOWN, nowhere, nowhere, tap.name)
     sequence = tap.tensor.shape.rank == 3
     state = replace(tap.state, mel=whole(tap.state.mel)) if sequence else tap.state
-    return replace(_describe(frontend, edges, tap.name, state, tap.name, tap.kind), shape=shape)
+    return replace(as_layer(frontend, edges, tap.name, state, tap.name, tap.kind), shape=shape)
+
+
+def _labelled(layers: LayerTable, labels: Sequence[str]) -> tuple[Output, ...]:
+    last = layers[output_layer_of(layers)]
+    if len(labels) != last.neurons or isinstance(labels, str):
+        raise UsageError(
+            f"{layers.network} has {last.neurons} output units ({last.name}): give as many labels, not "
+            f"outputs={labels!r}"
+        )
+    return labelled(last.name, labels)
 
 
 def _digest(keras_model: Any) -> str:

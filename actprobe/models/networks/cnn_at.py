@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from actprobe.frontends import MelgramFrontEnd
 from actprobe.models.keras_build import build_keras
+from actprobe.models.output import labelled
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import BatchNorm, Conv, Dense, Elu, Flatten, MaxPool
-from actprobe.models.table import layer_table
 from actprobe.weights import Keras1Weights, read_keras1_h5
-
-__all__ = ["FRONTEND", "LAYERS", "NAME", "SPECS", "TAGS", "arrays_in_file", "build", "port", "read"]
 
 NAME = "cnn_at"
 FRONTEND = MelgramFrontEnd
@@ -64,25 +63,16 @@ TAGS = (
 )  # fmt: skip
 
 
-def build() -> Any:
-    """Build the network.
+OUTPUTS = labelled("output", TAGS, "probability of the tag")
 
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 1366, 96]; output a dict with every layer by name.
-    """
+
+def build() -> Any:
+    """Build the Keras model: input [batch, 1366, 96]; output a dict with every layer by name."""
     return build_keras(NAME, FRONTEND.example_shape, SPECS)
 
 
 def arrays_in_file() -> dict[str, tuple[int, ...]]:
-    """Give the arrays that the published files hold.
-
-    Returns
-    -------
-    dict
-        Name without Keras' ``:0`` -> shape; kernels are (out, in, mel, time).
-    """
+    """Give the arrays of the published files, without Keras' ``:0``; kernels are (out, in, mel, time)."""
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 1
     for spec in SPECS:
@@ -102,39 +92,12 @@ def arrays_in_file() -> dict[str, tuple[int, ...]]:
 
 
 def read(path: Path) -> Keras1Weights:
-    """Read a published file, trusting nothing.
-
-    Parameters
-    ----------
-    path : Path
-        ``music_tagger_cnn_weights_tensorflow.h5`` or ``..._theano.h5``.
-
-    Returns
-    -------
-    Keras1Weights
-        Arrays by name and the Keras backend that wrote them.
-
-    Raises
-    ------
-    WeightsError
-        The file is not exactly such a file.
-    """
+    """Read ``music_tagger_cnn_weights_tensorflow.h5`` or ``..._theano.h5``, trusting nothing."""
     return read_keras1_h5(path, arrays_in_file())
 
 
 def port(weights: Keras1Weights) -> dict[str, list[NDArray[np.float32]]]:
-    """Map the published arrays to the Keras layers, a pure mapping.
-
-    Parameters
-    ----------
-    weights : Keras1Weights
-        What `read` returned.
-
-    Returns
-    -------
-    dict
-        Layer name -> arrays in the order of ``layer.set_weights``.
-    """
+    """Map the published arrays to the Keras layers, in the order of ``layer.set_weights``."""
     arrays = weights.arrays
     flip = -1 if weights.backend == "theano" else 1
     ported: dict[str, list[NDArray[np.float32]]] = {}

@@ -19,10 +19,9 @@ from typing import Any
 from actprobe.corpora.fcvid import CLASSES
 from actprobe.frontends import MelgramFrontEnd
 from actprobe.models.keras_build import build_keras
+from actprobe.models.output import labelled
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import BatchNorm, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Pad
-from actprobe.models.table import layer_table
-
-__all__ = ["CLASSES", "FRONTEND", "LAYERS", "NAME", "SPECS", "build"]
 
 NAME = "cnn_at_fcvid"
 FRONTEND = MelgramFrontEnd
@@ -52,12 +51,9 @@ SPECS = (
 LAYERS = layer_table(NAME, FRONTEND(), SPECS)
 
 
-def build() -> Any:
-    """Build the network.
+OUTPUTS = labelled("output", CLASSES, "probability of the class")
 
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 1366, 96]; output a dict with every layer by name.
-    """
+
+def build() -> Any:
+    """Build the Keras model: input [batch, 1366, 96]; output a dict with every layer by name."""
     return build_keras(NAME, FRONTEND.example_shape, SPECS)

@@ -24,23 +24,10 @@ from numpy.typing import NDArray
 from actprobe.errors import WeightsError
 from actprobe.frontends.mm_cnn import MmCnnFrontEnd
 from actprobe.models.keras_build import build_keras
+from actprobe.models.output import labelled
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import BatchNorm, Branches, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Spec
-from actprobe.models.table import layer_table
 from actprobe.weights import Keras1Weights, read_keras1_h5
-
-__all__ = [
-    "BRANCHES",
-    "CLASSES",
-    "FRONTEND",
-    "LAYERS",
-    "NAME",
-    "SPECS",
-    "arrays_in_file",
-    "branch",
-    "build",
-    "port",
-    "read",
-]
 
 NAME = "mm_cnn"
 FRONTEND = MmCnnFrontEnd
@@ -68,21 +55,9 @@ BRANCHES = tuple(
 
 
 def branch(frames: int, bands: int, filters: int, pool: tuple[int, int]) -> tuple[Spec, ...]:
-    """Write one branch down, up to its maps after pooling.
+    """Write one branch down, from its filters of `frames` by `bands` to its maps pooled by (time, mel).
 
-    Parameters
-    ----------
-    frames, bands : int
-        What a filter spans; the branch's layers are named ``FRAMES_BANDS_conv`` and so on.
-    filters : int
-        How many filters.
-    pool : tuple of int
-        (time, mel) of a tile of the max pooling.
-
-    Returns
-    -------
-    tuple of Spec
-        Convolution, batch normalisation, ELU, max pooling.
+    The branch's layers are named ``FRAMES_BANDS_conv`` and so on.
     """
     name = f"{frames}_{bands}"
     return (
@@ -117,25 +92,16 @@ ALIASES = {  # as the published file numbers them
 LAYERS = layer_table(NAME, FRONTEND(), SPECS, ALIASES)
 
 
-def build() -> Any:
-    """Build the network.
+OUTPUTS = labelled("prediction", tuple(CLASSES.values()), "probability of the instrument")
 
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 128, 96]; output a dict with every layer by name.
-    """
+
+def build() -> Any:
+    """Build the Keras model: input [batch, 128, 96]; output a dict with every layer by name."""
     return build_keras(NAME, FRONTEND.example_shape, SPECS)
 
 
 def arrays_in_file() -> dict[str, tuple[int, ...]]:
-    """Give the arrays that the published file holds.
-
-    Returns
-    -------
-    dict
-        Name -> shape; kernels are (out, in, mel, time).
-    """
+    """Give the arrays of the published file by name; kernels are (out, in, mel, time)."""
     shapes: dict[str, tuple[int, ...]] = {}
     for frames, bands, filters in BRANCHES:
         name = f"{frames}_{bands}"
@@ -152,23 +118,7 @@ _BN_ARRAYS = ("gamma", "beta", "running_mean", "running_std")  # the last one a 
 
 
 def read(path: Path) -> Keras1Weights:
-    """Read the published file, trusting nothing.
-
-    Parameters
-    ----------
-    path : Path
-        ``epoch.115-val_loss.0.902-fbeta.0.673.hdf5``.
-
-    Returns
-    -------
-    Keras1Weights
-        Arrays by name.
-
-    Raises
-    ------
-    WeightsError
-        The file is not exactly such a file.
-    """
+    """Read ``epoch.115-val_loss.0.902-fbeta.0.673.hdf5``, trusting nothing."""
     weights = read_keras1_h5(path, arrays_in_file(), root="model_weights")
     if weights.backend != "theano":
         raise WeightsError(path, "", "was written by Keras on TensorFlow; this network was trained on Theano")
@@ -176,18 +126,7 @@ def read(path: Path) -> Keras1Weights:
 
 
 def port(weights: Keras1Weights) -> dict[str, list[NDArray[np.float32]]]:
-    """Map the published arrays to the Keras layers, a pure mapping.
-
-    Parameters
-    ----------
-    weights : Keras1Weights
-        What `read` returned.
-
-    Returns
-    -------
-    dict
-        Layer name -> arrays in the order of ``layer.set_weights``.
-    """
+    """Map the published arrays to the Keras layers, in the order of ``layer.set_weights``."""
     arrays = weights.arrays
     ported: dict[str, list[NDArray[np.float32]]] = {}
     for frames, bands, _ in BRANCHES:

@@ -13,34 +13,18 @@ from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.models.keras_build import build_keras
-from actprobe.models.networks.mm_cnn import BRANCHES, EPSILON, FRONTEND, branch
+from actprobe.models.networks.mm_cnn import BRANCHES, CLASSES, EPSILON, FRONTEND, branch
+from actprobe.models.output import labelled
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import BatchNorm, Branches, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Spec
-from actprobe.models.table import LayerTable, layer_table
-
-__all__ = ["FRONTEND", "LAYERS", "NAME", "build", "layers", "specs"]
+from actprobe.models.table import LayerTable
 
 NAME = "mm_cnn_multilayer"
-IRMAS_CLASSES = 11
+IRMAS_CLASSES = len(CLASSES)
 
 
 def specs(classes: int = IRMAS_CLASSES) -> tuple[Spec, ...]:
-    """Write the network down.
-
-    Parameters
-    ----------
-    classes : int, optional
-        Units of ``prediction``; 11 for IRMAS, 12 for the authors' part of FCVID.
-
-    Returns
-    -------
-    tuple of Spec
-        The network.
-
-    Raises
-    ------
-    UsageError
-        Fewer than two classes.
-    """
+    """Write the network down for a number of classes: 11 of IRMAS, 12 in the authors' part of FCVID."""
     if classes < 2:
         raise UsageError(f"classes={classes}: a softmax tells at least two classes apart")
     return (
@@ -65,35 +49,15 @@ def specs(classes: int = IRMAS_CLASSES) -> tuple[Spec, ...]:
 
 
 def layers(classes: int = IRMAS_CLASSES) -> LayerTable:
-    """Give the layer table for a number of classes.
-
-    Parameters
-    ----------
-    classes : int, optional
-        Units of ``prediction``.
-
-    Returns
-    -------
-    LayerTable
-        Every layer with shape, hop and receptive field.
-    """
+    """Give the layer table for a number of classes."""
     return layer_table(NAME, FRONTEND(), specs(classes))
 
 
+SPECS = specs()
 LAYERS = layers()
+OUTPUTS = labelled("prediction", tuple(CLASSES.values()), "probability of the instrument")
 
 
 def build(classes: int = IRMAS_CLASSES) -> Any:
-    """Build the network.
-
-    Parameters
-    ----------
-    classes : int, optional
-        Units of ``prediction``.
-
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 128, 96]; output a dict with every layer by name.
-    """
+    """Build the Keras model: input [batch, 128, 96]; output a dict with every layer by name."""
     return build_keras(NAME, FRONTEND.example_shape, specs(classes))

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.frontends.logmel import SvdFrontEnd
+from actprobe.models.inverter_specs import Plan, conv, dense, up
 from actprobe.models.keras_build import build_keras
+from actprobe.models.output import Output
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import Conv, Dense, Dropout, Flatten, MaxPool
-from actprobe.models.table import layer_table
 from actprobe.weights.lasagne_npz import LasagneWeights, read_lasagne_npz
-
-__all__ = ["FRONTEND", "LAYERS", "NAME", "SPECS", "arrays_in_file", "build", "port", "read", "to_lasagne"]
 
 NAME = "svd"
 FRONTEND = SvdFrontEnd
@@ -49,28 +49,38 @@ SPECS = (
 
 LAYERS = layer_table(NAME, FRONTEND(), SPECS)
 
+# The layer of the published inverters' comparator (Mishra et al., section 3.3).
+COMPARATOR = "conv5"
+
+OUTPUTS = (Output("fc9", 0, "singing", "probability of singing at the centre frame"),)
+
+_EXCERPT = (115, 80)
+_GROW = (
+    up(64), conv(64), up(32), conv(32), up(16), conv(16), up(8), conv(8), up(1, normalized=False)
+)  # fmt: skip
+
+# The feature inverters of Mishra et al. (2018), tables 1 and 2; upconv.py of their program.
+INVERTERS = {
+    "conv1": Plan((113, 78, 64), _EXCERPT, (conv(64), conv(1))),
+    "conv2": Plan((111, 76, 32), _EXCERPT, (conv(32), conv(32), conv(32), conv(1))),
+    "mp3": Plan((37, 25, 32), _EXCERPT, (*4 * (conv(32),), up(16), up(1))),
+    "conv4": Plan((35, 23, 128), _EXCERPT, (*3 * (conv(128),), up(64), up(1))),
+    "conv5": Plan((33, 21, 64), _EXCERPT, (*3 * (conv(64),), up(32), up(1))),
+    "mp6": Plan((11, 7, 64), _EXCERPT, (conv(64), up(32), up(16), up(8), up(1))),
+    "fc7": Plan((256,), _EXCERPT, (dense(256), *_GROW), (4, 4, 16)),
+    "fc8": Plan((64,), _EXCERPT, (dense(64), dense(256), *_GROW), (4, 4, 16)),
+}
+
 _WEIGHTED = tuple(spec for spec in SPECS if isinstance(spec, Conv | Dense))
 
 
 def build() -> Any:
-    """Build the network.
-
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 115, 80]; output a dict with every layer by name.
-    """
+    """Build the Keras model: input [batch, 115, 80]; output a dict with every layer by name."""
     return build_keras(NAME, FRONTEND.example_shape, SPECS)
 
 
 def arrays_in_file() -> tuple[tuple[int, ...], ...]:
-    """Give the shapes of the arrays that the original's files hold.
-
-    Returns
-    -------
-    tuple of tuple of int
-        ``param0`` to ``param13``, kernel and bias in turn; kernels are (out, in, time, mel) or (in, out).
-    """
+    """Give the shapes of ``param0`` to ``param13``; kernels are (out, in, time, mel) or (in, out)."""
     shapes: list[tuple[int, ...]] = []
     channels = 1
     for spec in SPECS:
@@ -87,39 +97,12 @@ def arrays_in_file() -> tuple[tuple[int, ...], ...]:
 
 
 def read(path: Path) -> LasagneWeights:
-    """Read a file of the original's layout, trusting nothing.
-
-    Parameters
-    ----------
-    path : Path
-        npz with ``param0`` to ``param13``, such as ``jamendo_augment.npz``.
-
-    Returns
-    -------
-    LasagneWeights
-        The arrays in the original's order.
-
-    Raises
-    ------
-    WeightsError
-        The file is not exactly such a file.
-    """
+    """Read npz of ``param0`` to ``param13``, such as ``jamendo_augment.npz``, trusting nothing."""
     return read_lasagne_npz(path, arrays_in_file())
 
 
 def port(weights: LasagneWeights) -> dict[str, list[NDArray[np.float32]]]:
-    """Map the original's arrays to the Keras layers, a pure mapping.
-
-    Parameters
-    ----------
-    weights : LasagneWeights
-        What `read` returned.
-
-    Returns
-    -------
-    dict
-        Layer name -> arrays in the order of ``layer.set_weights``.
-    """
+    """Map the original's arrays to the Keras layers: layer name -> kernel and bias."""
     ported: dict[str, list[NDArray[np.float32]]] = {}
     for i, spec in enumerate(_WEIGHTED):
         kernel, bias = weights.arrays[2 * i : 2 * i + 2]
@@ -132,17 +115,9 @@ def port(weights: LasagneWeights) -> dict[str, list[NDArray[np.float32]]]:
 def to_lasagne(
     by_layer: Mapping[str, Sequence[NDArray[np.float32]]],
 ) -> dict[str, NDArray[np.float32]]:
-    """Map the arrays of the Keras layers back to the original's layout, the inverse of `port`.
+    """Map kernel and bias of the Keras layers back to the original's layout, the inverse of `port`.
 
-    Parameters
-    ----------
-    by_layer : mapping
-        Layer name -> kernel and bias, as ``layer.get_weights()`` gives them.
-
-    Returns
-    -------
-    dict
-        ``param0`` to ``param13``, contiguous float32, ready for ``numpy.savez(path, **arrays)``.
+    Gives ``param0`` to ``param13``, contiguous float32, ready for ``numpy.savez(path, **arrays)``.
     """
     arrays: list[NDArray[np.float32]] = []
     for spec in _WEIGHTED:

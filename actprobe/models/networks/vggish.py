@@ -25,11 +25,10 @@ from numpy.typing import NDArray
 from actprobe.checkpoints.catalog import entries
 from actprobe.frontends.vggish import VggishFrontEnd
 from actprobe.models.keras_build import build_keras
+from actprobe.models.networks.vggish_smoke import smoke_test
+from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import Conv, Dense, Flatten, Identity, MaxPool, Relu, Spec
-from actprobe.models.table import layer_table
 from actprobe.weights import TfCheckpointWeights, read_tf_checkpoint
-
-__all__ = ["FRONTEND", "LAYERS", "NAME", "SPECS", "arrays_in_file", "build", "port", "read"]
 
 NAME = "vggish"
 FRONTEND = VggishFrontEnd
@@ -78,30 +77,26 @@ ALIASES = {  # the operations of the original's graph
     "vggish/fc2/BiasAdd": "fc2",
     "vggish/fc2/Relu": "embedding/relu",
     "vggish/embedding": "embedding",
+    "embedding_relu_2017": "embedding/relu",
 }
 
 LAYERS = layer_table(NAME, FRONTEND(), SPECS, ALIASES)
 
+EXPORTED = ("embedding", "embedding/relu")  # both are in use
+OUTPUTS = ()  # no unit of an embedding means anything by itself
+SMOKE = smoke_test
+
 
 def build() -> Any:
-    """Build the network.
+    """Build the Keras model: input [batch, 96, 64]; output a dict with every layer by name.
 
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, 96, 64]; output a dict with every layer by name. Its kernels are zeros.
+    Its kernels are zeros: to sample random ones takes more than twice the memory.
     """
     return build_keras(NAME, FRONTEND.example_shape, SPECS, kernels="zeros")
 
 
 def arrays_in_file() -> dict[str, tuple[int, ...]]:
-    """Give the variables of the network in a checkpoint.
-
-    Returns
-    -------
-    dict
-        Name -> shape; kernels are (time, mel, in, out) and (in, out), as Keras has them.
-    """
+    """Give the variables of the network by name; kernels are (time, mel, in, out) and (in, out)."""
     shapes: dict[str, tuple[int, ...]] = {}
     inputs = 1
     for spec in SPECS:
@@ -120,42 +115,14 @@ def arrays_in_file() -> dict[str, tuple[int, ...]]:
 
 
 def read(path: Path) -> TfCheckpointWeights:
-    """Read a checkpoint, trusting nothing.
-
-    Parameters
-    ----------
-    path : Path
-        ``vggish_model.ckpt`` as published, or a checkpoint of these 18 variables alone, of version 1
-        or 2.
-
-    Returns
-    -------
-    TfCheckpointWeights
-        Arrays by name.
-
-    Raises
-    ------
-    WeightsError
-        The file is not exactly such a checkpoint.
-    """
+    """Read ``vggish_model.ckpt``, or a checkpoint of these 18 variables alone, trusting nothing."""
     known = entries(NAME, "weights")
     published = [digest for entry in known for digest in (entry.sha256, entry.md5) if digest]
     return read_tf_checkpoint(path, arrays_in_file(), published=published)
 
 
 def port(weights: TfCheckpointWeights) -> dict[str, list[NDArray[np.float32]]]:
-    """Map the variables to the Keras layers, a pure mapping: nothing is transposed or flipped.
-
-    Parameters
-    ----------
-    weights : TfCheckpointWeights
-        What `read` returned.
-
-    Returns
-    -------
-    dict
-        Layer name -> arrays in the order of ``layer.set_weights``.
-    """
+    """Map the variables to the Keras layers; nothing is transposed or flipped."""
     return {
         layer: [weights.arrays[f"vggish/{scope}/{kind}"] for kind in ("weights", "biases")]
         for layer, scope in SCOPES.items()

@@ -20,8 +20,6 @@ from actprobe.errors import UsageError, WeightsError
 from actprobe.weights.cache import locate
 from actprobe.weights.npz import NpzArrays, read_npz
 
-__all__ = ["VggishPostprocessor", "quantise"]
-
 UNITS = 128
 LOWEST, HIGHEST = -2.0, 2.0
 
@@ -58,67 +56,24 @@ class VggishPostprocessor:
     def read(cls, file: str | Path) -> VggishPostprocessor:
         """Read the published parameters, trusting nothing.
 
-        Parameters
-        ----------
-        file : str or Path
-            ``vggish_pca_params.npz``, or ``vggish_pca``, its name in the catalog.
-
-        Returns
-        -------
-        VggishPostprocessor
-            With these parameters.
-
-        Raises
-        ------
-        WeightsError
-            The file is not exactly such a file.
-        UsageError
-            The name of something else.
+        `file` is ``vggish_pca_params.npz``, or ``vggish_pca``, its name in the catalog. Anything else is a
+        `WeightsError`, or a `UsageError` if it is the name of something else.
         """
         path, _ = locate(file, "vggish", "postprocessing")
         parameters = _read(path)
         return cls(parameters.arrays["pca_eigen_vectors"], parameters.arrays["pca_means"], parameters.sha256)
 
     def project(self, embeddings: NDArray[Any]) -> NDArray[Any]:
-        """Project embeddings on the components.
-
-        Parameters
-        ----------
-        embeddings : numpy.ndarray
-            Shape [batch, 128], ``embedding`` or ``embedding/relu`` of the network.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape [batch, 128], of the wider type of embeddings and parameters.
-
-        Raises
-        ------
-        UsageError
-            Embeddings of another shape.
-        """
+        """Project embeddings, [batch, 128], on the components; a `UsageError` for another shape."""
         if embeddings.ndim != 2 or embeddings.shape[1] != UNITS:
             raise UsageError(f"embeddings have shape [batch, {UNITS}], not {list(embeddings.shape)}")
         projected: NDArray[Any] = np.dot(self.eigen_vectors, embeddings.T - self.means).T
         return projected
 
     def __call__(self, embeddings: NDArray[Any]) -> NDArray[np.uint8]:
-        """Compute 8-bit features.
+        """Compute 8-bit features, uint8 [batch, 128], of ``embedding`` or ``embedding/relu``.
 
-        Parameters
-        ----------
-        embeddings : numpy.ndarray
-            Shape [batch, 128], ``embedding`` or ``embedding/relu`` of the network.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8, shape [batch, 128].
-
-        Raises
-        ------
-        UsageError
-            Embeddings of another shape, or not finite.
+        A `UsageError` for embeddings of another shape, or not finite.
         """
         return quantise(self.project(embeddings))
 
@@ -126,20 +81,7 @@ class VggishPostprocessor:
 def quantise(projected: NDArray[Any]) -> NDArray[np.uint8]:
     """Clip to -2 to 2 and quantise to 8 bits, by truncation as the original does.
 
-    Parameters
-    ----------
-    projected : numpy.ndarray
-        Whitened embeddings.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, same shape; -2 and all below becomes 0, 2 and all above 255.
-
-    Raises
-    ------
-    UsageError
-        A value is not finite.
+    -2 and all below becomes 0, 2 and all above 255; a value that is not finite is a `UsageError`.
     """
     if not np.isfinite(projected).all():
         raise UsageError("embeddings that are not finite cannot be quantised")

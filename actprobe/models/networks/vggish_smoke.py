@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.errors import WeightsError
 from actprobe.frontends.vggish import VggishFrontEnd
 from actprobe.models.model import Model
-
-__all__ = ["SmokeCheck", "smoke_checks"]
+from actprobe.models.networks.vggish_postprocess import VggishPostprocessor
 
 SECONDS = 3
 HERTZ = 1000.0
@@ -60,7 +60,7 @@ class SmokeCheck:
     passed: bool
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe it in one line."""
         verdict = "pass" if self.passed else "FAIL"
         return (
             f"{verdict}  {self.name}: {self.got:.4g}, expected {self.expected:g} "
@@ -129,3 +129,36 @@ def smoke_checks(
                 name = f"{version.name}, {what}, {kind}"
                 checks.append(SmokeCheck(name, wanted, float(got), RELATIVE_TOLERANCE, near))
     return checks
+
+
+def smoke_test(model: Model, parameters: str | None = None) -> tuple[list[str], bool]:
+    """Run the smoke test of the original and report it.
+
+    Parameters
+    ----------
+    model : Model
+        VGGish with the published weights.
+    parameters : str, optional
+        Parameters of the 8-bit features; by default those of the catalog, where they were fetched.
+
+    Returns
+    -------
+    lines : list of str
+        The report.
+    passed : bool
+        Whether every check passed.
+
+    Raises
+    ------
+    WeightsError
+        The given parameters were refused.
+    """
+    postprocess, lines = None, []
+    try:
+        postprocess = VggishPostprocessor.read(parameters or "vggish_pca")
+    except WeightsError as error:
+        if parameters:
+            raise
+        lines = [f"8-bit features are not tested: {error}"]
+    checks = smoke_checks(model, postprocess)
+    return [*map(str, checks), *lines], all(check.passed for check in checks)

@@ -7,31 +7,13 @@ from actprobe.serving.client.over_grpc import GrpcTransport
 from actprobe.serving.client.over_rest import RestTransport
 from actprobe.serving.client.transport import Transport
 
-__all__ = ["transport_to"]
-
 
 def transport_to(address: str, token: str | None, authority: bytes | None) -> Transport:
-    """Make a connection for an address.
+    """Make a connection for an address; nothing is sent yet.
 
-    Parameters
-    ----------
-    address : str
-        ``HOST:PORT``, ``grpc://HOST:PORT`` or ``grpcs://HOST:PORT`` for gRPC; ``http://...`` or
-        ``https://...`` for REST.
-    token : str or None
-        Bearer token.
-    authority : bytes or None
-        Certificates to trust, in PEM, in place of the system's.
-
-    Returns
-    -------
-    Transport
-        The connection; nothing is sent yet.
-
-    Raises
-    ------
-    UsageError
-        No such address.
+    ``HOST:PORT``, ``grpc://HOST:PORT`` and ``grpcs://HOST:PORT`` are gRPC, ``http://...`` and ``https://...``
+    REST; anything else is a `UsageError`. `authority` are certificates to trust, in PEM, in place of the
+    system's.
     """
     scheme, mark, rest = address.partition("://")
     if not mark:

@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actprobe.errors import ServingError, UsageError
+from actprobe.errors import UsageError
 from actprobe.serving.client.address import transport_to
+from actprobe.serving.client.inputs import typed
 from actprobe.serving.client.retry import Retry
-from actprobe.serving.client.transport import Arrays, Target
+from actprobe.serving.client.transport import Target
+from actprobe.serving.protocol.tensors import Arrays
 
 if TYPE_CHECKING:
     from actprobe.audio import Waveform
-
-__all__ = ["Client"]
-
-_TYPES = {
-    "DT_FLOAT": np.float32, "DT_DOUBLE": np.float64, "DT_HALF": np.float16, "DT_BOOL": np.bool_,
-    "DT_INT8": np.int8, "DT_INT16": np.int16, "DT_INT32": np.int32, "DT_INT64": np.int64,
-    "DT_UINT8": np.uint8, "DT_UINT16": np.uint16, "DT_UINT32": np.uint32, "DT_UINT64": np.uint64,
-}  # fmt: skip
 
 
 class Client:
@@ -59,9 +53,9 @@ class Client:
 
     Examples
     --------
-    >>> client = Client("http://localhost:8501", model="svd_inverter_fc8")  # doctest: +SKIP
+    >>> client = Client("http://localhost:8501", model="inverter")  # doctest: +SKIP
     >>> client.invert(features).shape  # doctest: +SKIP
-    (1, 115, 80)
+    (1, 100, 40)
     """
 
     def __init__(
@@ -144,7 +138,7 @@ class Client:
         """
         target = self._target(model)
         slots = self._slots(target, signature)["inputs"]
-        arrays = {name: _typed(values, slots.get(name)) for name, values in inputs.items()}
+        arrays = {name: typed(values, slots.get(name)) for name, values in inputs.items()}
         return self._retry.call(
             lambda seconds: self._transport.predict(target, signature, arrays, outputs, seconds),
             self.timeout_seconds,
@@ -279,33 +273,3 @@ class Client:
             lambda seconds: self._transport.status(target, seconds), self.timeout_seconds
         )
         return {int(entry["version"]): entry["state"] for entry in found}
-
-
-def _typed(values: ArrayLike, type_name: str | None) -> NDArray[Any]:
-    """The array that a signature takes; numbers that do not fit are left for the server to refuse."""
-    if type_name == "DT_STRING":
-        return _strings(values)
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        reason = (
-            "an input is neither numbers nor strings" if array.dtype.kind == "O" else "an input is no number"
-        )
-        raise ServingError("INVALID_ARGUMENT", f"{reason}; expected {type_name}")
-    wanted = np.dtype(_TYPES.get(type_name or "", array.dtype))
-    if np.can_cast(array.dtype, wanted, "same_kind"):
-        return array.astype(wanted, copy=False)
-    if array.dtype.kind in "iu" and wanted.kind in "iu":
-        bounds = np.iinfo(wanted)
-        if not array.size or (int(array.min()) >= bounds.min and int(array.max()) <= bounds.max):
-            return array.astype(wanted)
-    return array
-
-
-def _strings(values: ArrayLike) -> NDArray[Any]:
-    texts = np.asarray(values, object)
-    flat = [item.encode() if isinstance(item, str) else item for item in texts.ravel()]
-    if not all(isinstance(item, bytes) for item in flat):
-        raise ServingError("INVALID_ARGUMENT", "an input is neither numbers nor strings; expected DT_STRING")
-    filled = np.empty(len(flat), object)
-    filled[:] = flat
-    return filled.reshape(texts.shape)

@@ -7,25 +7,13 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import ServingError
-from actprobe.serving.client.transport import Arrays, Target, Transport
-
-__all__ = ["GrpcTransport"]
+from actprobe.serving.client.transport import Target, Transport
+from actprobe.serving.protocol.documents import as_json
+from actprobe.serving.protocol.tensors import Arrays, fill_tensor_proto, from_tensor_proto
 
 
 class GrpcTransport(Transport):
-    """Over gRPC.
-
-    Parameters
-    ----------
-    address : str
-        ``HOST:PORT``.
-    token : str or None
-        Bearer token.
-    secure : bool
-        TLS.
-    authority : bytes or None
-        Certificates to trust, in PEM.
-    """
+    """Over gRPC, to ``HOST:PORT``; `authority` are certificates to trust, in PEM."""
 
     def __init__(self, address: str, token: str | None, secure: bool, authority: bytes | None) -> None:
         import grpc
@@ -66,8 +54,6 @@ class GrpcTransport(Transport):
     def predict(
         self, target: Target, signature: str, inputs: Arrays, outputs: Sequence[str], seconds: float
     ) -> Arrays:
-        from actprobe.serving.server.tensors import fill_tensor_proto, from_tensor_proto
-
         request = self._protocol.predict_pb2.PredictRequest()
         self._aim(request.model_spec, target)
         request.model_spec.signature_name = signature
@@ -78,8 +64,6 @@ class GrpcTransport(Transport):
         return {name: from_tensor_proto(value, name) for name, value in sorted(response.outputs.items())}
 
     def metadata(self, target: Target, seconds: float) -> dict[str, Any]:
-        from actprobe.serving.server.status import as_json
-
         messages = self._protocol.get_model_metadata_pb2
         request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         self._aim(request.model_spec, target)
@@ -94,8 +78,6 @@ class GrpcTransport(Transport):
         return {"model_spec": spec, "metadata": {"signature_def": as_json(signatures)}}
 
     def status(self, target: Target, seconds: float) -> list[dict[str, Any]]:
-        from actprobe.serving.server.status import as_json
-
         request = self._protocol.get_model_status_pb2.GetModelStatusRequest()
         self._aim(request.model_spec, target)
         response = self._ask(self._models.GetModelStatus, request, seconds)

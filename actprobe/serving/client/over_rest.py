@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.errors import ServingError
-from actprobe.serving.client.transport import Arrays, Target, Transport
-
-__all__ = ["RestTransport"]
+from actprobe.serving.client.transport import Target, Transport
+from actprobe.serving.protocol.documents import HTTP_STATUS, dump_json, load_json
+from actprobe.serving.protocol.tensors import DTYPES_BY_NAME, Arrays
 
 
 class RestTransport(Transport):
-    """Over REST.
-
-    Parameters
-    ----------
-    address : str
-        ``http://HOST:PORT``, with a path before ``/v1`` if a gateway wants one.
-    token : str or None
-        Bearer token.
-    authority : bytes or None
-        Certificates to trust, in PEM.
-    """
+    """Over REST, to ``http://HOST:PORT``, with a path before ``/v1`` if a gateway wants one."""
 
     def __init__(self, address: str, token: str | None, authority: bytes | None) -> None:
         import urllib3
@@ -43,8 +35,6 @@ class RestTransport(Transport):
 
     def _ask(self, method: str, path: str, seconds: float, body: bytes | None = None) -> dict[str, Any]:
         import urllib3
-
-        from actprobe.serving.server.json_codec import load_json
 
         try:
             response = self._pool.request(
@@ -70,8 +60,6 @@ class RestTransport(Transport):
     def predict(
         self, target: Target, signature: str, inputs: Arrays, outputs: Sequence[str], seconds: float
     ) -> Arrays:
-        from actprobe.serving.server.json_codec import dump_json
-
         columns = {name: _plain(array) for name, array in inputs.items()}
         body = dump_json({"signature_name": signature, "inputs": columns})
         found = self._ask("POST", f"{_path(target)}:predict", seconds, body)["outputs"]
@@ -99,8 +87,6 @@ class RestTransport(Transport):
 
 
 def _path(target: Target) -> str:
-    from urllib.parse import quote
-
     model, version, label = target
     path = f"/v1/models/{quote(model, safe='')}"
     if version is not None:
@@ -109,8 +95,6 @@ def _path(target: Target) -> str:
 
 
 def _code(status: int) -> str:
-    from actprobe.serving.server.rest import HTTP_STATUS
-
     named = {403: "PERMISSION_DENIED", 400: "INVALID_ARGUMENT", 409: "ABORTED", 413: "INVALID_ARGUMENT"}
     codes = {number: name for name, number in HTTP_STATUS.items() if number not in (400, 409, 500)}
     return (codes | named | {502: "UNAVAILABLE"}).get(status, "INTERNAL" if status >= 500 else "UNKNOWN")
@@ -120,7 +104,6 @@ def _plain(array: NDArray[Any]) -> Any:
     """Strings as base64, which holds any bytes; numbers stay as they are."""
     if array.dtype != np.dtype(object):
         return np.ascontiguousarray(array).reshape(array.shape)
-    import base64
 
     def encoded(item: Any) -> Any:
         if isinstance(item, list):
@@ -131,10 +114,7 @@ def _plain(array: NDArray[Any]) -> Any:
 
 
 def _array(value: Any, type_name: str) -> NDArray[Any]:
-    from actprobe.serving.server.tensors import DTYPES, dtype_name
-
-    numbers: Mapping[str, Any] = {dtype_name(number): dtype for number, dtype in DTYPES.items()}
-    dtype = numbers.get(type_name)
+    dtype = DTYPES_BY_NAME.get(type_name)
     if dtype is None:
         raise ServingError("UNIMPLEMENTED", f"outputs of {type_name} are not read")
     if dtype == np.dtype(object):
@@ -143,8 +123,6 @@ def _array(value: Any, type_name: str) -> NDArray[Any]:
 
 
 def _strings(value: Any) -> NDArray[Any]:
-    import base64
-
     def decoded(item: Any) -> Any:
         if isinstance(item, list):
             return [decoded(one) for one in item]

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 from actprobe.errors import ServingError
 
-__all__ = ["Retry"]
-
 T = TypeVar("T")
 # The server was not reached, or said that it took nothing: a gRPC server that stops cancels what it has not
 # taken. Every request here only asks, so that asking twice changes nothing.
@@ -20,41 +18,16 @@ _AGAIN = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"})
 
 @dataclass(frozen=True)
 class Retry:
-    """Exponential backoff with jitter, within a deadline.
-
-    Parameters
-    ----------
-    attempts : int
-        How often to ask at most.
-    first_seconds : float
-        Longest wait before the second attempt; it doubles from attempt to attempt.
-    longest_seconds : float
-        Longest wait.
-    """
+    """Exponential backoff with jitter: waits double from `first_seconds` to `longest_seconds` at most."""
 
     attempts: int = 6
     first_seconds: float = 0.1
     longest_seconds: float = 5.0
 
     def call(self, ask: Callable[[float], T], timeout_seconds: float) -> T:
-        """Ask until there is an answer.
+        """Ask until there is an answer, within `timeout_seconds` for all attempts together.
 
-        Parameters
-        ----------
-        ask : callable
-            Takes the seconds that are left; raises ServingError.
-        timeout_seconds : float
-            For all attempts together.
-
-        Returns
-        -------
-        object
-            The answer.
-
-        Raises
-        ------
-        ServingError
-            The last attempt's, or DEADLINE_EXCEEDED.
+        `ask` takes the seconds that are left; the `ServingError` of its last attempt is raised.
         """
         ends = time.monotonic() + timeout_seconds
         for attempt in range(self.attempts):

@@ -10,21 +10,11 @@ import orjson
 
 from actprobe.errors import UsageError
 
-__all__ = ["AccessLog"]
-
 
 class AccessLog:
-    """A file of JSON lines.
+    """A file of JSON lines, which is appended to; ``-`` is standard error, an empty path no file.
 
-    Parameters
-    ----------
-    path : str
-        The file, which is appended to; ``-`` for standard error; empty for none.
-
-    Raises
-    ------
-    UsageError
-        It cannot be written.
+    A file that cannot be written is a `UsageError`.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,13 +28,7 @@ class AccessLog:
             raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
     def write(self, **fields: Any) -> None:
-        """Write a line.
-
-        Parameters
-        ----------
-        **fields
-            What happened; the time is added.
-        """
+        """Write a line of what happened; the time is added."""
         if self._handle is None:
             return
         now = time.time()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,25 +16,23 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.serving.messages import read_message
+from actprobe.serving.bundle import METRICS_PATH
+from actprobe.serving.protocol.settings import read_message
 from actprobe.serving.server.access_log import AccessLog
 from actprobe.serving.server.batching import BatchingParameters, read_batching_parameters
 from actprobe.serving.server.config import ModelConfig, configs_of, models_in, read_models
 from actprobe.serving.server.grpc_service import GrpcServer
+from actprobe.serving.server.listening import http_server, listen, new_loop
 from actprobe.serving.server.metrics import Metrics
 from actprobe.serving.server.options import ServerOptions
 from actprobe.serving.server.predict import Predictor
-from actprobe.serving.server.priority import give_way
+from actprobe.serving.server.priority import lower_priority
 from actprobe.serving.server.repository import Repository
 from actprobe.serving.server.rest import Rest
 from actprobe.serving.server.runner import Runner
-from actprobe.serving.server.security import Certificate, read_certificate, read_tokens
+from actprobe.serving.server.security import read_certificate, read_tokens
 from actprobe.serving.server.servable import Parallelism, Servable
 
-__all__ = ["Server", "serve"]
-
-_METRICS_PATH = "/monitoring/prometheus/metrics"
-_BACKLOG = 2048
 _SWITCH_SECONDS = 2e-4  # a thread that comes back from TensorFlow waits so long for the event loop, not 5 ms
 
 Report = Callable[[str], None]
@@ -49,17 +45,8 @@ def _say(line: str) -> None:
 class Server:
     """An embedded server for a subset of TensorFlow Serving's API.
 
-    Parameters
-    ----------
-    options : ServerOptions
-        What to serve and how.
-    report : callable, optional
-        Takes a line about each thing that happens; by default it goes to standard error.
-
-    Raises
-    ------
-    UsageError
-        The options contradict each other or name what is not there.
+    `report` takes a line about each thing that happens. Options that contradict each other or name what is
+    not there are a `UsageError`.
     """
 
     def __init__(self, options: ServerOptions, report: Report = _say) -> None:
@@ -91,8 +78,8 @@ class Server:
         self._grpc: GrpcServer | None = None
         self._rest: Rest | None = None
         self._http: Any = None
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=give_way)
-        self._loop = _new_loop()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=lower_priority)
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="serving", daemon=True)
         self.port = self.rest_api_port = 0
 
@@ -119,13 +106,7 @@ class Server:
         return models_in(base, options.model_name or None)
 
     def start(self) -> None:
-        """Load the models, then listen.
-
-        Raises
-        ------
-        UsageError
-            There are no models, or an address cannot be had.
-        """
+        """Load the models, then listen; `UsageError` if there are no models or an address cannot be had."""
         options = self.options
         backend.tf.get_logger().setLevel("ERROR")
         models = self._models()
@@ -182,15 +163,12 @@ class Server:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _listen(self) -> None:
-        import uvicorn
-
         options = self.options
         if options.rest_api_port >= 0:
-            listening = _listen(options.host, options.rest_api_port)
+            listening = listen(options.host, options.rest_api_port)
             self.rest_api_port = listening.getsockname()[1]
             self._rest = Rest(self._predictor, options, self._tokens, self._metrics_path)
-            config = _uvicorn_config(self._rest, self._certificate, options)
-            self._http = uvicorn.Server(config)
+            self._http = http_server(self._rest, self._certificate, options)
             self._http_done = asyncio.ensure_future(self._http.serve(sockets=[listening]))
             while not (self._http.started or self._http_done.done()):
                 await asyncio.sleep(0.005)
@@ -224,13 +202,7 @@ class Server:
         self.access_log.close()
 
     def addresses(self) -> list[str]:
-        """Say where the server listens.
-
-        Returns
-        -------
-        list of str
-            A line for gRPC and one for REST.
-        """
+        """List where the server listens, a line for gRPC and one for REST."""
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         secure = "s" if self._certificate is not None else ""
         lines = []
@@ -241,78 +213,18 @@ class Server:
         return lines
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's event loop where it is installed."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
-
-
-def _uvicorn_config(application: Any, certificate: Certificate | None, options: ServerOptions) -> Any:
-    import uvicorn
-
-    config = uvicorn.Config(
-        application,
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        proxy_headers=False,
-        date_header=False,
-        ws="none",
-        backlog=_BACKLOG,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=int(options.shutdown_grace_seconds) or None,
-    )
-    config.load()
-    if certificate is not None:
-        config.ssl = certificate.context()
-    return config
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise UsageError(f"{host}:{port}: REST cannot listen there ({error.strerror or error})") from None
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listening.listen(_BACKLOG)
-    return listening
-
-
 def _metrics_path(file: str) -> str:
     if not file:
-        return _METRICS_PATH
+        return METRICS_PATH
     config = read_message(file, "MonitoringConfig").prometheus_config
-    path = str(config.path or _METRICS_PATH) if config.enable else ""
+    path = str(config.path or METRICS_PATH) if config.enable else ""
     if path and (not path.startswith("/") or path.startswith("/v1/") or "{" in path):
         raise UsageError(f"{file}: {path!r} cannot be the path of metrics")
     return path
 
 
 def serve(options: ServerOptions, report: Report = _say) -> int:
-    """Serve until SIGTERM or SIGINT.
-
-    Parameters
-    ----------
-    options : ServerOptions
-        What to serve and how.
-    report : callable, optional
-        Takes a line about each thing that happens.
-
-    Returns
-    -------
-    int
-        0: every request that was taken has been answered.
-    """
+    """Serve until SIGTERM or SIGINT; return 0 when every request that was taken has been answered."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     told = threading.Event()
 

@@ -14,9 +14,7 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.serving.messages import read_message
-
-__all__ = ["BatchingParameters", "add_batcher", "can_be_batched", "read_batching_parameters"]
+from actprobe.serving.protocol.settings import read_message
 
 
 @dataclass(frozen=True)
@@ -57,22 +55,9 @@ class BatchingParameters:
 
 
 def read_batching_parameters(path: str | Path) -> BatchingParameters:
-    """Read a file of batching parameters.
+    """Read a text-format BatchingParameters file; what it leaves out has its default.
 
-    Parameters
-    ----------
-    path : str or Path
-        A text-format BatchingParameters, as ``--batching_parameters_file`` of TensorFlow Serving.
-
-    Returns
-    -------
-    BatchingParameters
-        What it says, and defaults for what it leaves out.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or asks for what is not there: padding of inputs of different lengths.
+    A file that cannot be read or asks for padding of inputs of different lengths is a `UsageError`.
     """
     message = read_message(path, "BatchingParameters")
     try:
@@ -96,17 +81,9 @@ def read_batching_parameters(path: str | Path) -> BatchingParameters:
 
 
 def can_be_batched(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
-    """Say whether requests to a signature can be put together.
+    """Whether requests can be put together: all first axes are free, other axes of the inputs are not.
 
-    Parameters
-    ----------
-    inputs, outputs : mapping
-        Name -> something with ``shape``: axes with None where any length goes, or None for any rank.
-
-    Returns
-    -------
-    bool
-        Whether the first axis of all is free and the others of the inputs are not.
+    Inputs and outputs have a ``shape``: axes with None where any length goes, or None for any rank.
     """
 
     def starts_with_batch(slot: Any) -> bool:
@@ -126,23 +103,10 @@ def add_batcher(
     outputs: Sequence[str],
     parameters: BatchingParameters,
 ) -> tuple[list[str], list[str]]:
-    """Add a batched twin of a part of a graph.
+    """Add a batched twin of a part of a graph, the default graph, and name its inputs and outputs.
 
-    Parameters
-    ----------
-    graph : tf.Graph
-        The graph, which is the default graph.
-    name : str
-        Name of the batcher, unlike any other's in the graph's session.
-    inputs, outputs : sequence of str
-        Names of the tensors between which the part lies.
-    parameters : BatchingParameters
-        How to batch.
-
-    Returns
-    -------
-    inputs, outputs : list of str
-        Names of the twin's tensors, in the same order.
+    `inputs` and `outputs` name the tensors between which the part lies; `name` is unlike any other batcher's
+    in the graph's session.
     """
     tf = backend.tf
     operations = sorted({tensor.split(":")[0] for tensor in outputs})

@@ -13,42 +13,19 @@ from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.serving.bundle import SERVER_BASE, versions_in
-from actprobe.serving.messages import read_message
-
-__all__ = ["ModelConfig", "Policy", "configs_of", "models_in", "read_models"]
+from actprobe.serving.protocol.settings import read_message
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which of the versions that are there are served.
-
-    Parameters
-    ----------
-    kind : str
-        ``latest``, ``all`` or ``specific``.
-    latest : int
-        How many of the highest numbers, for ``latest``.
-    specific : tuple of int
-        The versions, for ``specific``.
-    """
+    """Which of the versions that are there are served: ``all``, ``specific`` or the ``latest`` few."""
 
     kind: str = "latest"
     latest: int = 1
     specific: tuple[int, ...] = ()
 
     def choose(self, versions: list[int]) -> list[int]:
-        """Choose the versions to be served.
-
-        Parameters
-        ----------
-        versions : list of int
-            What is there.
-
-        Returns
-        -------
-        list of int
-            The highest first.
-        """
+        """Choose the versions to be served, the highest first."""
         ordered = sorted(versions, reverse=True)
         if self.kind == "all":
             return ordered
@@ -59,19 +36,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model to be served.
-
-    Parameters
-    ----------
-    name : str
-        Name in requests.
-    base_path : Path
-        Its folder, whose subfolders are versions.
-    policy : Policy
-        Which versions are served.
-    labels : mapping
-        Label -> version.
-    """
+    """A model to be served: its name in requests, the folder of its versions, labels of versions."""
 
     name: str
     base_path: Path
@@ -80,21 +45,9 @@ class ModelConfig:
 
 
 def configs_of(message: Any, root: Path, base: Path | None = None) -> dict[str, ModelConfig]:
-    """Read a ModelServerConfig.
+    """Read a ModelServerConfig: name -> model.
 
-    Parameters
-    ----------
-    message : tensorflow.serving.ModelServerConfig
-        The message.
-    root : Path
-        Where relative paths begin.
-    base : Path, optional
-        Folder that stands for ``/models``, the place of models in the official image.
-
-    Returns
-    -------
-    dict
-        Name -> what it says.
+    Relative paths begin at `root`; `base` stands for ``/models``, the place of models in the official image.
 
     Raises
     ------
@@ -133,25 +86,7 @@ def _policy(name: str, message: Any) -> Policy:
 
 
 def read_models(path: Path, base: Path | None = None) -> dict[str, ModelConfig]:
-    """Read a models.config.
-
-    Parameters
-    ----------
-    path : Path
-        A text-format ModelServerConfig. Relative paths in it begin at its folder.
-    base : Path, optional
-        Folder that stands for ``/models``.
-
-    Returns
-    -------
-    dict
-        Name -> what it says.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read or says what cannot be.
-    """
+    """Read a models.config, see `configs_of`; relative paths in it begin at its folder."""
     message = read_message(path, "ModelServerConfig")
     try:
         return configs_of(message, path.resolve().parent, base)
@@ -160,24 +95,10 @@ def read_models(path: Path, base: Path | None = None) -> dict[str, ModelConfig]:
 
 
 def models_in(base: Path, name: str | None = None) -> dict[str, ModelConfig]:
-    """Find the models of a base folder.
+    """Find the models of a base folder, the newest version of each or as its ``models.config`` says.
 
-    Parameters
-    ----------
-    base : Path
-        One model, a folder of models, or what ``actprobe-export`` wrote.
-    name : str, optional
-        Name of the model, where the folder is one; by default that of the folder.
-
-    Returns
-    -------
-    dict
-        Name -> model; with the newest version served, or as a ``models.config`` beside ``models/`` says.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder, or a name for what holds several models.
+    `name` is that of the model where the folder is one, by default the folder's. No such folder, or a name
+    that several models do not have, is a `UsageError`.
     """
     if not base.is_dir():
         raise UsageError(f"{base}: there is no such folder")

@@ -11,28 +11,14 @@ from typing import Any
 
 from actprobe import backend
 
-__all__ = ["MOST_BYTES", "with_constants"]
-
 MOST_BYTES = 64 * 2**20  # of weights; constants are held several times over, and a graph is limited to 2 GB
 
 
 def with_constants(session: Any, graph: Any, outputs: Sequence[str]) -> Any | None:
-    """Copy the part of a graph that outputs need, with the values of variables in it.
+    """Copy the part of a graph that outputs need, with the session's values of variables in it.
 
-    Parameters
-    ----------
-    session : tf.compat.v1.Session
-        Holds the values.
-    graph : tf.Graph
-        The graph.
-    outputs : sequence of str
-        Names of the tensors that are needed.
-
-    Returns
-    -------
-    tf.Graph or None
-        The copy, whose tensors have the same names. None where the graph keeps more than `MOST_BYTES` or
-        other state than variables, such as tables: it is to be run as it is.
+    The copy's tensors have the same names. None where the graph keeps more than `MOST_BYTES` or other state
+    than variables, such as tables: it is to be run as it is.
     """
     tf = backend.tf
     if _bytes_of_variables(graph) > MOST_BYTES:

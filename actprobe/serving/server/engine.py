@@ -12,24 +12,11 @@ from actprobe.errors import ActprobeError, UsageError
 from actprobe.serving.server.config import ModelConfig, models_in, read_models
 from actprobe.serving.server.options import ServerOptions
 
-__all__ = ["BINARY", "command", "find_binary"]
-
 BINARY = "tensorflow_model_server"
 
 
 def find_binary() -> str:
-    """Find the binary.
-
-    Returns
-    -------
-    str
-        Its path.
-
-    Raises
-    ------
-    ActprobeError
-        It is not on the PATH.
-    """
+    """Find the binary; `ActprobeError` if it is not on the PATH."""
     found = shutil.which(BINARY)
     if found is None:
         raise ActprobeError(
@@ -39,17 +26,7 @@ def find_binary() -> str:
 
 
 def command(options: ServerOptions) -> list[str]:
-    """Write the command that serves the same models in the same way.
-
-    Parameters
-    ----------
-    options : ServerOptions
-        What to serve and how.
-
-    Returns
-    -------
-    list of str
-        Binary and flags. The models are listed in a new file that the server reads.
+    """Write the command that serves the same models in the same way; they are listed in a new file.
 
     Raises
     ------

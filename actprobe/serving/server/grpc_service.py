@@ -16,15 +16,12 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
+from actprobe.serving.protocol.tensors import Arrays, claimed_bytes, fill_tensor_proto, from_tensor_proto
 from actprobe.serving.server.options import ServerOptions
-from actprobe.serving.server.predict import Predictor, Request, aside
-from actprobe.serving.server.priority import give_way
+from actprobe.serving.server.predict import Predictor, Request, offload
+from actprobe.serving.server.priority import lower_priority
 from actprobe.serving.server.security import Certificate, Tokens, token_interceptor
-from actprobe.serving.server.signatures import Arrays
 from actprobe.serving.server.status import metadata_message, status_message
-from actprobe.serving.server.tensors import claimed_bytes, fill_tensor_proto, from_tensor_proto
-
-__all__ = ["SERVICES", "GrpcServer"]
 
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _METHODS = {
@@ -40,25 +37,9 @@ _NOT_HERE = "{} is not there: this embedded server answers Predict and GetModelM
 
 
 class GrpcServer:
-    """A gRPC server in the event loop that runs.
+    """A gRPC server in the event loop that runs; `reload` takes a ModelServerConfig.
 
-    Parameters
-    ----------
-    predictor : Predictor
-        What answers.
-    reload : callable
-        Takes a ModelServerConfig; raises ServingError or UsageError.
-    options : ServerOptions
-        Address, limits and threads.
-    tokens : Tokens
-        Who may pass.
-    certificate : Certificate, optional
-        Speaks TLS with it.
-
-    Raises
-    ------
-    UsageError
-        The address cannot be had.
+    `UsageError` if the address cannot be had.
     """
 
     def __init__(
@@ -74,7 +55,7 @@ class GrpcServer:
 
         self._health = health.aio.HealthServicer()
         self._threads = ThreadPoolExecutor(
-            options.grpc_max_threads, thread_name_prefix="grpc", initializer=give_way
+            options.grpc_max_threads, thread_name_prefix="grpc", initializer=lower_priority
         )
         self._server = aio.server(
             interceptors=[token_interceptor(tokens)] if tokens.known else [],
@@ -109,13 +90,7 @@ class GrpcServer:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Take no more calls and wait until those that were taken are answered.
-
-        Parameters
-        ----------
-        grace_seconds : float
-            How long they may take.
-        """
+        """Take no more calls and wait so long until those that were taken are answered."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
         self._threads.shutdown(wait=False)
@@ -175,7 +150,7 @@ class _Prediction:
     async def _predict(self, request: Any, noted: Request) -> Any:
         with self._predictor.open(noted, request.model_spec) as (servable, signature):
             size = noted.bytes_in + sum(claimed_bytes(value) for value in request.inputs.values())
-            inputs = await aside(self._threads, size, _arrays, request)
+            inputs = await offload(self._threads, size, _arrays, request)
             with self._predictor.timed(noted, servable, inputs):
                 found = await self._predictor.runner.run(
                     servable, signature, inputs, request.output_filter, self._threads
@@ -185,7 +160,7 @@ class _Prediction:
             spec.name, spec.signature_name = servable.name, signature.name
             spec.version.value = servable.version
             size = sum(array.nbytes for array in found.values())
-            await aside(self._threads, size, _fill, response, found)
+            await offload(self._threads, size, _fill, response, found)
         noted.bytes_out = response.ByteSize()
         return response
 

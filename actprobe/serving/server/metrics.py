@@ -11,20 +11,12 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MICROSECONDS = tuple(100.0 * 1.8**i for i in range(22))  # 0.1 ms to 23 s
 
 
 class Metrics:
-    """Counts and times of requests.
-
-    Parameters
-    ----------
-    served : callable
-        Gives name -> versions that answer.
-    """
+    """Counts and times of requests; `served` gives name -> versions that answer."""
 
     def __init__(self, served: Callable[[], Mapping[str, list[int]]]) -> None:
         from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
@@ -58,18 +50,9 @@ class Metrics:
             self.in_flight += 1
 
     def ended(self, model: str, entrypoint: str, status: str, seconds: float) -> None:
-        """Count a request out.
+        """Count a request out, by gRPC status.
 
-        Parameters
-        ----------
-        model : str
-            Name of a model that is there; empty for any other, so that callers cannot make up series.
-        entrypoint : str
-            ``GRPC`` or ``REST``.
-        status : str
-            Name of the gRPC status.
-        seconds : float
-            From the request to the answer.
+        `model` is empty for a name that is not served, so that callers cannot make up series.
         """
         with self._lock:
             self.in_flight -= 1
@@ -78,29 +61,13 @@ class Metrics:
             self._latency.labels(model, "predict", entrypoint).observe(seconds * 1e6)
 
     def ran(self, model: str, examples: int, seconds: float) -> None:
-        """Note a run of a model.
-
-        Parameters
-        ----------
-        model : str
-            Its name.
-        examples : int
-            How many examples it was given.
-        seconds : float
-            How long it took.
-        """
+        """Note a run of a model on so many examples."""
         with self._lock:
             self._examples[model] += examples
         self._runtime.labels(model, "predict", "TF1").observe(seconds * 1e6)
 
     def collect(self) -> Iterable[Any]:
-        """Give what is counted here and not by the library.
-
-        Yields
-        ------
-        prometheus_client.Metric
-            One family at a time.
-        """
+        """Give what is counted here and not by the library, one family at a time."""
         from prometheus_client.core import Metric
 
         with self._lock:
@@ -126,13 +93,7 @@ class Metrics:
         yield family
 
     def page(self) -> bytes:
-        """Write all metrics.
-
-        Returns
-        -------
-        bytes
-            Prometheus' text format.
-        """
+        """Write all metrics in Prometheus' text format."""
         from prometheus_client import generate_latest
 
         return bytes(generate_latest(self._registry))

@@ -11,37 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from actprobe.errors import ServingError
+from actprobe.serving.protocol.tensors import Arrays
 from actprobe.serving.server.access_log import AccessLog
 from actprobe.serving.server.metrics import Metrics
 from actprobe.serving.server.repository import Repository
 from actprobe.serving.server.runner import Runner
 from actprobe.serving.server.servable import Servable
-from actprobe.serving.server.signatures import Arrays, Signature, first_axis
-
-__all__ = ["Predictor", "Request", "aside"]
+from actprobe.serving.server.signatures import ServedSignature, first_axis
 
 _LARGE_BYTES = 2**17
 
 
-async def aside(threads: Executor, size: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do work on what is large in a thread, so that others need not wait.
-
-    Parameters
-    ----------
-    threads : concurrent.futures.Executor
-        Threads of the one side, so that neither waits for the other.
-    size : int
-        Bytes to be worked on.
-    work : callable
-        The work.
-    *arguments
-        Its arguments.
-
-    Returns
-    -------
-    object
-        What it gives.
-    """
+async def offload(threads: Executor, size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do work on many bytes in a thread, so that others need not wait, and on few at once."""
     if size > _LARGE_BYTES:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
     return work(*arguments)
@@ -90,32 +72,14 @@ class Request:
     status: str = "OK"
 
     def check_deadline(self) -> None:
-        """Stop work that nobody waits for any more.
-
-        Raises
-        ------
-        ServingError
-            DEADLINE_EXCEEDED.
-        """
+        """Stop work that nobody waits for any more: DEADLINE_EXCEEDED."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise ServingError("DEADLINE_EXCEEDED", "the deadline passed before the model was run")
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """What answers.
-
-    Parameters
-    ----------
-    repository : Repository
-        The models.
-    metrics : Metrics
-        Where requests are counted.
-    access_log : AccessLog
-        Where requests are logged.
-    runner : Runner
-        The way to TensorFlow.
-    """
+    """What answers: the models, the way to TensorFlow, and where requests are counted and logged."""
 
     repository: Repository
     metrics: Metrics
@@ -124,18 +88,7 @@ class Predictor:
 
     @contextmanager
     def accounted(self, request: Request) -> Iterator[None]:
-        """Count and log a request, however it ends.
-
-        Parameters
-        ----------
-        request : Request
-            The request; an error's code becomes its status.
-
-        Yields
-        ------
-        None
-            The request is answered in this block.
-        """
+        """Count and log the request of this block, however it ends; an error's code becomes its status."""
         request.began = time.monotonic()
         self.metrics.began()
         try:
@@ -167,23 +120,8 @@ class Predictor:
             )
 
     @contextmanager
-    def open(self, request: Request, spec: Any) -> Iterator[tuple[Servable, Signature]]:
-        """Find what a request asks for; the version is kept until the block ends.
-
-        Parameters
-        ----------
-        request : Request
-            What to note it in.
-        spec : tensorflow.serving.ModelSpec
-            Name, version or label, signature.
-
-        Yields
-        ------
-        servable : Servable
-            The version.
-        signature : Signature
-            The signature.
-        """
+    def open(self, request: Request, spec: Any) -> Iterator[tuple[Servable, ServedSignature]]:
+        """Find version and signature that a ModelSpec asks for; the version is kept until the block ends."""
         request.model, request.signature = spec.name, spec.signature_name
         request.check_deadline()
         with self.repository.lease(spec) as servable:
@@ -194,22 +132,7 @@ class Predictor:
 
     @contextmanager
     def timed(self, request: Request, servable: Servable, inputs: Arrays) -> Iterator[None]:
-        """Run a request's model in this block: not after its deadline, and its time is taken.
-
-        Parameters
-        ----------
-        request : Request
-            What to note it in.
-        servable : Servable
-            The version.
-        inputs : dict
-            Name -> array.
-
-        Yields
-        ------
-        None
-            The model is run in this block.
-        """
+        """Run a request's model in this block: not after its deadline, and its time is taken."""
         request.check_deadline()
         request.examples = first_axis(inputs)
         began = time.monotonic()

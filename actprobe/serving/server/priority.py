@@ -1,4 +1,4 @@
-"""Threads that compute give way to the event loop.
+"""Threads that compute have a lower priority than the event loop.
 
 The loop reads, hands over and answers in fractions of a millisecond; TensorFlow's threads hold a core for
 many. On a machine whose cores are all busy the loop would wait for its turn behind them, and with it every
@@ -12,13 +12,11 @@ import sys
 import threading
 from contextlib import suppress
 
-__all__ = ["give_way"]
-
 _NICER = 5
 _NICEST = 19
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let this thread, and those that it will start, have a core when the event loop does not want it.
 
     Only Linux knows a thread's own niceness; elsewhere nothing is changed.

@@ -19,8 +19,6 @@ from actprobe.serving.server.config import ModelConfig
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.versions import Versions, fingerprint
 
-__all__ = ["Repository"]
-
 Load = Callable[[Path, str, int], Servable]
 Report = Callable[[str], None]
 
@@ -28,12 +26,8 @@ Report = Callable[[str], None]
 class Repository:
     """The models that are served.
 
-    Parameters
-    ----------
-    load : callable
-        Makes a version ready: folder, name, number -> Servable; raises ServingError.
-    report : callable, optional
-        Takes a line about each version that comes, fails or goes.
+    `load` makes a version ready: folder, name, number -> Servable. `report` takes a line about each version
+    that comes, fails or goes.
     """
 
     def __init__(self, load: Load, report: Report = lambda line: None) -> None:
@@ -47,17 +41,8 @@ class Repository:
     def configure(self, configs: Mapping[str, ModelConfig], *, strict_labels: bool = True) -> None:
         """Serve these models and no others; returns when their versions have been loaded or have failed.
 
-        Parameters
-        ----------
-        configs : mapping
-            Name -> model.
-        strict_labels : bool, optional
-            Refuse labels of versions that do not answer, and keep what was served before.
-
-        Raises
-        ------
-        ServingError
-            FAILED_PRECONDITION: a label of a version that does not answer.
+        With `strict_labels` a label of a version that does not answer is FAILED_PRECONDITION, and what was
+        served before stays.
         """
         with self._turn:
             for name, config in configs.items():
@@ -153,15 +138,7 @@ class Repository:
         return False
 
     def start(self, wait_seconds: float, *, also: Callable[[], None] = lambda: None) -> None:
-        """Poll from now on in a thread.
-
-        Parameters
-        ----------
-        wait_seconds : float
-            Seconds between looks; 0 for never.
-        also : callable, optional
-            Called before each look.
-        """
+        """Poll from now on in a thread, every so many seconds (0: never); `also` comes first."""
         if wait_seconds <= 0:
             return
 
@@ -183,13 +160,7 @@ class Repository:
             self._report(f"the look at the folders failed: {error!r}")
 
     def close(self, timeout_seconds: float | None = None) -> None:
-        """Stop polling and withdraw everything.
-
-        Parameters
-        ----------
-        timeout_seconds : float, optional
-            How long to wait for requests that run.
-        """
+        """Stop polling and withdraw everything, waiting so long for requests that run."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout_seconds)
@@ -198,44 +169,15 @@ class Repository:
 
     @contextmanager
     def lease(self, spec: Any) -> Iterator[Servable]:
-        """Use the version that a request asks for.
-
-        Parameters
-        ----------
-        spec : tensorflow.serving.ModelSpec
-            Name, and a version, a label or neither.
-
-        Yields
-        ------
-        Servable
-            What answers.
-
-        Raises
-        ------
-        ServingError
-            There is none, see `Versions.lease`.
-        """
+        """Use the version that a ModelSpec asks for, by number, label or neither, see `Versions.lease`."""
         number, label = _asked(spec)
         with self._model(spec.name, number).lease(number, label) as servable:
             yield servable
 
     def status(self, spec: Any) -> list[tuple[int, str, ServingError | None]]:
-        """List versions with their states.
+        """List number, state and error of the version that a ModelSpec asks for, or of all.
 
-        Parameters
-        ----------
-        spec : tensorflow.serving.ModelSpec
-            Name, and a version, a label or neither, which lists all.
-
-        Returns
-        -------
-        list of tuple
-            Number, state and error.
-
-        Raises
-        ------
-        ServingError
-            NOT_FOUND: no such model or version; INVALID_ARGUMENT: no such label.
+        No such model or version is NOT_FOUND, no such label INVALID_ARGUMENT.
         """
         number, label = _asked(spec)
         model = self._models.get(spec.name)
@@ -252,13 +194,7 @@ class Repository:
         return found
 
     def served(self) -> dict[str, list[int]]:
-        """List what answers.
-
-        Returns
-        -------
-        dict
-            Name -> versions.
-        """
+        """List the versions that answer, by model."""
         return {name: model.available() for name, model in list(self._models.items())}
 
     def _model(self, name: str, number: int | None) -> Versions:

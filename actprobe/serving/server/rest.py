@@ -15,22 +15,14 @@ import orjson
 
 from actprobe import backend
 from actprobe.errors import ServingError
-from actprobe.serving.server.json_codec import dump_columns, dump_rows, load_json, read_inputs
+from actprobe.serving.protocol.documents import HTTP_STATUS, as_json, load_json
 from actprobe.serving.server.metrics import CONTENT_TYPE
 from actprobe.serving.server.options import ServerOptions
-from actprobe.serving.server.predict import Predictor, Request, aside
-from actprobe.serving.server.priority import give_way
+from actprobe.serving.server.predict import Predictor, Request, offload
+from actprobe.serving.server.predict_json import dump_columns, dump_rows, read_inputs
+from actprobe.serving.server.priority import lower_priority
 from actprobe.serving.server.security import Tokens
-from actprobe.serving.server.status import as_json, metadata_json, status_message
-
-__all__ = ["HTTP_STATUS", "Rest"]
-
-HTTP_STATUS = {
-    "OK": 200, "CANCELLED": 499, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504,
-    "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 429,
-    "FAILED_PRECONDITION": 400, "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 501, "INTERNAL": 500,
-    "UNAVAILABLE": 503, "DATA_LOSS": 500, "UNAUTHENTICATED": 401,
-}  # fmt: skip
+from actprobe.serving.server.status import metadata_json, status_message
 
 _PATH = re.compile(
     r"/v1/models(?:/(?P<name>[^/:]+))?(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
@@ -41,19 +33,7 @@ _SOON_SECONDS = 0.05
 
 
 class Rest:
-    """An ASGI application that answers.
-
-    Parameters
-    ----------
-    predictor : Predictor
-        What answers.
-    options : ServerOptions
-        Limits and threads.
-    tokens : Tokens
-        Who may pass.
-    metrics_path : str
-        Where metrics are; empty for nowhere.
-    """
+    """An ASGI application that answers; metrics are at `metrics_path`, nowhere if that is empty."""
 
     def __init__(
         self, predictor: Predictor, options: ServerOptions, tokens: Tokens, metrics_path: str
@@ -62,7 +42,7 @@ class Rest:
         self._metrics_path = metrics_path
         self._pending = 0
         self._threads = ThreadPoolExecutor(
-            options.rest_api_num_threads, thread_name_prefix="rest", initializer=give_way
+            options.rest_api_num_threads, thread_name_prefix="rest", initializer=lower_priority
         )
 
     def close(self) -> None:
@@ -70,13 +50,6 @@ class Rest:
         self._threads.shutdown(wait=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request.
-
-        Parameters
-        ----------
-        scope, receive, send : object
-            As ASGI has it.
-        """
         if self._pending >= self._options.max_pending_requests:
             await _reply(send, 429, _error("too many requests are under way"))
             return
@@ -163,18 +136,18 @@ class Rest:
         raise ServingError("UNIMPLEMENTED", f"{found['rest'][1:]} is not there: this server answers predict")
 
     async def _predict(self, request: Request, spec: Any, body: bytes) -> bytes:
-        document = await aside(self._threads, len(body), load_json, body)
+        document = await offload(self._threads, len(body), load_json, body)
         name = document.get("signature_name", "")
         if not isinstance(name, str):
             raise ServingError("INVALID_ARGUMENT", "'signature_name' key must be a string value.")
         spec.signature_name = name.encode("utf-8", "replace").decode("utf-8")
         with self._predictor.open(request, spec) as (servable, signature):
-            inputs, rows = await aside(self._threads, len(body), read_inputs, document, signature)
+            inputs, rows = await offload(self._threads, len(body), read_inputs, document, signature)
             del document
             with self._predictor.timed(request, servable, inputs):
                 outputs = await self._predictor.runner.run(servable, signature, inputs, (), self._threads)
         size = sum(array.nbytes for array in outputs.values())
-        answer: bytes = await aside(self._threads, size, dump_rows if rows else dump_columns, outputs)
+        answer: bytes = await offload(self._threads, size, dump_rows if rows else dump_columns, outputs)
         request.bytes_out = len(answer)
         return answer
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actprobe.errors import ServingError
-from actprobe.serving.server.priority import give_way
+from actprobe.serving.protocol.tensors import Arrays
+from actprobe.serving.server.priority import lower_priority
 from actprobe.serving.server.servable import Servable
-from actprobe.serving.server.signatures import Arrays, Signature, first_axis
-
-__all__ = ["Runner"]
+from actprobe.serving.server.signatures import ServedSignature, first_axis
 
 _TASKS = 256  # tasks that are in TensorFlow together; each holds a thread, which sleeps there
 
@@ -44,7 +43,7 @@ class _Queue:
     """Requests that can become one task: same version, signature and outputs."""
 
     servable: Servable
-    signature: Signature
+    signature: ServedSignature
     outputs: tuple[str, ...]
     waiting: deque[_Waiting] = field(default_factory=deque)
     examples: int = 0
@@ -76,41 +75,21 @@ class Runner:
     """Runs signatures for the coroutines of one event loop."""
 
     def __init__(self) -> None:
-        self._together = ThreadPoolExecutor(_TASKS, thread_name_prefix="batched", initializer=give_way)
+        self._together = ThreadPoolExecutor(_TASKS, thread_name_prefix="batched", initializer=lower_priority)
         self._queues: dict[_Key, _Queue] = {}
 
     async def run(
         self,
         servable: Servable,
-        signature: Signature,
+        signature: ServedSignature,
         inputs: Arrays,
         outputs: Sequence[str],
         threads: Executor,
     ) -> Arrays:
         """Answer a request; cancelling it takes it back, unless TensorFlow has begun.
 
-        Parameters
-        ----------
-        servable : Servable
-            The version, which stays open until this returns.
-        signature : Signature
-            The signature.
-        inputs : dict
-            Name -> array.
-        outputs : sequence of str
-            Outputs to give; empty for all.
-        threads : concurrent.futures.Executor
-            What runs a request that is not batched.
-
-        Returns
-        -------
-        dict
-            Name -> array.
-
-        Raises
-        ------
-        ServingError
-            See `Servable.run`; RESOURCE_EXHAUSTED where too many wait.
+        The servable stays open until this returns; no outputs named are all. A request that is not batched
+        runs in `threads`. Errors are those of `Servable.run`, and RESOURCE_EXHAUSTED where too many wait.
         """
         loop = asyncio.get_running_loop()
         if not servable.batches(signature, inputs):

@@ -11,37 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import UsageError
-from actprobe.serving.messages import read_message
-
-__all__ = ["Certificate", "Tokens", "read_certificate", "read_tokens", "token_interceptor"]
+from actprobe.serving.protocol.settings import read_message
 
 _HEALTH = "/grpc.health.v1.Health/"
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens, one of which a request has to carry.
-
-    Parameters
-    ----------
-    known : tuple of bytes
-        The tokens; empty to let everybody in.
-    """
+    """Tokens, one of which a request has to carry; none let everybody in."""
 
     known: tuple[bytes, ...] = ()
 
     def admit(self, header: bytes | str | None) -> bool:
-        """Judge a request.
+        """Whether a request with this ``authorization`` may pass.
 
-        Parameters
-        ----------
-        header : bytes, str or None
-            Its ``authorization``.
-
-        Returns
-        -------
-        bool
-            Whether it may pass. The time it takes does not tell how much of a token was right.
+        The time it takes does not tell how much of a token was right.
         """
         if not self.known:
             return True
@@ -52,22 +36,10 @@ class Tokens:
 
 
 def read_tokens(path: str) -> Tokens:
-    """Read a file of tokens.
+    """Read a file of tokens, one in a line; an empty path is none.
 
-    Parameters
-    ----------
-    path : str
-        One token in a line; empty for no tokens.
-
-    Returns
-    -------
-    Tokens
-        The tokens.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read or holds none: a server that is to be closed must not stand open.
+    A file that cannot be read or holds none is a `UsageError`: a server that is to be closed must not stand
+    open.
     """
     if not path:
         return Tokens()
@@ -83,17 +55,7 @@ def read_tokens(path: str) -> Tokens:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What TLS needs, each in PEM.
-
-    Parameters
-    ----------
-    key, certificate : bytes
-        The server's.
-    authority : bytes
-        Authority of the clients' certificates; empty for the system's.
-    verify_clients : bool
-        Whether clients have to show one.
-    """
+    """What TLS needs, each in PEM; an empty `authority` of the clients' certificates is the system's."""
 
     key: bytes
     certificate: bytes
@@ -101,13 +63,7 @@ class Certificate:
     verify_clients: bool = False
 
     def grpc_credentials(self) -> Any:
-        """Make gRPC's form of it.
-
-        Returns
-        -------
-        grpc.ServerCredentials
-            Credentials of the server.
-        """
+        """Make gRPC's form of it."""
         import grpc
 
         return grpc.ssl_server_credentials(
@@ -117,13 +73,7 @@ class Certificate:
         )
 
     def context(self) -> ssl.SSLContext:
-        """Make Python's form of it.
-
-        Returns
-        -------
-        ssl.SSLContext
-            For a server.
-        """
+        """Make Python's form of it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile() as file:  # Python reads key and certificate from a file only
             file.write(self.key + b"\n" + self.certificate)
@@ -136,23 +86,7 @@ class Certificate:
 
 
 def read_certificate(path: str) -> Certificate | None:
-    """Read a TLS file of TensorFlow Serving.
-
-    Parameters
-    ----------
-    path : str
-        Text-format SSLConfig; empty for no TLS.
-
-    Returns
-    -------
-    Certificate or None
-        What it holds.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or key and certificate do not fit.
-    """
+    """Read a text-format SSLConfig, whose key and certificate have to fit; an empty path is no TLS."""
     if not path:
         return None
     message = read_message(path, "SSLConfig")
@@ -170,17 +104,9 @@ def read_certificate(path: str) -> Certificate | None:
 
 
 def token_interceptor(tokens: Tokens) -> Any:
-    """Guard the methods of a gRPC server; health stays open, for whoever restarts it.
+    """Make what guards the methods of a gRPC server: UNAUTHENTICATED without a token.
 
-    Parameters
-    ----------
-    tokens : Tokens
-        What lets in.
-
-    Returns
-    -------
-    grpc.aio.ServerInterceptor
-        Answers UNAUTHENTICATED in place of a method.
+    Health stays open, for whoever restarts the server.
     """
     import grpc
 

@@ -17,17 +17,15 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.errors import ServingError
+from actprobe.serving.protocol.tensors import Arrays
 from actprobe.serving.server.batching import BatchingParameters, add_batcher, can_be_batched
 from actprobe.serving.server.constants import with_constants
-from actprobe.serving.server.signatures import DEFAULT_SIGNATURE, Arrays, Signature, first_axis, signatures_of
+from actprobe.serving.server.faults import as_serving_error, first_line
+from actprobe.serving.server.signatures import DEFAULT_SIGNATURE, ServedSignature, first_axis, signatures_of
 from actprobe.serving.warmup import MOST_RECORDS, WARMUP_FILE, read_warmup
 
-__all__ = ["Parallelism", "Servable"]
-
-_LONGEST_REASON = 1024  # a status travels in the headers, which are small
 _CALLERS_THREAD = -1
 _ANY_NUMBER = 2**31
-_FULL_QUEUE = "batch scheduling queue"
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,7 @@ class Parallelism:
     inter_op: int = 0
 
     def config(self) -> Any:
-        """Write them as TensorFlow takes them.
-
-        Returns
-        -------
-        tf.compat.v1.ConfigProto
-            Options of a session.
-        """
+        """Write them as the options of a session."""
         cores = len(os.sched_getaffinity(0))
         return backend.tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=self.intra_op or cores,
@@ -64,25 +56,9 @@ class Parallelism:
 
 
 class Servable:
-    """A SavedModel that answers.
+    """A SavedModel that answers; without `batching` every request runs by itself.
 
-    Parameters
-    ----------
-    path : Path
-        Folder of the version.
-    name : str
-        Name of the model.
-    version : int
-        The version.
-    batching : BatchingParameters, optional
-        How to batch; without it every request runs by itself.
-    parallelism : Parallelism, optional
-        Threads of TensorFlow.
-
-    Raises
-    ------
-    ServingError
-        It cannot be loaded.
+    What cannot be loaded is a `ServingError`.
     """
 
     def __init__(
@@ -117,7 +93,7 @@ class Servable:
             raise
         except Exception as error:  # whatever a broken SavedModel makes TensorFlow raise
             self.close()
-            raise ServingError("FAILED_PRECONDITION", f"cannot be loaded ({_first_line(error)})") from error
+            raise ServingError("FAILED_PRECONDITION", f"cannot be loaded ({first_line(error)})") from error
 
     def _make_constant(self, config: Any) -> None:
         """Go on with a copy in which weights are constants, where there can be one."""
@@ -128,7 +104,7 @@ class Servable:
             self._graph = copy
             self._session = backend.tf.compat.v1.Session(graph=copy, config=config)
 
-    def _wire(self, signature: Signature) -> None:
+    def _wire(self, signature: ServedSignature) -> None:
         """Find the tensors to feed and to fetch, the batcher's where there is one."""
         fed = [slot.tensor for slot in signature.inputs.values()]
         fetched = [slot.tensor for slot in signature.outputs.values()]
@@ -147,24 +123,8 @@ class Servable:
                 self._calls[key, batched, names] = call
         return call
 
-    def signature(self, name: str) -> Signature:
-        """Look up a signature.
-
-        Parameters
-        ----------
-        name : str
-            Its key; empty for ``serving_default``.
-
-        Returns
-        -------
-        Signature
-            What it takes and gives.
-
-        Raises
-        ------
-        ServingError
-            INVALID_ARGUMENT: there is none of that name.
-        """
+    def signature(self, name: str) -> ServedSignature:
+        """Look up a signature, ``serving_default`` by an empty name; INVALID_ARGUMENT if there is none."""
         found = self.signatures.get(name or DEFAULT_SIGNATURE)
         if found is None:
             known = ", ".join(sorted(self.signatures))
@@ -174,36 +134,19 @@ class Servable:
             raise ServingError("INVALID_ARGUMENT", reason)
         return found
 
-    def run(self, signature: Signature, inputs: Arrays, outputs: Sequence[str] = ()) -> Arrays:
-        """Answer a request.
+    def run(self, signature: ServedSignature, inputs: Arrays, outputs: Sequence[str] = ()) -> Arrays:
+        """Answer a request to one of this version's signatures; no outputs named are all.
 
-        Parameters
-        ----------
-        signature : Signature
-            One of this version's.
-        inputs : dict
-            Name -> array.
-        outputs : sequence of str, optional
-            Outputs to give; by default all.
-
-        Returns
-        -------
-        dict
-            Name -> array.
-
-        Raises
-        ------
-        ServingError
-            The inputs do not fit, the queue is full, or the model refuses them.
+        `ServingError` if the inputs do not fit, the queue is full, or the model refuses them.
         """
         names = tuple(signature.select(outputs))
         call = self._call(signature.name, self.batches(signature, inputs), names)
         try:
             found = call(*(inputs[name] for name in signature.inputs))
         except backend.tf.errors.OpError as error:
-            raise _as_serving_error(error) from None
+            raise as_serving_error(error) from None
         except (ValueError, TypeError, RuntimeError) as error:
-            raise ServingError("INTERNAL", _first_line(error)) from error
+            raise ServingError("INTERNAL", first_line(error)) from error
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
     @property
@@ -223,25 +166,10 @@ class Servable:
             return _ANY_NUMBER
         return self._batching.num_batch_threads
 
-    def batches(self, signature: Signature, inputs: Arrays) -> bool:
-        """Check a request and say whether it goes to the batcher.
+    def batches(self, signature: ServedSignature, inputs: Arrays) -> bool:
+        """Check a request, and tell whether it goes to the batcher to be put together with others.
 
-        Parameters
-        ----------
-        signature : Signature
-            One of this version's.
-        inputs : dict
-            Name -> array.
-
-        Returns
-        -------
-        bool
-            Whether it can be put together with others.
-
-        Raises
-        ------
-        ServingError
-            INVALID_ARGUMENT: the inputs do not fit the signature or the batcher.
+        Inputs that do not fit the signature or the batcher are INVALID_ARGUMENT.
         """
         signature.check(inputs)
         if self._batching is None or (signature.name, True) not in self._tensors:
@@ -255,17 +183,9 @@ class Servable:
         return size > 0  # of no examples TensorFlow's batcher makes outputs of another rank
 
     def warm_up(self) -> int:
-        """Replay the requests of ``assets.extra/tf_serving_warmup_requests``.
+        """Replay the version's warm-up requests, and count them.
 
-        Returns
-        -------
-        int
-            How many there were.
-
-        Raises
-        ------
-        ServingError
-            There are too many, or one fails: this version is not fit to serve.
+        `ServingError` if there are too many, or one fails: this version is not fit to serve.
         """
         file, count = self.path / WARMUP_FILE, 0
         if not file.is_file():
@@ -279,7 +199,7 @@ class Servable:
         except ServingError as error:
             raise ServingError(error.code, f"warm-up request {count}: {error.reason}") from error
         except Exception as error:  # a damaged file of records
-            raise ServingError("DATA_LOSS", f"warm-up requests: {_first_line(error)}") from error
+            raise ServingError("DATA_LOSS", f"warm-up requests: {first_line(error)}") from error
         return count
 
     def close(self) -> None:
@@ -289,24 +209,3 @@ class Servable:
             self._session = None
         self._calls = {}
         self._graph = None
-
-
-def _first_line(error: BaseException) -> str:
-    """The sentence of a message that TensorFlow wraps in stack traces."""
-    text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
-    if text.startswith("Graph execution error"):
-        lines = text.split("\nOriginal stack trace")[0].strip().splitlines()
-        marked = [i for i, line in enumerate(lines) if line.startswith("Node: ")]
-        text = "\n".join(lines[marked[-1] + 1 :] if marked else lines[1:]).strip() or text
-        text = text.removeprefix("{{function_node ").strip() or text
-    return text.splitlines()[0][:_LONGEST_REASON]
-
-
-def _as_serving_error(error: Any) -> ServingError:
-    from grpc import StatusCode
-
-    reason = _first_line(error)
-    if _FULL_QUEUE in reason:
-        return ServingError("RESOURCE_EXHAUSTED", reason)
-    names = {code.value[0]: code.name for code in StatusCode}
-    return ServingError(names.get(error.error_code, "UNKNOWN"), reason)

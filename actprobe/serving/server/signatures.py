@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actprobe.errors import ServingError
-from actprobe.serving.server.tensors import DTYPES, dtype_name
-
-__all__ = ["DEFAULT_SIGNATURE", "Arrays", "Signature", "Slot", "first_axis", "signatures_of"]
+from actprobe.serving.protocol.tensors import DTYPES, Arrays, dtype_name
 
 DEFAULT_SIGNATURE = "serving_default"
 _NOT_PREDICT = "__saved_model_init_op"
 
-Arrays = dict[str, NDArray[Any]]
-
 
 @dataclass(frozen=True)
-class Slot:
+class ServedTensor:
     """An input or output of a signature.
 
     Parameters
@@ -44,18 +39,7 @@ class Slot:
         return DTYPES.get(self.type_number)
 
     def fits(self, shape: Sequence[int]) -> bool:
-        """Say whether an array of this shape can be given.
-
-        Parameters
-        ----------
-        shape : sequence of int
-            The array's.
-
-        Returns
-        -------
-        bool
-            Whether rank and fixed axes agree.
-        """
+        """Whether rank and fixed axes of an array of this shape agree."""
         if self.shape is None:
             return True
         if len(shape) != len(self.shape):
@@ -63,13 +47,7 @@ class Slot:
         return all(own is None or own == size for own, size in zip(self.shape, shape, strict=True))
 
     def described(self) -> str:
-        """Write type and shape.
-
-        Returns
-        -------
-        str
-            Such as ``DT_FLOAT [?,115,80]``.
-        """
+        """Write type and shape, such as ``DT_FLOAT [?,100,40]``."""
         name = dtype_name(self.type_number)
         if self.shape is None:
             return f"{name} of any shape"
@@ -77,34 +55,15 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Signature:
-    """A question that a model answers.
-
-    Parameters
-    ----------
-    name : str
-        Its key.
-    inputs, outputs : mapping
-        Name -> slot, in alphabetical order.
-    """
+class ServedSignature:
+    """A question that a model answers: its inputs and outputs by name, in alphabetical order."""
 
     name: str
-    inputs: Mapping[str, Slot]
-    outputs: Mapping[str, Slot]
+    inputs: Mapping[str, ServedTensor]
+    outputs: Mapping[str, ServedTensor]
 
     def check(self, given: Arrays) -> None:
-        """Refuse inputs that do not fit.
-
-        Parameters
-        ----------
-        given : dict
-            Name -> array.
-
-        Raises
-        ------
-        ServingError
-            INVALID_ARGUMENT: an input is missing, unknown, or of another type or shape.
-        """
+        """Refuse inputs that are missing, unknown, or of another type or shape: INVALID_ARGUMENT."""
         if given.keys() != self.inputs.keys():
             missing = sorted(self.inputs.keys() - given.keys())
             extra = sorted(given.keys() - self.inputs.keys())
@@ -126,23 +85,7 @@ class Signature:
                 raise ServingError("INVALID_ARGUMENT", reason)
 
     def select(self, names: Sequence[str]) -> list[str]:
-        """Give the outputs that a request asks for.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Names of outputs; empty for all.
-
-        Returns
-        -------
-        list of str
-            Each once.
-
-        Raises
-        ------
-        ServingError
-            INVALID_ARGUMENT: no such output.
-        """
+        """List the outputs that a request asks for, each once, by default all; else INVALID_ARGUMENT."""
         for name in names:
             if name not in self.outputs:
                 known = ", ".join(self.outputs)
@@ -151,19 +94,8 @@ class Signature:
         return list(dict.fromkeys(names)) or list(self.outputs)
 
 
-def signatures_of(meta_graph: Any) -> dict[str, Signature]:
-    """Read the signatures of a SavedModel.
-
-    Parameters
-    ----------
-    meta_graph : tensorflow.MetaGraphDef
-        What loading it gave.
-
-    Returns
-    -------
-    dict
-        Name -> signature, without those that hold anything but plain tensors.
-    """
+def signatures_of(meta_graph: Any) -> dict[str, ServedSignature]:
+    """Read the signatures of a MetaGraphDef, without those that hold anything but plain tensors."""
     found = {}
     for key, definition in meta_graph.signature_def.items():
         infos = [*definition.inputs.values(), *definition.outputs.values()]
@@ -171,28 +103,17 @@ def signatures_of(meta_graph: Any) -> dict[str, Signature]:
             continue
         inputs = {name: _slot(definition.inputs[name]) for name in sorted(definition.inputs)}
         outputs = {name: _slot(definition.outputs[name]) for name in sorted(definition.outputs)}
-        found[key] = Signature(key, inputs, outputs)
+        found[key] = ServedSignature(key, inputs, outputs)
     return found
 
 
-def _slot(info: Any) -> Slot:
+def _slot(info: Any) -> ServedTensor:
     shape = None
     if not info.tensor_shape.unknown_rank:
         shape = tuple(None if axis.size < 0 else int(axis.size) for axis in info.tensor_shape.dim)
-    return Slot(info.name, info.dtype, shape)
+    return ServedTensor(info.name, info.dtype, shape)
 
 
 def first_axis(arrays: Arrays) -> int:
-    """Count the examples of a request.
-
-    Parameters
-    ----------
-    arrays : dict
-        Its inputs.
-
-    Returns
-    -------
-    int
-        Length of the first axis of the first; 1 for a scalar.
-    """
+    """Count the examples of a request: the first axis of its first input; 1 for a scalar."""
     return next((int(np.shape(array)[0]) for array in arrays.values() if np.ndim(array)), 1)

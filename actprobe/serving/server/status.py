@@ -7,27 +7,15 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.errors import ServingError
+from actprobe.serving.protocol.documents import as_json
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.versions import STATES
-
-__all__ = ["as_json", "metadata_json", "metadata_message", "status_message"]
 
 _FIELD = "signature_def"
 
 
 def status_message(versions: Sequence[tuple[int, str, ServingError | None]]) -> Any:
-    """Write the states of versions.
-
-    Parameters
-    ----------
-    versions : sequence of tuple
-        Number, state and error.
-
-    Returns
-    -------
-    tensorflow.serving.GetModelStatusResponse
-        The message.
-    """
+    """Write number, state and error of versions as a GetModelStatusResponse."""
     from grpc import StatusCode
 
     response = backend.serving.get_model_status_pb2.GetModelStatusResponse()
@@ -41,24 +29,9 @@ def status_message(versions: Sequence[tuple[int, str, ServingError | None]]) -> 
 
 
 def metadata_message(servable: Servable, fields: Sequence[str] = (_FIELD,)) -> Any:
-    """Write the signatures of a version.
+    """Write the signatures of a version as a GetModelMetadataResponse.
 
-    Parameters
-    ----------
-    servable : Servable
-        The version.
-    fields : sequence of str, optional
-        What is asked for; ``signature_def`` is what there is.
-
-    Returns
-    -------
-    tensorflow.serving.GetModelMetadataResponse
-        The message.
-
-    Raises
-    ------
-    ServingError
-        INVALID_ARGUMENT: nothing, or something else, is asked for.
+    Fields other than ``signature_def``, and none, are INVALID_ARGUMENT.
     """
     if not fields:
         raise ServingError(
@@ -75,18 +48,7 @@ def metadata_message(servable: Servable, fields: Sequence[str] = (_FIELD,)) -> A
 
 
 def metadata_json(servable: Servable) -> dict[str, Any]:
-    """Write the signatures of a version as REST shows them.
-
-    Parameters
-    ----------
-    servable : Servable
-        The version.
-
-    Returns
-    -------
-    dict
-        ``model_spec`` and ``metadata``.
-    """
+    """Write the signatures of a version as REST shows them."""
     return {
         "model_spec": {"name": servable.name, "signature_name": "", "version": str(servable.version)},
         "metadata": {_FIELD: as_json(_signature_map(servable))},
@@ -98,34 +60,3 @@ def _signature_map(servable: Servable) -> Any:
     for key, definition in servable.meta_graph.signature_def.items():
         signatures.signature_def[key].CopyFrom(definition)
     return signatures
-
-
-def as_json(message: Any) -> dict[str, Any]:
-    """Write a message as TensorFlow Serving's REST API does: all fields, 64-bit numbers as strings.
-
-    Parameters
-    ----------
-    message : google.protobuf.message.Message
-        Any message.
-
-    Returns
-    -------
-    dict
-        Ready for JSON.
-    """
-    from google.protobuf import json_format
-
-    try:  # the option's name since protobuf 5.26
-        return dict(
-            json_format.MessageToDict(
-                message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-        )
-    except TypeError:
-        return dict(
-            json_format.MessageToDict(
-                message,
-                preserving_proto_field_name=True,
-                including_default_value_fields=True,  # type: ignore[call-arg,unused-ignore]
-            )
-        )

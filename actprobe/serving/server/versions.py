@@ -15,8 +15,6 @@ from pathlib import Path
 from actprobe.errors import ServingError
 from actprobe.serving.server.servable import Servable
 
-__all__ = ["STATES", "Version", "Versions", "fingerprint"]
-
 STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 _KEPT_ENDED = 16  # of the versions that are gone, so that a server that runs for years does not grow
 
@@ -50,13 +48,7 @@ class Version:
 
 
 class Versions:
-    """The versions of one model.
-
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    """
+    """The versions of one model."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -65,47 +57,20 @@ class Versions:
         self._changed = threading.Condition()
 
     def snapshot(self) -> list[tuple[int, str, ServingError | None]]:
-        """List all versions.
-
-        Returns
-        -------
-        list of tuple
-            Number, state and error, the highest number first.
-        """
+        """List number, state and error of all versions, the highest number first."""
         with self._changed:
             ordered = sorted(self._versions.values(), key=lambda one: -one.number)
             return [(one.number, one.state, one.error) for one in ordered]
 
     def available(self) -> list[int]:
-        """List the versions that answer.
-
-        Returns
-        -------
-        list of int
-            The highest first.
-        """
+        """List the versions that answer, the highest first."""
         return [number for number, state, _ in self.snapshot() if state == "AVAILABLE"]
 
     @contextmanager
     def lease(self, number: int | None, label: str | None) -> Iterator[Servable]:
-        """Use a version; it is not closed meanwhile.
+        """Use a version, by number, by label, or the highest that answers; it is not closed meanwhile.
 
-        Parameters
-        ----------
-        number : int or None
-            The version; None for the highest that answers, or that of the label.
-        label : str or None
-            A label.
-
-        Yields
-        ------
-        Servable
-            What answers.
-
-        Raises
-        ------
-        ServingError
-            NOT_FOUND: no such version answers; INVALID_ARGUMENT: no such label.
+        No such version is NOT_FOUND, no such label INVALID_ARGUMENT.
         """
         with self._changed:
             version = self._find(number, label)
@@ -138,47 +103,18 @@ class Versions:
         return max(answering, key=lambda one: one.number)
 
     def failed(self, number: int, seen: tuple[object, ...]) -> bool:
-        """Say whether a version is known not to load.
-
-        Parameters
-        ----------
-        number : int
-            The version.
-        seen : tuple
-            What its files look like now.
-
-        Returns
-        -------
-        bool
-            Whether it failed when its files looked the same.
-        """
+        """Whether a version failed to load when its files looked the same."""
         with self._changed:
             known = self._versions.get(number)
             return known is not None and known.error is not None and known.fingerprint == seen
 
     def began(self, number: int, seen: tuple[object, ...]) -> None:
-        """Note that a version is being loaded.
-
-        Parameters
-        ----------
-        number : int
-            The version.
-        seen : tuple
-            What its files look like.
-        """
+        """Note that a version whose files look like this is being loaded."""
         with self._changed:
             self._versions[number] = Version(number, "LOADING", fingerprint=seen)
 
     def ended(self, number: int, result: Servable | ServingError) -> None:
-        """Note how loading ended.
-
-        Parameters
-        ----------
-        number : int
-            The version.
-        result : Servable or ServingError
-            What answers from now on, or why nothing does.
-        """
+        """Note what answers from now on, or why nothing does."""
         with self._changed:
             version = self._versions[number]
             if isinstance(result, ServingError):
@@ -188,13 +124,7 @@ class Versions:
             self._changed.notify_all()
 
     def withdraw(self, number: int) -> None:
-        """Take a version out of service; it is closed when the last request on it has been answered.
-
-        Parameters
-        ----------
-        number : int
-            The version.
-        """
+        """Take a version out of service; it is closed when the last request on it has been answered."""
         with self._changed:
             version = self._versions[number]
             version.state = "UNLOADING"
@@ -202,13 +132,7 @@ class Versions:
                 self._end(version)
 
     def forget(self, numbers: set[int]) -> None:
-        """Drop what is known of versions that ended and are no longer there.
-
-        Parameters
-        ----------
-        numbers : set of int
-            The versions on disk, which are kept.
-        """
+        """Drop what is known of versions that ended and are no longer on disk."""
         with self._changed:
             gone = [n for n, one in self._versions.items() if one.state == "END" and n not in numbers]
             failed = [number for number in gone if self._versions[number].error is not None]
@@ -216,13 +140,7 @@ class Versions:
                 del self._versions[number]
 
     def close(self, timeout_seconds: float | None = None) -> None:
-        """Withdraw all versions and wait until the last request has been answered.
-
-        Parameters
-        ----------
-        timeout_seconds : float, optional
-            How long to wait.
-        """
+        """Withdraw all versions and wait so long until the last request has been answered."""
         for number in self.available():
             self.withdraw(number)
         with self._changed:
@@ -240,17 +158,9 @@ class Versions:
 
 
 def fingerprint(folder: Path) -> tuple[object, ...]:
-    """Say what the files of a version look like, so that a change is seen.
+    """Give name, size and time of each file that loading reads, so that a change is seen.
 
-    Parameters
-    ----------
-    folder : Path
-        The version.
-
-    Returns
-    -------
-    tuple
-        Name, size and time of each file that loading reads; empty if they cannot be read.
+    Empty if they cannot be read.
     """
     try:
         files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -14,37 +14,14 @@ from numpy.typing import NDArray
 
 from actprobe.errors import UsageError
 
-__all__ = ["BASELINES", "baseline"]
-
 Floats = NDArray[np.float32]
-
 
 BASELINES = ("zero", "mean excerpt", "own level", "own spectrum", "elu floor")
 ELU_FLOOR = np.float32(-1.0)
 
 
 def baseline(name: str, excerpts: Floats, mean_excerpt: Floats) -> Floats:
-    """Give what a baseline makes of excerpts.
-
-    Parameters
-    ----------
-    name : str
-        One of `BASELINES`.
-    excerpts : numpy.ndarray
-        float32, shape [excerpts, time, mel].
-    mean_excerpt : numpy.ndarray
-        float32, shape [time, mel].
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [excerpts, time, mel].
-
-    Raises
-    ------
-    UsageError
-        No such baseline.
-    """
+    """Give what one of `BASELINES` makes of excerpts, [excerpts, time, mel], of mean [time, mel]."""
     match name:
         case "zero":
             made = np.zeros_like(excerpts)

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from actprobe.errors import UsageError
 
-__all__ = ["DRAWS", "EXCERPTS_PER_RECORDING", "PairSums", "draw_excerpts", "errors_of", "nre", "pair_sums"]
-
 DRAWS = 10
 EXCERPTS_PER_RECORDING = 8
 ROWS_AT_ONCE = 512
@@ -31,7 +29,7 @@ CANCELLED = 1e-8  # of the squared norms: what is left of a squared distance has
 Doubles = NDArray[np.float64]
 
 
-def draw_excerpts(
+def sample_excerpts(
     count: int,
     recording: int,
     *,
@@ -39,7 +37,7 @@ def draw_excerpts(
     per_recording: int = EXCERPTS_PER_RECORDING,
     seed: int = 0,
 ) -> list[NDArray[np.int64]]:
-    """Draw excerpts of one recording.
+    """Sample excerpts of one recording.
 
     Parameters
     ----------
@@ -47,7 +45,7 @@ def draw_excerpts(
         Excerpts that it has.
     recording : int
         Its number in the corpus: every draw of every recording has its own generator, of the seed, the
-        draw's number and the recording's, so that what is drawn of one does not depend on the others.
+        draw's number and the recording's, so that the sample of one does not depend on the others.
     draws : int, optional
         How often.
     per_recording : int, optional
@@ -58,7 +56,7 @@ def draw_excerpts(
     Returns
     -------
     list of numpy.ndarray
-        For each draw the excerpts' numbers, none twice, in the order they were drawn.
+        For each draw the excerpts' numbers, none twice, in the order they were sampled.
 
     Raises
     ------
@@ -74,24 +72,9 @@ def draw_excerpts(
 
 
 def errors_of(excerpts: NDArray[Any], inverted: NDArray[Any]) -> Doubles:
-    """Compute the distance of every excerpt from its inversion.
+    """Compute the Euclidean distance, float64 [excerpts], of every excerpt from its inversion.
 
-    Parameters
-    ----------
-    excerpts : numpy.ndarray
-        Shape [excerpts, time, mel].
-    inverted : numpy.ndarray
-        Of the same shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [excerpts], Euclidean distances.
-
-    Raises
-    ------
-    UsageError
-        The shapes differ.
+    Both have shape [excerpts, ...]; a UsageError where these differ.
     """
     if np.shape(excerpts) != np.shape(inverted):
         raise UsageError(f"excerpts {np.shape(excerpts)} and inversions {np.shape(inverted)} differ in shape")
@@ -139,21 +122,9 @@ class PairSums:
 
 
 def pair_sums(excerpts: NDArray[Any], owners: NDArray[np.int64], recordings: int) -> PairSums:
-    """Sum the distances between the excerpts of a draw.
+    """Sum the distances between the excerpts of a draw, by the recording that each is of.
 
-    Parameters
-    ----------
-    excerpts : numpy.ndarray
-        Shape [excerpts, time, mel].
-    owners : numpy.ndarray
-        int, shape [excerpts]: the recording that each is of.
-    recordings : int
-        How many recordings there are.
-
-    Returns
-    -------
-    PairSums
-        Of every two recordings.
+    ``excerpts`` has shape [excerpts, time, mel], ``owners`` int [excerpts]; ``recordings`` is their number.
     """
     flat = np.asarray(excerpts, np.float64).reshape(len(excerpts), -1)
     flat = flat - flat.mean(axis=0)  # distances stay, norms and with them rounding shrink
@@ -171,24 +142,9 @@ def pair_sums(excerpts: NDArray[Any], owners: NDArray[np.int64], recordings: int
 
 
 def nre(excerpts: NDArray[Any], inverted: NDArray[Any]) -> float:
-    """Compute the normalised reconstruction error of one draw.
+    """Compute the normalised reconstruction error of one draw; 0 for perfect inversions.
 
-    Parameters
-    ----------
-    excerpts : numpy.ndarray
-        Shape [excerpts, time, mel]; at least two that differ.
-    inverted : numpy.ndarray
-        Their inversions, of the same shape.
-
-    Returns
-    -------
-    float
-        0 for perfect inversions.
-
-    Raises
-    ------
-    UsageError
-        The shapes differ, or there are no two different excerpts to normalise by.
+    Both have shape [excerpts, time, mel]. A UsageError where the shapes differ, or no two excerpts do.
     """
     errors = errors_of(excerpts, inverted)
     between = pair_sums(excerpts, np.zeros(len(errors), np.int64), 1).normaliser()

@@ -28,7 +28,6 @@ from actprobe.analyses.inversion.networks.sources import Source, invertible_laye
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import UsageError
 from actprobe.models import Model
-from actprobe.models.output import output_layer, threshold_of
 from actprobe.provenance import digest, write_csv
 
 __all__ = ["Evaluation", "EvaluationSettings", "evaluate_inverters"]
@@ -151,7 +150,7 @@ def evaluate_inverters(
     comparator = settings.comparator or (SVD_COMPARATOR if model.name == "svd" else None)
     if comparator is not None:
         comparator = model.layers[comparator].name
-    threshold = threshold_of(model) if settings.threshold is None else settings.threshold
+    threshold = model.threshold if settings.threshold is None else settings.threshold
     scratch = output_dir / "shards"
     scratch.mkdir(exist_ok=True)
     with progress(len(recordings), "recordings") as bar:
@@ -190,7 +189,7 @@ def evaluate_inverters(
         "frontend": model.frontend.describe(),
         "corpus": corpus,
         "settings": asdict(settings) | {"comparator": comparator, "threshold": threshold},
-        "output": output_layer(model),
+        "output": model.output_layer,
         "inverters": [recorded(source, inverter) for source, inverter in inverters],
     }
     drawn_from = [(note.path, note.seconds, note.examples) for note in drawn.notes]

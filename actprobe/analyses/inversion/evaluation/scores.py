@@ -1,7 +1,7 @@
 """One pass over the excerpts of an evaluation: everything is inverted and given to the network again.
 
 Of every excerpt and inversion a few numbers are kept: the error, the distance of the features of the
-inversion from those of the excerpt, and what the network says of it. The features of all layers are computed
+inversion from those of the excerpt, and the outputs for both. The features of all layers are computed
 in one pass. Excerpts go through in a seeded random order, some hundred at a time; what a killed run has
 finished is on disk.
 """
@@ -9,24 +9,21 @@ finished is on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.evaluation.nre import errors_of
+from actprobe.batch.shards import Shard, read_shard, write_shard
 from actprobe.errors import UsageError
 from actprobe.models import Model
-from actprobe.models.output import output_layer
-from actprobe.provenance import atomic_path, digest
-
-__all__ = ["Inversion", "Scores", "score_inversions"]
+from actprobe.provenance import digest
 
 EXCERPTS_IN_SHARD = 256
-NOTHING_SAID = 1e-9  # deviation of an output vector below which a correlation means nothing
+CONSTANT = 1e-9  # deviation of an output vector below which a correlation means nothing
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -56,6 +53,10 @@ class Inversion:
     identity: str = ""
     rows: NDArray[np.bool_] | None = field(default=None, repr=False)
 
+    def judged(self, count: int) -> NDArray[np.bool_]:
+        """Which of all excerpts it is judged on."""
+        return np.ones(count, np.bool_) if self.rows is None else self.rows
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -67,13 +68,13 @@ class Scores:
         As in `Inversion`.
     error : numpy.ndarray
         Distance of the inversion from the excerpt.
-    own : numpy.ndarray
+    layer_error : numpy.ndarray
         Distance of the layer's features of the inversion from those of the excerpt.
-    own_pairs : numpy.ndarray
+    layer_pairs : numpy.ndarray
         Mean distance of the layer's features of the excerpt from those of the others of its batch.
-    compared, compared_pairs : numpy.ndarray
+    comparator_error, comparator_pairs : numpy.ndarray
         The same for the layer of the comparator.
-    said, says : numpy.ndarray
+    output_original, output_inverted : numpy.ndarray
         The output for the excerpt and for the inversion, where it is one number.
     correlation : numpy.ndarray
         Pearson correlation of the two outputs, where they are vectors.
@@ -82,16 +83,16 @@ class Scores:
     method: str
     layer: str
     error: Doubles
-    own: Doubles
-    own_pairs: Doubles
-    compared: Doubles
-    compared_pairs: Doubles
-    said: Doubles
-    says: Doubles
+    layer_error: Doubles
+    layer_pairs: Doubles
+    comparator_error: Doubles
+    comparator_pairs: Doubles
+    output_original: Doubles
+    output_inverted: Doubles
     correlation: Doubles
 
 
-COLUMNS = ("error", "own", "own_pairs", "compared", "compared_pairs", "said", "says", "correlation")
+COLUMNS = tuple(each.name for each in fields(Scores))[2:]
 
 
 def score_inversions(
@@ -155,7 +156,7 @@ def score_inversions(
             seed,
             count,
             [
-                (each.method, each.layer, each.identity, np.flatnonzero(_selected(each, count)).tolist())
+                (each.method, each.layer, each.identity, np.flatnonzero(each.judged(count)).tolist())
                 for each in inversions
             ],
         ]
@@ -164,39 +165,20 @@ def score_inversions(
         folder.mkdir(parents=True, exist_ok=True)
     for start in range(0, count, EXCERPTS_IN_SHARD):
         rows = order[start : start + EXCERPTS_IN_SHARD]
-        shard = None if folder is None else folder / f"{key}-{start // EXCERPTS_IN_SHARD:05d}.npy"
-        found = _load(shard, (len(inversions), len(COLUMNS), len(rows)))
-        if found is None:
+        path = None if folder is None else folder / f"{key}-{start // EXCERPTS_IN_SHARD:05d}.npz"
+        shard = None if path is None else read_shard(path)
+        if shard is None:
             batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
             scored = [_score(model, excerpts[batch], inversions, comparator, batch) for batch in batches]
-            found = np.concatenate(scored, axis=2)
-            if shard is not None:
-                with atomic_path(shard) as temporary, temporary.open("wb") as file:
-                    np.save(file, found)
-        tables[:, :, rows] = found
+            shard = Shard({}, {"scores": np.concatenate(scored, axis=2)})
+            if path is not None:
+                write_shard(path, shard)
+        tables[:, :, rows] = shard.arrays["scores"]
         advance(len(rows))
     return [
         Scores(inversion.method, inversion.layer, **dict(zip(COLUMNS, table, strict=True)))
         for inversion, table in zip(inversions, tables, strict=True)
     ]
-
-
-def _selected(inversion: Inversion, count: int) -> NDArray[np.bool_]:
-    return np.ones(count, np.bool_) if inversion.rows is None else inversion.rows
-
-
-def _load(shard: Path | None, shape: tuple[int, ...]) -> Doubles | None:
-    """Read a shard of an earlier run; None if there is none or it is none."""
-    if shard is None or not shard.exists():
-        return None
-    try:
-        found = np.load(shard, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        found = None
-    if found is None or found.shape != shape or found.dtype != np.float64:
-        logging.warning("%s: is no shard of this evaluation; computed again", shard)
-        return None
-    return np.asarray(found, np.float64)
 
 
 def _score(
@@ -208,7 +190,7 @@ def _score(
 ) -> Doubles:
     """Judge all inversions on one batch; float64 [inversions, columns, batch]."""
     excerpts = np.asarray(excerpts, np.float32)
-    output = output_layer(model)
+    output = model.output_layer
     wanted = dict.fromkeys([*(each.layer for each in inversions), comparator or "", output])
     layers = [name for name in wanted if name]
     features = model.activations(excerpts, layers, batch_size=len(excerpts))
@@ -227,15 +209,15 @@ def _score(
         again_layers = list(dict.fromkeys(name for name in (inversion.layer, comparator, output) if name))
         again = model.activations(inverted, again_layers, batch_size=len(inverted))
         for name, distance, between in (
-            (inversion.layer, "own", "own_pairs"),
-            (comparator, "compared", "compared_pairs"),
+            (inversion.layer, "layer_error", "layer_pairs"),
+            (comparator, "comparator_error", "comparator_pairs"),
         ):
             if name:
                 column[distance][here] = errors_of(features[name][here], again[name])
                 column[between][here] = pairs[name][here]
         before, after = features[output][here], again[output]
         if before.shape[1:] == (1,):
-            column["said"][here], column["says"][here] = before[:, 0], after[:, 0]
+            column["output_original"][here], column["output_inverted"][here] = before[:, 0], after[:, 0]
         else:
             column["correlation"][here] = _correlations(before, after)
     return found
@@ -258,5 +240,5 @@ def _correlations(before: NDArray[Any], after: NDArray[Any]) -> Doubles:
     one, other = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (before, after))
     one, other = (each - each.mean(axis=1, keepdims=True) for each in (one, other))
     scale = np.sqrt(np.square(one).sum(axis=1) * np.square(other).sum(axis=1))
-    meaningless = scale < NOTHING_SAID
+    meaningless = scale < CONSTANT
     return np.where(meaningless, np.nan, (one * other).sum(axis=1) / np.where(meaningless, 1.0, scale))

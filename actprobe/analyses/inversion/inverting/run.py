@@ -25,7 +25,6 @@ from actprobe.analyses.inversion.networks.sources import (
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models import Model
-from actprobe.models.output import output_layer
 from actprobe.provenance import atomic_path
 
 __all__ = ["INPUT", "Inverted", "invert_span", "open_methods", "save_arrays", "save_sounds"]
@@ -133,7 +132,7 @@ def invert_span(model: Model, span: Span, inverters: Mapping[str, Invert]) -> In
     UsageError
         An inversion that is not finite.
     """
-    output = output_layer(model)
+    output = model.output_layer
     layers = list(dict.fromkeys([*inverters, output]))
     features = model.activations(span.examples, layers)
     one = features[output].shape[1:] == (1,)
@@ -220,9 +219,9 @@ def save_sounds(
     folder.mkdir(parents=True, exist_ok=True)
     rate = frontend.sample_rate
     facts = {"original.wav": {"gain": write_wav(folder / "original.wav", span.samples, rate)}}
-    standardisation = sonifier.standardisation(span.samples)
+    reference = frontend.reference(span.samples)
     for name, sonogram in found.sonograms.items():
-        bands = sonifier.bands(sonogram, standardisation)
+        bands = sonifier.bands(sonogram, reference)
         for ending, phase_of in (("", None), ("-own-phase", span.samples)):
             file = f"{name.replace('/', '-')}{ending}.wav"
             samples = sonifier.sound(bands, phase_of=phase_of, seed=seed)

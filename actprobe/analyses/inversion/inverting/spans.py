@@ -1,7 +1,7 @@
 """An excerpt of a recording, or a longer span cut into excerpts that overlap by half.
 
-Inversions of the excerpts of a span are put together again: where two overlap, each counts more the nearer
-the place is to its middle.
+Inversions of the excerpts of a span are joined again: where two overlap, each counts more the closer the
+frame is to its middle. So a value must mean the same in both, see `FrontEnd.joining_refusal`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from actprobe.audio import Waveform
 from actprobe.errors import AudioError, UsageError
-from actprobe.frontends import FrontEnd, SvdFrontEnd, VggishFrontEnd
-
-__all__ = ["Span", "cut_span"]
+from actprobe.frontends import FrontEnd
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """A stretch of a recording as excerpts.
+    """A segment of a recording as excerpts.
 
     Parameters
     ----------
@@ -43,18 +41,7 @@ class Span:
     offsets: NDArray[np.int64]
 
     def join(self, excerpts: NDArray[Any]) -> Floats:
-        """Put what was made of the excerpts together.
-
-        Parameters
-        ----------
-        excerpts : numpy.ndarray
-            Shape [excerpts, time, mel].
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [frames of the span, mel].
-        """
+        """Join what was made of the excerpts: [excerpts, time, mel] -> float32 [frames of the span, mel]."""
         excerpts = np.asarray(excerpts)
         time, mel = excerpts.shape[1:]
         weight = np.minimum(np.arange(1, time + 1), np.arange(time, 0, -1))[:, np.newaxis].astype(np.float64)
@@ -78,9 +65,9 @@ def cut_span(
     waveform : Waveform
         The recording.
     at_seconds : float
-        Where the span begins; the nearest frame counts.
+        Where the span begins; the closest frame counts.
     seconds : float, optional
-        Length of the span, as near as frames allow; by default one excerpt, and never less.
+        Length of the span, as close as frames allow; by default one excerpt, and never less.
     name : str, optional
         Of the recording, for messages; by default where the waveform came from.
 
@@ -94,7 +81,7 @@ def cut_span(
     AudioError
         The recording is silent, shorter than an excerpt, or ends before the span does.
     UsageError
-        A time that is none, or a longer span of a front end whose excerpts have no frames in common.
+        A time that is none, or a longer span of a front end whose excerpts cannot be averaged.
     """
     name = name or (waveform.source.path if waveform.source else "waveform")
     rate, hop, length = frontend.sample_rate, frontend.frame_hop, frontend.example_samples
@@ -107,11 +94,12 @@ def cut_span(
     if len(samples) < length:
         raise AudioError(name, f"lasts {lasts:.3f} s, less than an excerpt of {length / rate:.3f} s")
     frames = frontend.example_shape[0]
-    wanted = frames
-    if seconds is not None and round(seconds * rate / hop) > frames:
-        if not isinstance(frontend, SvdFrontEnd | VggishFrontEnd):
-            raise UsageError(f"{frontend.name}: longer spans need excerpts that are cut from common frames")
-        wanted = round(seconds * rate / hop)
+    wanted = frames if seconds is None else max(frames, round(seconds * rate / hop))
+    if wanted > frames and frontend.joining_refusal:
+        raise UsageError(
+            f"{frontend.name}: longer spans need excerpts whose frames can be averaged, but "
+            f"{frontend.joining_refusal}"
+        )
     needed = length + (wanted - frames) * hop
     start = round(at_seconds * rate / hop) * hop
     if start + needed > len(samples):
@@ -121,10 +109,11 @@ def cut_span(
             there = f"less than {needed / rate:.3f} s"
         raise AudioError(name, f"lasts {lasts:.3f} s: {at_seconds:g} s is too late, {there}")
     cut = samples[start : start + needed]
-    if wanted == frames:
-        return Span(start / rate, cut, frontend.examples(cut)[:1], np.zeros(1, np.int64))
     count = -(-(wanted - frames) // (frames // 2)) + 1
     offsets = np.linspace(0, wanted - frames, count).round().astype(np.int64)
-    assert isinstance(frontend, SvdFrontEnd | VggishFrontEnd)
-    rows = frontend.frames(cut)
-    return Span(start / rate, cut, np.stack([rows[i : i + frames] for i in offsets]), offsets)
+    if frontend.windows:
+        rows = frontend.frames(cut)
+        examples = [rows[i : i + frames] for i in offsets]
+    else:
+        examples = [frontend.examples(cut[i * hop : i * hop + length])[0] for i in offsets]
+    return Span(start / rate, cut, np.stack(examples), offsets)

@@ -1,4 +1,4 @@
-"""The weights of an inverter: drawn, set and got, in the layout of Lasagne."""
+"""The weights of an inverter: sampled, set and got, in the layout of Lasagne."""
 
 from __future__ import annotations
 
@@ -8,66 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.networks.plans import Plan
 from actprobe.analyses.inversion.networks.port import port, unport
-
-__all__ = ["get_arrays", "initial_arrays", "set_arrays"]
+from actprobe.models.inverter_specs import Plan
 
 Floats = NDArray[np.float32]
 
 
 def set_arrays(keras_model: Any, arrays: list[Floats], plan: Plan) -> None:
-    """Set the weights of an inverter.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        What `build_inverter` gave for the plan.
-    arrays : list of numpy.ndarray
-        In the layout of Lasagne.
-    plan : Plan
-        The inverter.
-    """
+    """Set the weights of what `build_inverter` built, from arrays in the layout of Lasagne."""
     for name, values in port(arrays, plan).items():
         keras_model.get_layer(name).set_weights(values)
 
 
 def get_arrays(keras_model: Any, plan: Plan) -> dict[str, Floats]:
-    """Get the weights of an inverter.
-
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        What `build_inverter` gave for the plan.
-    plan : Plan
-        The inverter.
-
-    Returns
-    -------
-    dict
-        ``param0`` and so on, in the layout of Lasagne.
-    """
+    """Get the weights as ``param0`` and so on, in the layout of Lasagne."""
     by_layer = {layer.name: layer.get_weights() for layer in keras_model.layers if layer.weights}
     return unport(by_layer, plan)
 
 
 def initial_arrays(plan: Plan, seed: int) -> list[Floats]:
-    """Draw weights as Lasagne's HeNormal with gain 1 does: of variance 1 / fan_in.
+    """Sample weights as Lasagne's HeNormal with gain 1 does: of variance 1 / fan_in, in its layout.
 
     fan_in is what Lasagne takes for it: the inputs of a unit or of a convolution's output, but for an
-    up-convolution its *output* channels times the size of the kernel.
-
-    Parameters
-    ----------
-    plan : Plan
-        The inverter.
-    seed : int
-        Same seed, same weights, on every version of TensorFlow.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        float32, in the layout of Lasagne: normalisations neutral, biases zero.
+    up-convolution its *output* channels times the size of the kernel. Normalisations are neutral, biases 0.
+    The same seed gives the same weights on every version of TensorFlow.
     """
     shapes = iter(plan.arrays_in_file())
     arrays: list[Floats] = []

@@ -10,13 +10,13 @@ and doubling twice do not meet, and the published inverters cut off what is too 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from actprobe.analyses.inversion.networks.plans import Plan, Step, conv, dense, published_plan, up
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.models.inverter_specs import Plan, Step, conv, dense, up
+from actprobe.models.network import Network
 from actprobe.models.table import Layer
-
-__all__ = ["ARCHITECTURES", "default_ending", "design", "plan_for", "strides_of"]
 
 ARCHITECTURES = ("published", "designed")
 
@@ -46,11 +46,6 @@ def design(
         ``elu`` or ``linear``.
     strides : tuple of float, optional
         (time, mel) frames and bands between neighbouring positions of a map, where they are known.
-
-    Returns
-    -------
-    Plan
-        The inverter.
 
     Raises
     ------
@@ -104,19 +99,9 @@ def _grow(doublings: list[int], channels: int, *, refine: bool) -> list[Step]:
 
 
 def strides_of(layer: Layer, frontend: FrontEnd) -> tuple[float, float] | None:
-    """Say how far the positions of a map are apart.
+    """Give the distance of a map's positions, (time, mel) in frames and bands.
 
-    Parameters
-    ----------
-    layer : Layer
-        A layer of the table.
-    frontend : FrontEnd
-        What the network's examples come from.
-
-    Returns
-    -------
-    tuple of float or None
-        (time, mel) in frames and bands; None for vectors and where the table does not know.
+    None for vectors, and where the layer table does not know it.
     """
     if not layer.is_map or not math.isfinite(layer.hop_seconds) or not math.isfinite(layer.hop_hz[0]):
         return None
@@ -129,64 +114,34 @@ def strides_of(layer: Layer, frontend: FrontEnd) -> tuple[float, float] | None:
     return time, float(mel)
 
 
-def default_ending(network: str) -> str:
+def default_ending(network: Network) -> str:
     """Say how inverters of a network end.
 
-    Parameters
-    ----------
-    network : str
-        Name of the network.
-
-    Returns
-    -------
-    str
-        ``elu`` for the singing voice detector, as published, though a normalised excerpt has values below
-        -1, too. ``linear`` for others, whose excerpts may lie below -1 altogether.
+    ``elu`` where inverters were published that end so, though a normalised excerpt has values below -1, too.
+    ``linear`` elsewhere, where excerpts may lie below -1 altogether.
     """
-    return "elu" if network == "svd" else "linear"
+    return "elu" if network.inverters else "linear"
 
 
 def plan_for(
-    network: str,
+    network: Network,
+    frontend: FrontEnd,
     layer: str,
-    feature_shape: tuple[int, ...],
-    example_shape: tuple[int, int],
     *,
-    strides: tuple[float, float] | None = None,
     ending: str | None = None,
     architecture: str = "published",
 ) -> Plan:
     """Give the inverter of a layer: the published one where there is one, else a designed one.
 
-    Parameters
-    ----------
-    network : str
-        Name of the network.
-    layer : str
-        Name of the layer.
-    feature_shape, example_shape : tuple of int
-        See `design`.
-    strides : tuple of float, optional
-        See `design`.
-    ending : str, optional
-        ``elu`` or ``linear``, see `default_ending`.
-    architecture : str, optional
-        ``designed`` designs one even where there is a published one.
-
-    Returns
-    -------
-    Plan
-        The inverter.
-
-    Raises
-    ------
-    UsageError
-        No such ending or architecture, or shapes that are none.
+    ``ending`` is ``elu`` or ``linear``, by default the `default_ending`; with ``designed`` as the
+    architecture one is designed even where there is a published one. A UsageError where there is no such
+    layer, ending or architecture.
     """
     if architecture not in ARCHITECTURES:
         raise UsageError(f"there is no architecture {architecture!r}; there is {', '.join(ARCHITECTURES)}")
     ending = ending or default_ending(network)
-    plan = published_plan(layer, ending) if network == "svd" and architecture == "published" else None
-    if plan is not None and (plan.feature_shape, plan.example_shape) == (feature_shape, example_shape):
-        return plan
-    return design(feature_shape, example_shape, ending, strides)
+    row, example_shape = network.layers[layer], frontend.example_shape
+    plan = network.inverters.get(row.name) if architecture == "published" else None
+    if plan is not None and (plan.feature_shape, plan.example_shape) == (row.shape, example_shape):
+        return replace(plan, ending=ending)
+    return design(row.shape, example_shape, ending, strides_of(row, frontend))

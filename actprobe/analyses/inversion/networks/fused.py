@@ -8,28 +8,26 @@ operations are fast, and a compiler may be missing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from actprobe import backend
 
-__all__ = ["fused"]
+Function = Callable[..., Any]
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make one loop of a function of elementwise operations, where that pays.
+def fused(function: Function) -> Function:
+    """Compile a function of elementwise operations by XLA when it is first called, unless there is a GPU.
 
-    Parameters
-    ----------
-    function : callable
-        Of tensors, without a gradient of its own.
-
-    Returns
-    -------
-    callable
-        The same, compiled by XLA unless there is a GPU.
+    It has no gradient of its own.
     """
-    tf = backend.tf
-    if tf.config.list_logical_devices("GPU"):
-        return function
-    compiled: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
-    return compiled
+
+    @cache
+    def chosen() -> Function:
+        tf = backend.tf
+        if tf.config.list_logical_devices("GPU"):
+            return function
+        compiled: Function = tf.function(function, jit_compile=True, autograph=False)
+        return compiled
+
+    return lambda *tensors: chosen()(*tensors)

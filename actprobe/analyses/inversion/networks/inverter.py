@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,18 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.analyses.inversion.networks.arrays import initial_arrays, set_arrays
-from actprobe.analyses.inversion.networks.design import plan_for, strides_of
+from actprobe.analyses.inversion.networks.build import build_inverter
+from actprobe.analyses.inversion.networks.design import plan_for
 from actprobe.analyses.inversion.networks.inverter_file import ORIGIN, architecture_in, read_inverter
-from actprobe.analyses.inversion.networks.keras_layers import build_inverter
-from actprobe.analyses.inversion.networks.plans import Plan
 from actprobe.checkpoints.catalog import find
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import FrontEnd
-from actprobe.models.model import Model, WeightsRecord
-from actprobe.models.registry import NETWORKS, layers_of
-from actprobe.models.table import LayerTable
+from actprobe.models.inverter_specs import Plan
+from actprobe.models.model import Model
+from actprobe.models.network import Network
+from actprobe.models.registry import network_named
+from actprobe.models.weights import WeightsRecord
 from actprobe.weights.cache import identify, locate
-
-__all__ = ["Inverter", "load_inverter"]
 
 Floats = NDArray[np.float32]
 
@@ -122,14 +120,14 @@ def load_inverter(
     Parameters
     ----------
     model : str or Model
-        The network, or its name, such as ``svd``.
+        The network, or its name.
     layer : str
         The layer whose features it takes, such as ``fc8``.
     checkpoint : str or Path, optional
         Weight file, of the original's layout or made by ``actprobe-train-inverter``, or the name of a
-        catalog entry, such as ``svd_inverter_fc8``. None gives seeded random weights.
+        catalog entry. None gives seeded random weights.
     ending : str, optional
-        ``elu`` (as published, the default of svd) or ``linear`` (of others); a file made here says it itself.
+        ``elu``, the default where inverters were published, or ``linear``; a file made here says it itself.
     architecture : str, optional
         ``published``, or ``designed`` for one that is designed even where there is a published one; a
         file made here says it itself.
@@ -147,20 +145,17 @@ def load_inverter(
         No such network, layer, ending, architecture or catalog entry, or an entry for another layer.
     WeightsError
         The checkpoint was refused: damaged, or for another layer or network.
+
+    Examples
+    --------
+    >>> invert = actprobe.load_inverter(model, "fc8", "inverter.npz")  # doctest: +SKIP
+    >>> inverted = invert(model.activations(examples, ["fc8"])["fc8"])  # doctest: +SKIP
     """
-    name, table, frontend = _of_network(model)
-    canonical = table[layer].name
+    network, frontend = _of_network(model)
+    name, canonical = network.name, network.layers[layer].name
 
     def plan_of(ending: str | None, architecture: str) -> Plan:
-        return plan_for(
-            name,
-            canonical,
-            table[canonical].shape,
-            frontend.example_shape,
-            strides=strides_of(table[canonical], frontend),
-            ending=ending,
-            architecture=architecture,
-        )
+        return plan_for(network, frontend, canonical, ending=ending, architecture=architecture)
 
     if checkpoint is None:
         plan = plan_of(ending, architecture)
@@ -212,10 +207,9 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
-def _of_network(model: str | Model) -> tuple[str, LayerTable, FrontEnd]:
+def _of_network(model: str | Model) -> tuple[Network, FrontEnd]:
     if isinstance(model, Model):
-        return model.name, model.layers, model.frontend
-    table = layers_of(model)
-    network = importlib.import_module(NETWORKS[model])
-    frontend: FrontEnd = network.FRONTEND()
-    return model, table, frontend
+        return model.network, model.frontend
+    network = network_named(model)
+    assert network.frontend is not None
+    return network, network.frontend()

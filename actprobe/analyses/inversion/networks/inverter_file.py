@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.networks.plans import Plan
 from actprobe.errors import UsageError, WeightsError
+from actprobe.models.inverter_specs import Plan
 from actprobe.provenance import atomic_path
 from actprobe.weights.npz import read_npz
-
-__all__ = ["Origin", "architecture_in", "read_inverter", "save_inverter"]
 
 Floats = NDArray[np.float32]
 
@@ -49,17 +47,7 @@ class Origin:
 
 
 def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> None:
-    """Write the weights of an inverter, all or nothing: the original's arrays and what they are for.
-
-    Parameters
-    ----------
-    path : Path
-        npz to be.
-    arrays : mapping
-        ``param0`` and so on, as `get_arrays` gives them.
-    origin : Origin
-        What they are for.
-    """
+    """Write what `get_arrays` gave and what it is for, all or nothing."""
     text = json.dumps(asdict(origin)).encode().ljust(ORIGIN_BYTES)
     if len(text) > ORIGIN_BYTES:
         raise UsageError(f"{origin.layer}: the name of a layer has to be shorter to be stored")
@@ -71,19 +59,8 @@ def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> N
 def architecture_in(path: Path) -> tuple[bool, str]:
     """Look whether a file says what it is for, and for the architecture that it names.
 
-    What is seen here only decides which arrays the file is held against; all of it is checked then.
-
-    Parameters
-    ----------
-    path : Path
-        npz of an inverter.
-
-    Returns
-    -------
-    has_origin : bool
-        Whether it says what it is for; the originals do not.
-    architecture : str
-        See `actprobe.analyses.inversion.networks.design.plan_for`.
+    What is seen here only decides which arrays the file is held against; all of it is checked then. The
+    originals do not say what they are for.
     """
     try:
         with path.open("rb") as file:
@@ -96,30 +73,10 @@ def architecture_in(path: Path) -> tuple[bool, str]:
 
 
 def read_inverter(path: Path, plan: Plan, has_origin: bool) -> tuple[list[Floats], Origin | None, str]:
-    """Read the weights of an inverter.
+    """Read the weights of an inverter, what it is for (None without ``has_origin``), and the file's sha256.
 
-    Parameters
-    ----------
-    path : Path
-        npz of an inverter.
-    plan : Plan
-        What its arrays have to fit.
-    has_origin : bool
-        Whether it says what it is for.
-
-    Returns
-    -------
-    arrays : list of numpy.ndarray
-        In the layout of Lasagne.
-    origin : Origin or None
-        What it is for.
-    sha256 : str
-        Digest of the file.
-
-    Raises
-    ------
-    WeightsError
-        The file is damaged, or holds other arrays, NaN or infinity.
+    The arrays are in the layout of Lasagne and have to fit the plan; a WeightsError where the file is
+    damaged, or holds other arrays, NaN or infinity.
     """
     expected: dict[str, tuple[int, ...]] = {
         f"param{i}": shape for i, shape in enumerate(plan.arrays_in_file())

@@ -2,8 +2,7 @@
 
 Lasagne's ``Conv2DLayer`` convolves where TensorFlow correlates, so its kernels are flipped. Its
 ``TransposedConv2DLayer`` does not flip, but is the gradient of a convolution that does: its kernels come
-out flipped, too. The batch normalisation of `actprobe.analyses.inversion.networks.keras_layers` has
-Lasagne's own four arrays, so nothing is lost to a conversion of deviations.
+out flipped, too. `BatchNorm` has Lasagne's own four arrays, so nothing is lost to a conversion of deviations.
 """
 
 from __future__ import annotations
@@ -14,27 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.networks.plans import Plan
-
-__all__ = ["port", "unport"]
+from actprobe.models.inverter_specs import Plan
 
 Floats = NDArray[np.float32]
 
 
 def port(arrays: Sequence[Floats], plan: Plan) -> dict[str, list[Floats]]:
-    """Map the arrays of a weight file to the Keras layers.
+    """Map the arrays of a weight file, of the shapes of ``plan.arrays_in_file()``, to the Keras layers.
 
-    Parameters
-    ----------
-    arrays : sequence of numpy.ndarray
-        ``param0`` and so on, of the shapes that ``plan.arrays_in_file()`` gives.
-    plan : Plan
-        The inverter.
-
-    Returns
-    -------
-    dict
-        Layer name -> arrays in the order of ``layer.set_weights``; ``NAME_norm`` for normalisations.
+    Gives for each layer's name what its ``set_weights`` takes; ``NAME_norm`` are the normalisations.
     """
     rest = iter(arrays)
     ported: dict[str, list[Floats]] = {}
@@ -49,20 +36,7 @@ def port(arrays: Sequence[Floats], plan: Plan) -> dict[str, list[Floats]]:
 
 
 def unport(by_layer: Mapping[str, Sequence[NDArray[Any]]], plan: Plan) -> dict[str, Floats]:
-    """Map the arrays of the Keras layers to a weight file, the inverse of `port`.
-
-    Parameters
-    ----------
-    by_layer : mapping
-        Layer name -> arrays, as ``layer.get_weights()`` gives them.
-    plan : Plan
-        The inverter.
-
-    Returns
-    -------
-    dict
-        ``param0`` and so on, contiguous float32.
-    """
+    """Map what ``get_weights`` of each layer gives to ``param0`` and so on, the inverse of `port`."""
     arrays: list[NDArray[Any]] = []
     for name, step, _, _ in plan.walk():
         kernel, *bias = by_layer[name]

@@ -1,9 +1,9 @@
-"""Which inverters are meant: folders, catalog entries and files, by layer and method.
+"""Which inverters are meant: folders, catalog entries, files and open inverters, by layer and method.
 
-A list of sources is separated by commas. Each is ``[METHOD:][LAYER=]WHAT``, where WHAT is
+A text lists sources, separated by commas. Each is ``[METHOD:][LAYER=]WHAT``, where WHAT is
 
 - a folder, in which every npz named after a layer is taken: ``fc8.npz``, ``fc8/inverter.npz``,
-  ``svd-inverter-fc8.npz``;
+  ``NETWORK-inverter-fc8.npz``;
 - an npz, or the name of a catalog entry; LAYER may be left out where the name tells it.
 
 METHOD is what the inverters are called in tables, such as ``joint``; by default the loss that metrics.json
@@ -16,17 +16,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
 from actprobe.checkpoints.catalog import entries, find
 from actprobe.errors import UsageError
 from actprobe.models import Model
 
-__all__ = ["Source", "find_sources", "invertible_layers", "open_sources", "recorded"]
-
+InverterSources: TypeAlias = "str | Path | Inverter | Sequence[str | Path | Inverter] | None"
 METHOD = "inverter"
 PASSING = frozenset({"backup", "cache", "logs", "shards"})  # what a training keeps beside its result
 
@@ -43,26 +42,18 @@ class Source:
         The layer that it inverts.
     checkpoint : str
         File or catalog entry.
+    inverter : Inverter or None
+        The inverter itself, where it is open already.
     """
 
     method: str
     layer: str
     checkpoint: str
+    inverter: Inverter | None = field(default=None, compare=False)
 
 
 def invertible_layers(model: Model) -> list[str]:
-    """List the layers that a look at all layers means: neither pre-activations nor mere reshapings.
-
-    Parameters
-    ----------
-    model : Model
-        The network.
-
-    Returns
-    -------
-    list of str
-        In the order of the network, without its output.
-    """
+    """List the layers worth inverting: neither pre-activations nor mere reshapings, nor the output."""
     names = [
         layer.name
         for layer in model.layers
@@ -71,27 +62,19 @@ def invertible_layers(model: Model) -> list[str]:
     return names[:-1]
 
 
-def find_sources(model: Model, text: str | None) -> list[Source]:
-    """Say which inverters a list of sources means.
+def find_sources(model: Model, wanted: InverterSources) -> list[Source]:
+    """Find the inverters that are meant; nothing means those of the catalog.
 
-    Parameters
-    ----------
-    model : Model
-        The network.
-    text : str or None
-        The list; None or empty for the catalog's.
-
-    Returns
-    -------
-    list of Source
-        By method in the order of the list, and by layer in that of the network; at least one.
-
-    Raises
-    ------
-    UsageError
-        Nothing there, no layer told by a name, or one layer twice for one method.
+    They come by method in the order of the list, and by layer in that of the network; there is at least one.
+    A UsageError where there is nothing, no layer told by a name, or one layer twice for one method.
     """
-    items = [item.strip() for item in (text or "").split(",") if item.strip()]
+    match wanted:
+        case str():
+            items: list[Any] = [item.strip() for item in wanted.split(",") if item.strip()]
+        case Path() | Inverter():
+            items = [wanted]
+        case _:
+            items = list(wanted or ())
     found = [source for item in items for source in _expand(model, item)]
     if not items:
         found = _of_catalog(model)
@@ -115,28 +98,10 @@ def find_sources(model: Model, text: str | None) -> list[Source]:
 def open_sources(
     model: Model, sources: Sequence[Source], layers: Sequence[str] | None
 ) -> list[tuple[Source, Inverter]]:
-    """Open inverters.
+    """Open what `find_sources` found.
 
-    Parameters
-    ----------
-    model : Model
-        The network.
-    sources : sequence of Source
-        What `find_sources` found.
-    layers : sequence of str or None
-        Layers that are wanted, each of which has to be there; None for all that are.
-
-    Returns
-    -------
-    list of tuple
-        Source and inverter.
-
-    Raises
-    ------
-    UsageError
-        A layer without an inverter, or that the network does not have.
-    WeightsError
-        A file that was refused.
+    Of ``layers`` each has to be there; None takes all that are. A UsageError for a layer without an inverter,
+    or that the network does not have; a WeightsError for a file that was refused.
     """
     if layers is not None:
         wanted = [layer.name for layer in model.layers.select(layers)]
@@ -145,30 +110,26 @@ def open_sources(
             there = ", ".join(dict.fromkeys(source.layer for source in sources))
             raise UsageError(f"there is no inverter for {', '.join(missing)}; there is one for {there}")
         sources = [source for source in sources if source.layer in wanted]
-    return [(source, load_inverter(model, source.layer, source.checkpoint)) for source in sources]
+    return [
+        (source, source.inverter or load_inverter(model, source.layer, source.checkpoint))
+        for source in sources
+    ]
 
 
 def recorded(source: Source, inverter: Inverter) -> dict[str, Any]:
     """Say for run.json what inverted a layer.
 
-    Parameters
-    ----------
-    source : Source
-        Where the inverter is from.
-    inverter : Inverter
-        The inverter.
-
-    Returns
-    -------
-    dict
-        ``method`` and ``layer`` as in tables, ``loss`` that it was trained with (empty where no
-        metrics.json beside it tells), and its weights: ``catalog_name``, ``path``, ``sha256``.
+    ``method`` and ``layer`` as in tables, ``loss`` that it was trained with (empty where no metrics.json
+    beside it tells), and its weights: ``catalog_name``, ``path``, ``sha256``.
     """
     loss = _loss_of(Path(inverter.weights.path), inverter.layer)
     return {"method": source.method, "layer": inverter.layer, "loss": loss, **vars(inverter.weights)}
 
 
-def _expand(model: Model, item: str) -> list[Source]:
+def _expand(model: Model, item: str | Path | Inverter) -> list[Source]:
+    if isinstance(item, Inverter):
+        return [_opened(model, item)]
+    item = str(item)
     method, colon, rest = item.partition(":")
     if not colon or "/" in method or "=" in method:
         method, rest = "", item
@@ -201,6 +162,16 @@ def _expand(model: Model, item: str) -> list[Source]:
     if not told:
         raise UsageError(f"{path}: its name does not tell which layer it inverts; give LAYER={path}")
     return [Source(method or _loss_of(path, told) or METHOD, told, str(path))]
+
+
+def _opened(model: Model, inverter: Inverter) -> Source:
+    layer = model.layers[inverter.layer]
+    shapes = (layer.shape, model.frontend.example_shape)
+    if inverter.model_name != model.name or (inverter.feature_shape, inverter.example_shape) != shapes:
+        raise UsageError(f"{inverter!r} is none of {model.name} {layer.name}")
+    path = inverter.weights.path
+    method = _loss_of(Path(path), layer.name) if path else ""
+    return Source(method or METHOD, layer.name, path or str(inverter.weights), inverter)
 
 
 def _layer_in(model: Model, name: str) -> str:

@@ -1,23 +1,23 @@
 """The network that looks at an excerpt: discriminator and comparator, as one differentiable function.
 
-Its weights are frozen. For networks written in the words of `actprobe.models.specs` without branches it
+Its weights are frozen. For networks written in those words of `actprobe.models.specs` that are known here it
 leaves out what is not asked for, computes in bfloat16 if told to, and adds bias and nonlinearity after a
 pooling where both are monotonic, which gives the same numbers from a ninth of the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from actprobe import backend
 from actprobe.analyses.inversion.networks.fused import fused
 from actprobe.models.keras_build import LEAKY_RELU_SLOPE
 from actprobe.models.model import Model
-from actprobe.models.networks import svd
-from actprobe.models.specs import Conv, Dense, Dropout, Flatten, MaxPool
+from actprobe.models.specs import Conv, Dense, Dropout, Flatten, MaxPool, Spec
 
-__all__ = ["feature_function"]
+ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid")  # all monotonic
+CONSTANTS = 1 << 24  # more weights than these are not written into the graph
 
 
 def feature_function(model: Model, layer: str, precision: str = "float32") -> Callable[[Any], Any]:
@@ -30,7 +30,7 @@ def feature_function(model: Model, layer: str, precision: str = "float32") -> Ca
     layer : str
         Name of the layer.
     precision : str, optional
-        ``float32``, or ``mixed_bfloat16`` to compute in bfloat16 where that is written down (svd).
+        ``float32``, or ``mixed_bfloat16`` to compute in bfloat16 where the network's words are known.
 
     Returns
     -------
@@ -38,16 +38,28 @@ def feature_function(model: Model, layer: str, precision: str = "float32") -> Ca
         Tensor [batch, time, mel] -> [batch, *layer.shape], differentiable.
     """
     wanted = model.layers[layer].tensor
-    if model.layers is svd.LAYERS:
+    known = model.specs is not None and all(map(_known, model.specs))
+    if known and model.keras_model.count_params() <= CONSTANTS:
         dtype = "bfloat16" if precision == "mixed_bfloat16" else "float32"
-        return _svd_function(model.keras_model, wanted, dtype)
+        return _quick_function(model.keras_model, model.specs or (), wanted, dtype)
     part = backend.keras.Model(model.keras_model.input, model.keras_model.output[wanted])
     return lambda examples: part(backend.tf.cast(examples, backend.tf.float32), training=False)
 
 
-def _svd_function(keras_model: Any, wanted: str, dtype: str) -> Callable[[Any], Any]:
+def _known(spec: Spec) -> bool:
+    match spec:
+        case Conv():
+            return spec.padding in ("valid", "same") and spec.activation in ACTIVATIONS
+        case Dense():
+            return spec.activation in ACTIVATIONS
+    return isinstance(spec, MaxPool | Flatten | Dropout)
+
+
+def _quick_function(
+    keras_model: Any, network: Sequence[Spec], wanted: str, dtype: str
+) -> Callable[[Any], Any]:
     tf, nn = backend.tf, backend.tf.nn
-    specs = [spec for spec in svd.SPECS if not isinstance(spec, Dropout)]
+    specs = [spec for spec in network if not isinstance(spec, Dropout)]
 
     weights = {
         spec.name: keras_model.get_layer(spec.name).get_weights()
@@ -71,8 +83,12 @@ def _svd_function(keras_model: Any, wanted: str, dtype: str) -> Callable[[Any], 
         outputs = nn.leaky_relu(tensor, LEAKY_RELU_SLOPE)
         return outputs, lambda upstream: back(upstream, outputs)
 
+    functions = {
+        "linear": tf.identity, "relu": nn.relu, "leaky_relu": leaky, "elu": nn.elu, "sigmoid": tf.sigmoid
+    }  # fmt: skip
+
     def activated(tensor: Any, activation: str) -> Any:
-        return leaky(tensor) if activation == "leaky_relu" else tf.sigmoid(tensor)
+        return functions[activation](tensor)
 
     def function(examples: Any) -> Any:
         tensor = tf.cast(examples, dtype)[..., tf.newaxis]
@@ -81,7 +97,7 @@ def _svd_function(keras_model: Any, wanted: str, dtype: str) -> Callable[[Any], 
             match spec:
                 case Conv(name):
                     kernel, bias = frozen(name)
-                    tensor = nn.conv2d(tensor, kernel, 1, "VALID")
+                    tensor = nn.conv2d(tensor, kernel, 1, spec.padding.upper())
                     names = (name, f"{name}/linear")
                     if isinstance(after, MaxPool) and wanted not in names:
                         late = spec
@@ -94,8 +110,10 @@ def _svd_function(keras_model: Any, wanted: str, dtype: str) -> Callable[[Any], 
                     tensor = nn.max_pool2d(tensor, size, size, "VALID")
                     if late is not None:
                         tensor = activated(nn.bias_add(tensor, frozen(late.name)[1]), late.activation)
+                        late = None
                 case Flatten():
-                    tensor = tf.transpose(tensor, (0, 3, 1, 2))
+                    if spec.order == "channel_time_mel":
+                        tensor = tf.transpose(tensor, (0, 3, 1, 2))
                     tensor = tf.reshape(tensor, (-1, tensor.shape[1:].num_elements()))
                 case Dense(name):
                     kernel, bias = frozen(name)

@@ -1,8 +1,7 @@
 """Features of excerpts, computed once and kept beside the frames as rows of memory-mapped files.
 
-Neighbouring excerpts share rows of the maps of the singing voice detector as they share those of their
-frames, when every third row is set apart (after its pooling by three), as dense evaluation gives them.
-Features of other layers and networks are kept example by example.
+Where a map can be evaluated densely, neighbouring excerpts share its rows as they share their frames, when
+every n-th row is set apart (after a pooling by n). Other features are kept example by example.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.analyses.inversion.training.store import Excerpts, FrameStore
 from actprobe.errors import CorpusError
-from actprobe.models.dense import DenseEvaluation
 from actprobe.models.model import Model
-from actprobe.models.networks import svd
 from actprobe.provenance import atomic_path, digest
 from actprobe.training.batches import Rows
 
-__all__ = ["cached_features", "feature_bytes"]
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+# Excerpts are about 10 frames apart: those of maps with a larger stride share so little that example by
+# example is smaller.
+LARGEST_STRIDE = 3
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,10 @@ class _Layout:
 
 def _layout(model: Model, layer: str) -> _Layout:
     described = model.layers[layer]
-    if model.layers is not svd.LAYERS or not described.is_map:
+    if not described.is_map or model.dense_refusal([layer]):
         return _Layout(described.shape, 0)
-    stride = round(described.hop_seconds * svd.FRONTEND.sample_rate / svd.FRONTEND.frame_hop)
-    # After both poolings excerpts 10 frames apart share too little: example by example is smaller.
-    return _Layout(described.shape, stride if stride <= 3 else 0)
+    stride = model.dense([layer]).strides[layer]
+    return _Layout(described.shape, stride if stride <= LARGEST_STRIDE else 0)
 
 
 def feature_bytes(store: FrameStore, excerpts: Excerpts, model: Model, layer: str, dtype: str) -> int:
@@ -188,14 +186,14 @@ def _evaluator(
     store: FrameStore, model: Model, layers: tuple[str, ...]
 ) -> Callable[[Floats, Ints], dict[str, Floats]]:
     """Make a function from the frames of a recording to features: of all excerpts where they share rows."""
-    if model.layers is not svd.LAYERS:
+    if model.dense_refusal(layers):
 
         def one_by_one(frames: Floats, starts: Ints) -> dict[str, Floats]:
             examples = np.stack([frames[start : start + store.example_frames] for start in starts])
             return model.activations(examples, layers)
 
         return one_by_one
-    dense = DenseEvaluation(model, layers)
+    dense = model.dense(layers)
     sharing = [layer for layer in layers if _layout(model, layer).stride]
 
     def densely(frames: Floats, starts: Ints) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from actprobe.analyses.inversion.networks.design import plan_for, strides_of
+from actprobe.analyses.inversion.networks.design import plan_for
 from actprobe.analyses.inversion.networks.inverter_file import Origin
 from actprobe.analyses.inversion.training.card import inverter_card
 from actprobe.analyses.inversion.training.comparator import feature_function
@@ -145,13 +145,7 @@ def train_inverter(
         raise CorpusError(output_dir, "there are no recordings to train on")
     began = time.time()
     plan = plan_for(
-        model.name,
-        layer.name,
-        layer.shape,
-        model.frontend.example_shape,
-        strides=strides_of(layer, model.frontend),
-        ending=task.ending,
-        architecture=task.architecture,
+        model.network, model.frontend, layer.name, ending=task.ending, architecture=task.architecture
     )
     objective = Objective(task.loss, task.input_weight, task.feature_weight, l2=task.l2)
     folder = output_dir / "cache" if cache_dir is None else cache_dir

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
-from actprobe.analyses.inversion.networks.keras_layers import build_inverter
-from actprobe.analyses.inversion.networks.plans import Plan
+from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.analyses.inversion.training.training_model import Function, training_model
 from actprobe.errors import ActprobeError, UsageError
+from actprobe.models.inverter_specs import Plan
 from actprobe.provenance import write_json
 from actprobe.training.batches import Batches
 from actprobe.training.schedule import SCHEDULES, published_rate

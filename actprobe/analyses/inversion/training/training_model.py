@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from actprobe import backend
-from actprobe.analyses.inversion.networks.batch_norm import batch_norm_class
 from actprobe.analyses.inversion.training.discriminator import build_discriminator
 from actprobe.analyses.inversion.training.losses import Objective, squared_weights
 
@@ -33,7 +32,7 @@ def training_model(
     Parameters
     ----------
     inverter : tf_keras.Model
-        What `actprobe.analyses.inversion.networks.keras_layers.build_inverter` gave.
+        What `actprobe.analyses.inversion.networks.build.build_inverter` gave.
     objective : Objective
         The loss.
     features_of : callable, optional
@@ -49,9 +48,11 @@ def training_model(
         Takes batches ``excerpt``, perhaps ``features`` and ``compared``; logs ``loss``, ``input``,
         ``feature`` and ``l2`` as means over an epoch.
     """
+    from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
+
     keras, tf = backend.keras, backend.tf
     for layer in inverter.layers:
-        if isinstance(layer, batch_norm_class()):
+        if isinstance(layer, BatchNorm):
             layer.counts = objective.norm_updates
 
     class InverterTraining(keras.Model):  # type: ignore[misc,name-defined]

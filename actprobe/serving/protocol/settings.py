@@ -14,8 +14,6 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import UsageError
 
-__all__ = ["parse_message", "read_message"]
-
 # Field -> (number, type); a dict is a message within. "int64?" and "string?" are Google's wrapper messages,
 # written `name { value: 3 }`, "int64*" a repeated field.
 _DESCRIBED: dict[str, dict[str, tuple[int, Any]]] = {
@@ -43,24 +41,9 @@ _WRAPPERS = {"int64?": "Int64Value", "string?": "StringValue", "bool?": "BoolVal
 
 
 def parse_message(text: str, kind: str) -> Any:
-    """Parse the text form of a message.
+    """Parse the text form of a message, such as ``max_batch_size { value: 32 }``; `UsageError` if it is none.
 
-    Parameters
-    ----------
-    text : str
-        Such as ``max_batch_size { value: 32 }``.
-    kind : str
-        ``ModelServerConfig``, ``BatchingParameters``, ``MonitoringConfig`` or ``SSLConfig``.
-
-    Returns
-    -------
-    google.protobuf.message.Message
-        The message.
-
-    Raises
-    ------
-    UsageError
-        The text is no such message.
+    `kind` is ``ModelServerConfig``, ``BatchingParameters``, ``MonitoringConfig`` or ``SSLConfig``.
     """
     from google.protobuf import text_format
 
@@ -75,25 +58,7 @@ def parse_message(text: str, kind: str) -> Any:
 
 
 def read_message(path: str | Path, kind: str) -> Any:
-    """Read a text file that holds a message.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    kind : str
-        See `parse_message`.
-
-    Returns
-    -------
-    google.protobuf.message.Message
-        The message.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read or holds no such message.
-    """
+    """Read a text file that holds a message, see `parse_message`; a `UsageError` names the file."""
     try:
         return parse_message(Path(path).read_text("utf-8"), kind)
     except (OSError, UnicodeDecodeError) as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actprobe.errors import ServingError
 
-__all__ = ["DTYPES", "MOST_ELEMENTS", "claimed_bytes", "dtype_name", "fill_tensor_proto", "from_tensor_proto"]
+Arrays = dict[str, NDArray[Any]]
 
 # TensorFlow's number of a type -> its name, NumPy's type, the field that lists its values one by one.
 _TYPES: dict[int, tuple[str, str, str]] = {
@@ -33,57 +33,26 @@ _TYPES: dict[int, tuple[str, str, str]] = {
     23: ("DT_UINT64", "uint64", "uint64_val"),
 }
 DTYPES: Mapping[int, Any] = {number: np.dtype(name) for number, (_, name, _) in _TYPES.items()}
+DTYPES_BY_NAME: Mapping[str, Any] = {name: np.dtype(numpy) for name, numpy, _ in _TYPES.values()}
 _NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 _MOST_AXES = 16
 MOST_ELEMENTS = 2**28  # of one tensor; a short message may ask for more by repeating one value
 
 
 def dtype_name(number: int) -> str:
-    """Name a type of TensorFlow's.
-
-    Parameters
-    ----------
-    number : int
-        As in a TensorProto.
-
-    Returns
-    -------
-    str
-        Such as ``DT_FLOAT``.
-    """
+    """Name a type by TensorFlow's number, such as ``DT_FLOAT``."""
     return _TYPES[number][0] if number in _TYPES else f"type number {number}"
 
 
 def claimed_bytes(tensor: Any) -> int:
-    """Say about how much memory a tensor takes when it is read, by what it claims.
-
-    Parameters
-    ----------
-    tensor : tensorflow.TensorProto
-        The message.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Estimate how many bytes a TensorProto takes when it is read, by what it claims."""
     return 8 * min(MOST_ELEMENTS, math.prod([max(0, int(axis.size)) for axis in tensor.tensor_shape.dim]))
 
 
 def from_tensor_proto(tensor: Any, name: str) -> NDArray[Any]:
-    """Read a tensor.
+    """Read a TensorProto; `name` stands for it in errors.
 
-    Parameters
-    ----------
-    tensor : tensorflow.TensorProto
-        The message.
-    name : str
-        What to call it in errors.
-
-    Returns
-    -------
-    numpy.ndarray
-        Strings as an array of ``bytes``. Numbers sent as ``tensor_content`` are not copied.
+    Strings become an array of ``bytes``. Numbers sent as ``tensor_content`` are not copied.
 
     Raises
     ------
@@ -139,19 +108,9 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 
 def fill_tensor_proto(tensor: Any, array: NDArray[Any]) -> None:
-    """Write an array into a message.
+    """Write an array into an empty TensorProto, numbers as ``tensor_content``, ``bytes`` as strings.
 
-    Parameters
-    ----------
-    tensor : tensorflow.TensorProto
-        An empty message.
-    array : numpy.ndarray
-        Numbers go in as ``tensor_content``; an array of ``bytes`` as strings.
-
-    Raises
-    ------
-    ServingError
-        UNIMPLEMENTED: a type that is not served.
+    A type that is not served is a `ServingError`, UNIMPLEMENTED.
     """
     number = _NUMBERS.get(array.dtype)
     if number is None:

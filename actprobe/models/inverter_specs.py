@@ -1,25 +1,21 @@
-"""The networks that turn a layer's features back into excerpts.
+"""The vocabulary of feature inverters: networks that turn a layer's features back into excerpts.
 
-The eight feature inverters of Mishra et al. for the singing voice detector are written down here as they
-were published: Mishra, Sturm and Dixon: Understanding a deep machine listening model through feature
-inversion, ISMIR 2018, tables 1 and 2; upconv.py of their program for what the paper leaves open. Every
-step is linear, then batch normalised, then an ELU; up-convolutions are transposed convolutions of 4 x 4
+Every step is linear, then batch normalised, then an ELU; up-convolutions are transposed convolutions of 4 x 4
 with stride 2 that double a map exactly. What sticks out of the excerpt is cut off at its end and at its
-top, what is missing is filled with zeros on both sides.
+top, what is missing is filled with zeros on both sides (Mishra, Sturm and Dixon: Understanding a deep
+machine listening model through feature inversion, ISMIR 2018, and upconv.py of their program).
 
-A plan says all of this without TensorFlow. `actprobe.analyses.inversion.networks.design` makes plans for
-other layers.
+A plan says all of this without TensorFlow. A network's file may list plans that were published for it as
+``INVERTERS``; `actprobe.analyses.inversion.networks.design` makes plans for other layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from actprobe.errors import UsageError
-
-__all__ = ["ENDINGS", "PUBLISHED", "Plan", "Step", "published_plan"]
 
 ENDINGS = ("elu", "linear")
 
@@ -173,88 +169,15 @@ class Plan:
 
 
 def dense(units: int) -> Step:
-    """Make a dense step.
-
-    Parameters
-    ----------
-    units : int
-        Units.
-
-    Returns
-    -------
-    Step
-        The step.
-    """
+    """Make a dense step."""
     return Step("dense", units)
 
 
 def conv(channels: int) -> Step:
-    """Make a convolution.
-
-    Parameters
-    ----------
-    channels : int
-        Channels.
-
-    Returns
-    -------
-    Step
-        The step.
-    """
+    """Make a convolution."""
     return Step("conv", channels)
 
 
 def up(channels: int, scale: tuple[int, int] = (2, 2), *, normalized: bool = True) -> Step:
-    """Make an up-convolution.
-
-    Parameters
-    ----------
-    channels : int
-        Channels.
-    scale : tuple of int, optional
-        (time, mel).
-    normalized : bool, optional
-        Whether batch normalisation follows.
-
-    Returns
-    -------
-    Step
-        The step.
-    """
+    """Make an up-convolution."""
     return Step("up", channels, scale, normalized)
-
-
-_EXCERPT = (115, 80)
-_GROW = (
-    up(64), conv(64), up(32), conv(32), up(16), conv(16), up(8), conv(8), up(1, normalized=False)
-)  # fmt: skip
-
-PUBLISHED = {
-    "conv1": Plan((113, 78, 64), _EXCERPT, (conv(64), conv(1))),
-    "conv2": Plan((111, 76, 32), _EXCERPT, (conv(32), conv(32), conv(32), conv(1))),
-    "mp3": Plan((37, 25, 32), _EXCERPT, (*4 * (conv(32),), up(16), up(1))),
-    "conv4": Plan((35, 23, 128), _EXCERPT, (*3 * (conv(128),), up(64), up(1))),
-    "conv5": Plan((33, 21, 64), _EXCERPT, (*3 * (conv(64),), up(32), up(1))),
-    "mp6": Plan((11, 7, 64), _EXCERPT, (conv(64), up(32), up(16), up(8), up(1))),
-    "fc7": Plan((256,), _EXCERPT, (dense(256), *_GROW), (4, 4, 16)),
-    "fc8": Plan((64,), _EXCERPT, (dense(64), dense(256), *_GROW), (4, 4, 16)),
-}
-
-
-def published_plan(layer: str, ending: str = "elu") -> Plan | None:
-    """Give the published inverter of a layer of the singing voice detector.
-
-    Parameters
-    ----------
-    layer : str
-        Such as ``fc8``.
-    ending : str, optional
-        ``elu`` as published, or ``linear``.
-
-    Returns
-    -------
-    Plan or None
-        None for layers that Mishra et al. did not invert.
-    """
-    plan = PUBLISHED.get(layer)
-    return None if plan is None else replace(plan, ending=ending)

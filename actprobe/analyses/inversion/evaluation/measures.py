@@ -1,7 +1,7 @@
-"""How good inversions are: the published error and what it does not tell.
+"""The measures of an evaluation, for all excerpts and by class, with intervals over recordings.
 
-`evaluate` gives two tables. The first is nre.csv: the figure of the paper for each layer and method, see
-`actprobe.analyses.inversion.evaluation.nre`. The second is nre_detail.csv, a row for each of these
+`evaluation_tables` gives two tables. The first is nre.csv: the figure of the paper for each layer and method,
+see `actprobe.analyses.inversion.evaluation.nre`. The second is nre_detail.csv, a row for each of these
 measures, for all excerpts, for those in the centre of which somebody sings (vocal) and for the others,
 with a 95 % interval over recordings:
 
@@ -10,10 +10,10 @@ with a 95 % interval over recordings:
   those of the excerpt by the mean distance of the features of two excerpts; 0 when the layer cannot tell them
   apart;
 - ``comparator_nre``: that in the layer of the comparator;
-- ``agreement``: how often the detector says the same of both at its threshold; ``balanced_agreement``: the
-  mean of that over the excerpts it calls sung and those it does not, 0.5 for an inversion that says nothing;
-  ``kappa``: Cohen's; ``probability_difference``: mean absolute; ``called_sung`` and
-  ``called_sung_inverted``: how often it says so of the excerpts and of the inversions;
+- ``agreement``: how often the outputs for both lie on the same side of the detector's threshold;
+  ``balanced_agreement``: the mean of that over the excerpts it calls sung and those it does not, 0.5 for an
+  inversion that tells nothing; ``kappa``: Cohen's; ``probability_difference``: mean absolute; ``called_sung``
+  and ``called_sung_inverted``: how often the excerpts and the inversions are called sung;
 - ``output_correlation`` in their place for networks with more than one output.
 
 Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
@@ -30,12 +30,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.evaluation.excerpts import UNLABELLED, Drawn
+from actprobe.analyses.inversion.evaluation.excerpts import NOT_SUNG, SUNG, UNLABELLED, SampledExcerpts
 from actprobe.analyses.inversion.evaluation.scores import Scores
 from actprobe.errors import UsageError
 from actprobe.statistics.intervals import RESAMPLES, percentile_interval, ratio, resample
-
-__all__ = ["COMPARED", "DETAIL_COLUMNS", "NRE_COLUMNS", "evaluate"]
 
 NRE_COLUMNS = ("model", "layer", "corpus", "method", "nre", "nre_std", "draws", "excerpts")
 DETAIL_COLUMNS = (
@@ -43,7 +41,7 @@ DETAIL_COLUMNS = (
     "excerpts",
 )  # fmt: skip
 COMPARED = ("nre", "comparator_nre", "agreement", "balanced_agreement", "probability_difference")
-OF_BOTH_CLASSES = ("balanced_agreement", "kappa")  # within one class they say nothing
+OF_BOTH_CLASSES = ("balanced_agreement", "kappa")  # they mean nothing within one class
 DIGITS = 12  # sums in another order differ behind them
 
 Doubles = NDArray[np.float64]
@@ -57,28 +55,28 @@ class _Sample:
     `weights` has as first row every recording once, then the resamples.
     """
 
-    drawn: Drawn
+    sampled: SampledExcerpts
     weights: Doubles
     normalisers: list[Doubles]
     times: Doubles
 
     @property
     def recordings(self) -> int:
-        return len(self.drawn.notes)
+        return len(self.sampled.ledger)
 
     def sums(self, values: Doubles, rows: Mask) -> Doubles:
-        """Sum by recording, each excerpt as often as it was drawn; float64 [recordings]."""
-        owners, often = self.drawn.owners[rows], self.times[rows]
+        """Sum by recording, each excerpt as often as it was sampled; float64 [recordings]."""
+        owners, often = self.sampled.owners[rows], self.times[rows]
         return np.asarray(np.bincount(owners, values[rows] * often, minlength=self.recordings), np.float64)
 
     def mean(self, values: Doubles, rows: Mask) -> Doubles:
         return ratio(self.weights, self.sums(values, rows), self.sums(np.ones_like(values), rows))
 
 
-def evaluate(
+def evaluation_tables(
     model: str,
     corpus: str,
-    drawn: Drawn,
+    sampled: SampledExcerpts,
     scores: Sequence[Scores],
     *,
     threshold: float = 0.5,
@@ -94,10 +92,10 @@ def evaluate(
         Name of the network.
     corpus : str
         Name of the corpus.
-    drawn : Drawn
+    sampled : SampledExcerpts
         The excerpts.
     scores : sequence of Scores
-        What `actprobe.analyses.inversion.evaluation.scores.score_inversions` found on them.
+        What `score_inversions` found on them.
     threshold : float, optional
         What a detector's output must reach to count as sung.
     reference : str, optional
@@ -120,7 +118,7 @@ def evaluate(
     UsageError
         No two of the excerpts differ.
     """
-    sample = _sample(drawn, resamples, seed)
+    sample = _sample(sampled, resamples, seed)
     methods = list(dict.fromkeys(each.method for each in scores if each.layer))
     if reference is None and methods:
         reference = "input" if "input" in methods else methods[0]
@@ -132,7 +130,7 @@ def evaluate(
         if each.layer:
             by_draw = _by_draw(sample, each.error, everything)
             figures.append(name | _figure(by_draw, sample, everything))
-        for label, rows in _classes(drawn, everything).items():
+        for label, rows in _classes(sampled, everything).items():
             for measure, values in _measures(sample, each, rows, threshold).items():
                 if label != "all" and measure in OF_BOTH_CLASSES:
                     continue
@@ -151,24 +149,24 @@ def evaluate(
     )
 
 
-def _sample(drawn: Drawn, resamples: int, seed: int) -> _Sample:
-    recordings = len(drawn.notes)
-    usable = np.flatnonzero(np.bincount(drawn.owners, minlength=recordings) > 0)
+def _sample(sampled: SampledExcerpts, resamples: int, seed: int) -> _Sample:
+    recordings = len(sampled.ledger)
+    usable = np.flatnonzero(np.bincount(sampled.owners, minlength=recordings) > 0)
     weights = np.zeros((1 + resamples, recordings))
     weights[0] = 1
     weights[1:, usable] = resample(len(usable), resamples=resamples, seed=seed)
-    normalisers = [pairs.normaliser(weights) for pairs in drawn.pairs]
+    normalisers = [pairs.normaliser(weights) for pairs in sampled.pairs]
     if not all(each[0] > 0 for each in normalisers):
         raise UsageError("no two of the excerpts of a draw differ: there is nothing to normalise by")
-    times = np.zeros(len(drawn.excerpts))
-    for rows in drawn.draws:
+    times = np.zeros(len(sampled.excerpts))
+    for rows in sampled.draws:
         np.add.at(times, rows, 1)
-    return _Sample(drawn, weights, normalisers, times)
+    return _Sample(sampled, weights, normalisers, times)
 
 
 def _draws_of(sample: _Sample, judged: Mask) -> list[int]:
     """Draws that a method was judged on: one that was tried on one draw meets others only by chance."""
-    met = [int(judged[draw].sum()) for draw in sample.drawn.draws]
+    met = [int(judged[draw].sum()) for draw in sample.sampled.draws]
     return [number for number, count in enumerate(met) if 2 * count > max(met)]
 
 
@@ -176,10 +174,10 @@ def _by_draw(sample: _Sample, errors: Doubles, rows: Mask) -> list[Doubles]:
     """NRE of each draw that the method was judged on: [1 + resamples], the first of all recordings."""
     found = []
     for number in _draws_of(sample, np.isfinite(errors)):
-        draw, normaliser = sample.drawn.draws[number], sample.normalisers[number]
+        draw, normaliser = sample.sampled.draws[number], sample.normalisers[number]
         picked = draw[rows[draw]]
         if len(picked):
-            owners = sample.drawn.owners[picked]
+            owners = sample.sampled.owners[picked]
             above = np.asarray(np.bincount(owners, errors[picked], minlength=sample.recordings), np.float64)
             below = np.bincount(owners, minlength=sample.recordings).astype(np.float64)
             found.append(ratio(sample.weights, above, below) / normaliser)
@@ -189,19 +187,19 @@ def _by_draw(sample: _Sample, errors: Doubles, rows: Mask) -> list[Doubles]:
 def _figure(by_draw: Sequence[Doubles], sample: _Sample, rows: Mask) -> dict[str, Any]:
     values = np.array([each[0] for each in by_draw])
     used = _draws_of(sample, rows)
-    drawn = sum(int(rows[sample.drawn.draws[number]].sum()) for number in used)
+    excerpts = sum(int(rows[sample.sampled.draws[number]].sum()) for number in used)
     return {
         "nre": float(values.mean()),
         "nre_std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
         "draws": len(used),
-        "excerpts": drawn // len(used),
+        "excerpts": excerpts // len(used),
     }
 
 
-def _classes(drawn: Drawn, rows: Mask) -> dict[str, Mask]:
+def _classes(sampled: SampledExcerpts, rows: Mask) -> dict[str, Mask]:
     classes = {"all": rows}
-    if not (drawn.sung == UNLABELLED).all():
-        classes |= {"vocal": rows & (drawn.sung == 1), "nonvocal": rows & (drawn.sung == 0)}
+    if not (sampled.sung == UNLABELLED).all():
+        classes |= {"vocal": rows & (sampled.sung == SUNG), "nonvocal": rows & (sampled.sung == NOT_SUNG)}
     return {name: mask for name, mask in classes.items() if mask.any()}
 
 
@@ -210,14 +208,14 @@ def _measures(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> 
     found = {"nre": np.mean(_by_draw(sample, scores.error, rows), axis=0)}
     everything = np.isfinite(scores.error)
     for name, errors, pairs in (
-        ("feature_nre", scores.own, scores.own_pairs),
-        ("comparator_nre", scores.compared, scores.compared_pairs),
+        ("feature_nre", scores.layer_error, scores.layer_pairs),
+        ("comparator_nre", scores.comparator_error, scores.comparator_pairs),
     ):
         judged, paired = rows & np.isfinite(errors), everything & np.isfinite(pairs)
         if judged.any() and paired.any():
             between = sample.mean(pairs, paired)
             found[name] = sample.mean(errors, judged) / np.where(between > 0, between, np.nan)
-    binary = rows & np.isfinite(scores.said)
+    binary = rows & np.isfinite(scores.output_original)
     if binary.any():
         found |= _agreement(sample, scores, binary, threshold)
     vectors = rows & np.isfinite(scores.correlation)
@@ -227,13 +225,13 @@ def _measures(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> 
 
 
 def _agreement(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> dict[str, Doubles]:
-    said, says = scores.said >= threshold, scores.says >= threshold
+    sung, still_sung = scores.output_original >= threshold, scores.output_inverted >= threshold
 
     def share(which: Mask) -> Doubles:
         return sample.mean(which.astype(np.float64), rows)
 
-    both, neither = share(said & says), share(~said & ~says)
-    before, after = share(said), share(says)
+    both, neither = share(sung & still_sung), share(~sung & ~still_sung)
+    before, after = share(sung), share(still_sung)
     agreement = both + neither
     by_chance = before * after + (1 - before) * (1 - after)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -243,14 +241,14 @@ def _agreement(sample: _Sample, scores: Scores, rows: Mask, threshold: float) ->
         "agreement": agreement,
         "balanced_agreement": np.where(np.isfinite(balanced), balanced, np.nan),
         "kappa": np.where(np.isfinite(kappa), kappa, np.nan),
-        "probability_difference": sample.mean(np.abs(scores.said - scores.says), rows),
+        "probability_difference": sample.mean(np.abs(scores.output_original - scores.output_inverted), rows),
         "called_sung": before,
         "called_sung_inverted": after,
     }
 
 
 def _interval(sample: _Sample, values: Doubles, rows: Mask) -> dict[str, Any]:
-    recordings = len(np.unique(sample.drawn.owners[rows]))
+    recordings = len(np.unique(sample.sampled.owners[rows]))
     low, high = percentile_interval(values[1:], recordings)
     return {
         "value": round(float(values[0]), DIGITS),
@@ -265,7 +263,7 @@ def _differences(sample: _Sample, one: Scores, other: Scores, threshold: float) 
     """Rows of one method's measures less another's, over what both were judged on."""
     common = np.isfinite(one.error) & np.isfinite(other.error)
     rows = []
-    for label, mask in _classes(sample.drawn, common).items():
+    for label, mask in _classes(sample.sampled, common).items():
         measured = [_measures(sample, _only(each, common), mask, threshold) for each in (one, other)]
         rows += [
             {"class": label, "measure": measure}

@@ -1,28 +1,21 @@
-"""The JSON of TensorFlow Serving's REST API: rows ("instances") and columns ("inputs").
-
-orjson reads and writes; where a document holds NaN or Infinity, which JSON does not know but TensorFlow
-Serving reads and writes, Python's own json takes over.
-"""
+"""Requests to predict and their answers as JSON: rows ("instances") and columns ("inputs")."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from actprobe.errors import ServingError
-from actprobe.serving.server.signatures import Arrays, Signature, Slot
-
-__all__ = ["dump_columns", "dump_json", "dump_rows", "load_json", "read_inputs"]
+from actprobe.serving.protocol.documents import dump_json
+from actprobe.serving.protocol.tensors import Arrays
+from actprobe.serving.server.signatures import ServedSignature, ServedTensor
 
 _MOST_AXES = 16
-_TOKENS = (b"NaN", b"Infinity")
 _BYTES_SUFFIX = "_bytes"
 
 
@@ -30,56 +23,8 @@ def _invalid(reason: str) -> ServingError:
     return ServingError("INVALID_ARGUMENT", reason)
 
 
-def load_json(body: bytes) -> dict[str, Any]:
-    """Read the object that a request is.
-
-    Parameters
-    ----------
-    body : bytes
-        JSON, in which NaN, Infinity and -Infinity may stand for numbers.
-
-    Returns
-    -------
-    dict
-        The object.
-
-    Raises
-    ------
-    ServingError
-        INVALID_ARGUMENT: it is no such document.
-    """
-    if not body.strip():
-        raise _invalid("JSON Parse error: The document is empty")
-    try:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            if not any(token in body for token in _TOKENS):
-                raise
-            document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(f"JSON Parse error: {str(error)[:200]}") from None
-    if not isinstance(document, dict):
-        raise _invalid("JSON Value is not an object")
-    return document
-
-
-def read_inputs(document: Mapping[str, Any], signature: Signature) -> tuple[Arrays, bool]:
-    """Read the inputs of a request to predict.
-
-    Parameters
-    ----------
-    document : mapping
-        The request.
-    signature : Signature
-        What it asks; its types are those of the arrays.
-
-    Returns
-    -------
-    inputs : dict
-        Name -> array.
-    rows : bool
-        Whether the request was in rows, as the answer is to be.
+def read_inputs(document: Mapping[str, Any], signature: ServedSignature) -> tuple[Arrays, bool]:
+    """Read the inputs of a request to predict, and whether it was in rows, as the answer is to be.
 
     Raises
     ------
@@ -95,7 +40,7 @@ def read_inputs(document: Mapping[str, Any], signature: Signature) -> tuple[Arra
     raise _invalid("Missing 'inputs' or 'instances' key")
 
 
-def _from_rows(rows: Any, signature: Signature) -> Arrays:
+def _from_rows(rows: Any, signature: ServedSignature) -> Arrays:
     if not isinstance(rows, list):
         raise _invalid("Expecting 'instances' to be a list")
     if not rows:
@@ -113,7 +58,7 @@ def _from_rows(rows: Any, signature: Signature) -> Arrays:
     return {name: _array([row[name] for row in rows], slot, name) for name, slot in signature.inputs.items()}
 
 
-def _from_columns(columns: Any, signature: Signature) -> Arrays:
+def _from_columns(columns: Any, signature: ServedSignature) -> Arrays:
     if not _is_named(columns):
         name = _only(signature, "inputs is a plain value or list")
         return {name: _array(columns, signature.inputs[name], name)}
@@ -126,7 +71,7 @@ def _from_columns(columns: Any, signature: Signature) -> Arrays:
     return {name: _array(columns[name], slot, name) for name, slot in signature.inputs.items()}
 
 
-def _only(signature: Signature, what: str) -> str:
+def _only(signature: ServedSignature, what: str) -> str:
     if len(signature.inputs) != 1:
         raise _invalid(
             f"{what}, but signature {signature.name} has {len(signature.inputs)} inputs: name them"
@@ -142,7 +87,7 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and not _is_base64(value)
 
 
-def _array(value: Any, slot: Slot, name: str) -> NDArray[Any]:
+def _array(value: Any, slot: ServedTensor, name: str) -> NDArray[Any]:
     dtype = slot.dtype
     if dtype is None:
         raise ServingError("UNIMPLEMENTED", f"input {name}: {slot.described()} is not served")
@@ -202,22 +147,9 @@ def _bytes(item: Any, name: str) -> bytes:
 
 
 def dump_rows(outputs: Arrays) -> bytes:
-    """Write an answer in rows.
+    """Write an answer in rows, ``{"predictions": [...]}``; one output goes without its name.
 
-    Parameters
-    ----------
-    outputs : dict
-        Name -> array. One output goes without its name.
-
-    Returns
-    -------
-    bytes
-        ``{"predictions": [...]}``.
-
-    Raises
-    ------
-    ServingError
-        INVALID_ARGUMENT: outputs that cannot be put in rows.
+    Outputs that cannot be put in rows are INVALID_ARGUMENT.
     """
     values = {name: _plain(array, name) for name, array in outputs.items()}
     for name, array in values.items():
@@ -233,18 +165,7 @@ def dump_rows(outputs: Arrays) -> bytes:
 
 
 def dump_columns(outputs: Arrays) -> bytes:
-    """Write an answer in columns.
-
-    Parameters
-    ----------
-    outputs : dict
-        Name -> array. One output goes without its name.
-
-    Returns
-    -------
-    bytes
-        ``{"outputs": ...}``.
-    """
+    """Write an answer in columns, ``{"outputs": ...}``; one output goes without its name."""
     values = {name: _plain(array, name) for name, array in outputs.items()}
     return dump_json({"outputs": next(iter(values.values())) if len(values) == 1 else values})
 
@@ -268,61 +189,3 @@ def _text(item: Any, binary: bool) -> Any:
         except UnicodeDecodeError:  # JSON could not hold it
             pass
     return {"b64": base64.b64encode(content).decode("ascii")}
-
-
-def dump_json(value: Any) -> bytes:
-    """Write JSON in which arrays are lists and numbers that are not finite are NaN and Infinity.
-
-    Parameters
-    ----------
-    value : object
-        Made of dicts, lists, arrays and what JSON knows.
-
-    Returns
-    -------
-    bytes
-        The document. Each float is as short as reads back as the same number of its type.
-    """
-    if _is_finite(value):
-        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY, default=_listed)
-    return json.dumps(_exact(value), separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.kind != "f":
-            return True
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = value.sum()  # quicker than a look at each number, and not finite if one of them is not
-        return bool(np.isfinite(total) or np.isfinite(value).all())
-    if isinstance(value, dict):
-        return all(_is_finite(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_is_finite(item) for item in value)
-    return not isinstance(value, float) or bool(np.isfinite(value))
-
-
-def _listed(value: Any) -> Any:
-    """What orjson does not write itself: arrays of strings, of no axis, and those that are not contiguous."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and not (value.ndim and value.flags.c_contiguous):
-            return np.ascontiguousarray(value) if value.ndim else value[()]
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value)} cannot be written as JSON")
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and value.dtype.itemsize < 8:
-            shortest = [float(str(item)) for item in value.ravel()]
-            return np.array(shortest, np.float64).reshape(value.shape).tolist()
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return _exact(np.asarray(value))
-    if isinstance(value, dict):
-        return {key: _exact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_exact(item) for item in value]
-    return value

@@ -1,0 +1,138 @@
+"""One npz a recording, whole or absent, written with bounded memory.
+
+Examples go through the network a few at a time, and what comes out is appended to one file per layer before
+these are put together.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.batch.ledger import LedgerRow
+from actprobe.batch.prepare import Prepared
+from actprobe.batch.shards import file_stem, fingerprint
+from actprobe.corpora import Recording
+from actprobe.models import Layer
+from actprobe.provenance import atomic_path, canonical_json
+
+PIECE_BYTES = 16 << 20
+OWN_NAMES = ("times", "facts")
+SCRATCH_SUFFIX = ".layers"
+
+Activations = Mapping[str, NDArray[np.float32]]
+Evaluate = Callable[[NDArray[np.float32]], Iterator[Activations]]
+
+
+class ActivationStore:
+    """The npz files of one run."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder.absolute()
+        self.key = key
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        for scratch in self.folder.glob(f".*{SCRATCH_SUFFIX}"):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def path(self, recording: Recording) -> Path:
+        """Say where the npz of a recording is."""
+        return self.folder / f"{file_stem(recording)}.npz"
+
+    def finished(self, recording: Recording) -> LedgerRow | None:
+        """Give the ledger's row of a recording whose file is there and still right."""
+        try:
+            with np.load(self.path(recording), allow_pickle=False) as archive:
+                facts = json.loads(str(archive["facts"]))
+            if facts["run_key"] == self.key and facts["source"] == fingerprint(recording):
+                return LedgerRow(path=recording.name, status="ok", **facts["ledger"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            pass
+        return None
+
+    def write(
+        self,
+        recording: Recording,
+        prepared: Prepared,
+        examples: NDArray[np.float32],
+        layers: Sequence[Layer],
+        evaluate: Evaluate,
+    ) -> LedgerRow:
+        """Compute and write a recording's file, whole or not at all."""
+        row, count = prepared.row, len(examples)
+        self._check_space(count, layers)
+        source = fingerprint(recording)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".", suffix=SCRATCH_SUFFIX) as scratch:
+            parts = {layer.name: _Part(Path(scratch, str(i))) for i, layer in enumerate(layers)}
+            try:
+                for activations in evaluate(examples):
+                    for name, part in parts.items():
+                        part.append(activations[name])
+            finally:
+                for part in parts.values():
+                    part.file.close()
+            facts = canonical_json({"run_key": self.key, "source": source, "ledger": row.facts()})
+            target = self.path(recording)
+            with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+                for layer in layers:
+                    parts[layer.name].into(archive, layer.name, (count, *layer.shape))
+                    if layer.is_map:
+                        _add(archive, f"{layer.name}/times", layer.times())
+                _add(archive, "times", prepared.starts)
+                _add(archive, "facts", np.array(facts))
+        return row
+
+    def _check_space(self, examples: int, layers: Sequence[Layer]) -> None:
+        needed = 2 * examples * sum(4 * math.prod(layer.shape) for layer in layers)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise OSError(
+                f"{needed / 1e9:.1f} GB are needed while it is written, {free / 1e9:.1f} GB are free"
+            )
+
+
+class _Part:
+    """The numbers of one layer, in a file of their own until all are there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path.open("wb")
+
+    def append(self, values: NDArray[np.float32]) -> None:
+        """Add the values of some examples, which may be a view larger than memory."""
+        step = max(1, PIECE_BYTES // max(1, 4 * math.prod(values.shape[1:])))
+        for start in range(0, len(values), step):
+            self.file.write(np.ascontiguousarray(values[start : start + step], "<f4").data)
+
+    def into(self, archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> None:
+        """Copy the numbers into an npz."""
+        if self.path.stat().st_size != 4 * math.prod(shape):
+            raise AssertionError(f"{name}: {self.path.stat().st_size} bytes for shape {shape}")
+        with _member(archive, name) as member, self.path.open("rb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            numpy_format: Any = np.lib.format  # its functions have no types
+            numpy_format.write_array_header_1_0(member, header)
+            shutil.copyfileobj(file, member, PIECE_BYTES)
+        self.path.unlink()
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """Open a member for writing; its date is fixed, so that equal numbers give equal bytes."""
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    image = io.BytesIO()
+    np.save(image, array, allow_pickle=False)
+    with _member(archive, name) as member:
+        member.write(image.getvalue())

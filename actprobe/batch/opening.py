@@ -1,0 +1,33 @@
+"""What every analysis of a corpus does before its network is opened: cheap checks, then a head start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actprobe.batch.executors import parse_executor
+from actprobe.batch.feature_pool import start_ahead
+from actprobe.corpora import Corpus, open_corpus
+from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.phantom import write_phantom
+
+
+def output_folder(path: str | Path) -> Path:
+    """Make the folder of a run; OSError where that is impossible, such as where a file has its name."""
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def corpus_or_phantom(corpus: CorpusLike | None, output_dir: Path) -> Corpus:
+    """Open a corpus; None writes the phantom corpus into the folder of the run and opens that."""
+    return open_corpus(write_phantom(output_dir / "phantom") if corpus is None else corpus)
+
+
+def head_start(executor: str, recordings: int, *preload: str) -> None:
+    """Start the feature processes of an executor of this machine, while TensorFlow is being loaded.
+
+    They load what is named of `actprobe.backend`, such as ``essentia``, at once.
+    """
+    chosen = parse_executor(executor)
+    if chosen.kind == "local":
+        start_ahead(min(chosen.workers, recordings), *preload)

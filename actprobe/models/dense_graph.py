@@ -1,0 +1,188 @@
+"""The dense network that is derived from the graph of a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import lcm, prod
+from typing import Any
+
+from actprobe import backend
+from actprobe.models import dense_rows
+from actprobe.models.dense_layers import (
+    Compute,
+    Place,
+    Refused,
+    Shared,
+    Single,
+    as_singles,
+    followed,
+    merged,
+    shared,
+)
+from actprobe.models.keras_kinds import MERGES, is_one_of
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor of the dense network.
+
+    Parameters
+    ----------
+    number : int
+        Values come after those that they are computed from.
+    inputs : tuple of Value
+        What it is computed from.
+    compute : callable
+        Computes it.
+    place : Place
+        Where the excerpts lie in it.
+    width : int
+        Numbers in a row, or of an excerpt.
+    """
+
+    number: int
+    inputs: tuple[Value, ...]
+    compute: Compute
+    place: Place
+    width: int
+
+
+class DenseGraph:
+    """The dense network of a Keras model, and of the models nested in it.
+
+    Parameters
+    ----------
+    keras_model : tf_keras.Model
+        Input [batch, time, mel]; output a dict with every layer by name.
+    example_shape : tuple of int
+        (time, mel) of an excerpt.
+    """
+
+    def __init__(self, keras_model: Any, example_shape: tuple[int, int]) -> None:
+        self._count = 0
+        self._calls: dict[Any, list[Value]] = {}
+        self.source = self._add((), lambda: None, shared(1, example_shape))
+        outputs = self._model(keras_model, [self.source])
+        places = [id(tensor) for tensor in backend.tf.nest.flatten(keras_model.output)]
+        self._values = dict(zip(places, outputs, strict=True))
+        self._named: Mapping[str, Any] = keras_model.output
+
+    def __getitem__(self, name: str) -> Value:
+        """Give the value of a layer's tensor."""
+        return self._values[id(self._named[name])]
+
+    def needed(self, values: Sequence[Value]) -> list[Value]:
+        """List what has to be computed for some values, in order."""
+        found: dict[int, Value] = {}
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if value.number not in found:
+                found[value.number] = value
+                waiting += value.inputs
+        return [found[number] for number in sorted(found)]
+
+    def compute(self, values: Sequence[Value], frames: Any) -> list[Any]:
+        """Compute values from the frames of a recording, [frames, mel]."""
+        tensors = {self.source.number: frames[backend.tf.newaxis]}
+        for value in self.needed(values):
+            if value is not self.source:
+                tensors[value.number] = value.compute(*(tensors[given.number] for given in value.inputs))
+        return [tensors[value.number] for value in values]
+
+    def phases(self, values: Sequence[Value]) -> int:
+        """Count the excerpts after which all rows repeat their phases."""
+        places = (value.place for value in self.needed(values))
+        return lcm(*(place.stride for place in places if isinstance(place, Shared)))
+
+    def _add(self, inputs: tuple[Value, ...], compute: Compute, place: Place, width: int = 0) -> Value:
+        """Enter a value; what is one row long is laid out by excerpt at once."""
+        width = prod(place.shape[1:]) if isinstance(place, Shared) else width
+        value = Value(self._count, inputs, compute, place, width)
+        self._count += 1
+        if isinstance(place, Shared) and place.natural and place.shape[0] == 1:
+
+            def lay_out(tensor: Any) -> Any:
+                return backend.tf.expand_dims(dense_rows.stitched(tensor), 1)
+
+            return self._add((value,), lay_out, Single(), width)
+        return value
+
+    def _model(self, keras_model: Any, given: Sequence[Value]) -> list[Value]:
+        """Follow all calls of a model's layers."""
+        seen = {id(tensor): value for tensor, value in zip(keras_model.inputs, given, strict=True)}
+        for node in _nodes(keras_model):
+            inputs = [seen[id(tensor)] for tensor in node.keras_inputs]
+            produced = backend.tf.nest.flatten(node.outputs)
+            # A layer that meets the same tensors again, in another nesting, is computed once.
+            key = (id(node if node.call_kwargs else node.layer), *(value.number for value in inputs))
+            if key not in self._calls:
+                nested = getattr(node.layer, "_is_graph_network", False)
+                self._calls[key] = (
+                    self._model(node.layer, inputs) if nested else self._call(node, inputs, produced)
+                )
+            seen.update(zip(map(id, produced), self._calls[key], strict=True))
+        return [seen[id(tensor)] for tensor in keras_model.outputs]
+
+    def _call(self, node: Any, inputs: list[Value], produced: Sequence[Any]) -> list[Value]:
+        """Follow one call of a layer."""
+        widths = [prod(size or 1 for size in tensor.shape[1:]) for tensor in produced]
+        call: Compute = partial(_called, node)
+        refusal = next((value.place for value in inputs if isinstance(value.place, Refused)), None)
+        if refusal is not None:
+            return [self._add((), call, refusal) for _ in produced]
+        layer = getattr(node.layer, "pre_activation_of", node.layer)
+        if len(inputs) > 1 and is_one_of(layer, MERGES):
+            inputs = [self._laid_out(value) for value in inputs]
+        places = [value.place for value in inputs]
+        place: Place = Single()
+        if len(places) > 1 and any(isinstance(each, Shared) for each in places):
+            place, call = merged(layer, places, call)
+        elif places and isinstance(places[0], Shared):
+            linear = layer is not node.layer
+            place, call = followed(layer, places[0], call, _arguments(node), linear=linear)
+        if len(produced) == 1 or isinstance(place, Refused):
+            return [self._add(tuple(inputs), call, place, width) for width in widths]
+        whole = self._add(tuple(inputs), call, place)
+        return [self._add((whole,), partial(_part, i), place, width) for i, width in enumerate(widths)]
+
+    def _laid_out(self, value: Value) -> Value:
+        """Lay flattened rows out by excerpt."""
+        place = value.place
+        if not isinstance(place, Shared) or not place.flat:
+            return value
+        return self._add((value,), as_singles(place), Single(), prod(place.shape))
+
+
+def _nodes(keras_model: Any) -> Iterator[Any]:
+    by_depth = keras_model._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        yield from (node for node in by_depth[depth] if not node.is_input)
+
+
+def _called(node: Any, *tensors: Any) -> Any:
+    """Call a layer as the model does, on other tensors."""
+    feed: dict[str, list[Any]] = {}
+    for key, tensor in zip(node.flat_input_ids, tensors, strict=True):
+        feed.setdefault(key, []).append(tensor)
+    args, kwargs = node.map_arguments(feed)
+    if node.layer._call_spec.expects_training_arg:
+        kwargs.setdefault("training", False)
+    return node.layer(*args, **kwargs)
+
+
+def _part(index: int, outputs: Any) -> Any:
+    return backend.tf.nest.flatten(outputs)[index]
+
+
+def _arguments(node: Any) -> dict[str, Any]:
+    """Give by name what a layer is called with beside its tensor, but for names and types."""
+    values = {f"{i}": value for i, value in enumerate(node.call_args)} | dict(node.call_kwargs)
+    kept = {key: value for key, value in values.items() if not isinstance(value, str | backend.tf.DType)}
+    given = {id(tensor) for tensor in node.keras_inputs}
+    found = {key: value for key, value in kept.items() if value is not None and id(value) not in given}
+    if "axis" not in found and "1" in found:
+        found["axis"] = found["1"]
+    return found

@@ -1,0 +1,89 @@
+"""What a network offers, known without opening it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from actprobe.frontends.base import FrontEnd
+from actprobe.models.inverter_specs import Plan
+from actprobe.models.output import Output, output_layer_of
+from actprobe.models.specs import Spec
+from actprobe.models.table import LayerTable
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network and what it offers; every analysis asks this, never for its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    layers : LayerTable
+        The layers by name.
+    outputs : tuple of Output, optional
+        Output units with labels; None for the units of the last layer without labels.
+    comparator : str, optional
+        Layer in which feature inversion compares excerpts unless told otherwise.
+    exported : tuple of str
+        Layers that an exported model gives; by default the output layer.
+    inverters : mapping of str to Plan
+        Published feature inverters by layer.
+    specs : tuple of Spec, optional
+        The network in the words of `actprobe.models.specs`.
+    frontend : callable, optional
+        Makes its front end, from a normalisation and options.
+    build : callable, optional
+        Builds the Keras model; None for a user's own.
+    read, port : callable, optional
+        Weight file -> arrays, and these -> Keras layers; None where no weights are published.
+    smoke : callable, optional
+        The authors' smoke test: (model, file of parameters or None) -> (lines, whether it passed).
+    """
+
+    name: str
+    layers: LayerTable
+    outputs: tuple[Output, ...] | None = None
+    comparator: str | None = None
+    exported: tuple[str, ...] = ()
+    inverters: Mapping[str, Plan] = field(default_factory=dict)
+    specs: tuple[Spec, ...] | None = None
+    frontend: Callable[..., FrontEnd] | None = None
+    build: Callable[[], Any] | None = None
+    read: Callable[..., Any] | None = None
+    port: Callable[[Any], Any] | None = None
+    smoke: Callable[..., tuple[list[str], bool]] | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from the output layer."""
+        last = self.layers[output_layer_of(self.layers)]
+        if self.outputs is None:
+            units = tuple(Output(last.name, unit) for unit in range(last.neurons))
+            object.__setattr__(self, "outputs", units)
+        if not self.exported:
+            object.__setattr__(self, "exported", (last.name,))
+
+
+def network_in(module: ModuleType) -> Network:
+    """Read what a network's file declares: NAME, LAYERS, FRONTEND and build, and whatever else it offers."""
+    declared = vars(module)
+    optional = {
+        "outputs": "OUTPUTS",
+        "comparator": "COMPARATOR",
+        "exported": "EXPORTED",
+        "inverters": "INVERTERS",
+        "specs": "SPECS",
+        "read": "read",
+        "port": "port",
+        "smoke": "SMOKE",
+    }
+    return Network(
+        declared["NAME"],
+        declared["LAYERS"],
+        frontend=declared["FRONTEND"],
+        build=declared["build"],
+        **{key: declared[name] for key, name in optional.items() if name in declared},
+    )

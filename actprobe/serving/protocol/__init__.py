@@ -1,0 +1,1 @@
+"""What client, server and export share of TensorFlow Serving's protocol."""

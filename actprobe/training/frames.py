@@ -1,0 +1,128 @@
+"""Frames of every recording of a corpus in one memory-mapped file, made once for the same recordings.
+
+Data and index are each written whole or not at all, the index last, and named after all that decides them, so
+that trainings may share a folder and a killed run begins them anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.errors import AudioError
+from actprobe.provenance import atomic_path, digest, write_json
+
+Ints = NDArray[np.int64]
+
+
+class RecordingFrames:
+    """Frames of recordings, one recording after the other.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are or will be.
+    stem : str
+        What their names begin with.
+    made_of : object
+        What else decides the frames, JSON-able.
+    recordings : sequence of LabelledRecording
+        What it holds.
+    frames_in : callable
+        Recording -> frames, shape [frames, *shape]; one that raises AudioError is left out with a warning.
+    shape : tuple of int
+        Of a frame.
+    dtype : numpy.dtype
+        Of the file.
+
+    Attributes
+    ----------
+    key : str
+        Digest of recordings and ``made_of``.
+    numbers, names : list
+        Which of the recordings are in it, and what they are called.
+    problems : list of str
+        One line for each that is not.
+    lengths, firsts : numpy.ndarray
+        int64, shape [recordings]: frames of each, and where they begin.
+    values : numpy.ndarray
+        The file, shape [frames, *shape].
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        made_of: Any,
+        recordings: Sequence[LabelledRecording],
+        frames_in: Callable[[LabelledRecording], NDArray[Any]],
+        shape: tuple[int, ...],
+        dtype: Any,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.key = folder, digest(made_of)
+        dtype = np.dtype(dtype)
+        data = folder / f"{stem}-{self.key}.f{8 * dtype.itemsize}"
+        index = folder / f"{stem}-{self.key}.json"
+        if not (index.exists() and data.exists()):
+            self._write(stem, data, index, recordings, frames_in, np.zeros((1, *shape), dtype))
+        found = json.loads(index.read_text("utf-8"))
+        self.names: list[str] = found["names"]
+        self.problems: list[str] = found["problems"]
+        self.numbers: list[int] = found.get("numbers", [])
+        self.lengths: Ints = np.asarray(found["lengths"], np.int64)
+        self.firsts: Ints = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+        self.values = np.memmap(data, dtype, "r").reshape(-1, *shape)
+
+    @staticmethod
+    def _write(
+        stem: str,
+        data: Path,
+        index: Path,
+        recordings: Sequence[LabelledRecording],
+        frames_in: Callable[[LabelledRecording], NDArray[Any]],
+        nothing: NDArray[Any],
+    ) -> None:
+        numbers, lengths, problems = [], [], []
+        with atomic_path(data) as temporary:
+            with temporary.open("wb") as file:
+                for number, recording in enumerate(recordings):
+                    if number % 100 == 0:
+                        logging.info("%s: %d of %d recordings", stem, number, len(recordings))
+                    try:
+                        frames = frames_in(recording)
+                    except AudioError as error:
+                        problems.append(str(error))
+                        logging.warning("left out: %s", error)
+                        continue
+                    file.write(np.ascontiguousarray(frames, nothing.dtype).tobytes())
+                    numbers.append(number)
+                    lengths.append(len(frames))
+            if not numbers:
+                temporary.write_bytes(nothing.tobytes())  # nothing maps an empty file
+        names = [recordings[number].name for number in numbers]
+        write_json(index, {"numbers": numbers, "names": names, "lengths": lengths, "problems": problems})
+
+    def frames_of(self, number: int) -> NDArray[Any]:
+        """Give the frames of the recording that is at this place in the file."""
+        first = self.firsts[number]
+        return np.asarray(self.values[first : first + self.lengths[number]])
+
+
+def stamps(recordings: Sequence[LabelledRecording]) -> list[list[Any]]:
+    """Say which state of which files recordings are: path, size and time of modification, JSON-able."""
+    return [[str(each.path), *_stamp(each.path)] for each in recordings]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    if not path.is_file():
+        return -1, -1
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,67 @@
+"""How the epochs of a training are judged, and what is kept of the best one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How an epoch is judged: by Keras on a dataset, or by a function; without either the last is the best.
+
+    Parameters
+    ----------
+    column : str
+        Of the history, such as ``valid_input``.
+    label : str
+        The same in lines of progress.
+    larger : bool
+        Whether larger is better.
+    dataset : tf.data.Dataset, optional
+        Validation batches.
+    step : callable, optional
+        Batch -> dict of what is averaged over them, with the name that `column` has after ``valid_``.
+    measure : callable, optional
+        Gives the figure after an epoch.
+    """
+
+    column: str
+    label: str
+    larger: bool = False
+    dataset: Any = None
+    step: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    measure: Callable[[], float] | None = None
+
+    @property
+    def worst(self) -> float:
+        """What any figure is better than."""
+        return -math.inf if self.larger else math.inf
+
+    def better(self, found: float, best: float) -> bool:
+        """Whether an epoch is better than the best before it; one without a figure always is."""
+        return not (found <= best if self.larger else found >= best)
+
+
+@dataclass(frozen=True)
+class Best:
+    """What is kept of the best epoch.
+
+    Parameters
+    ----------
+    path : Path
+        The weight file.
+    weights : callable
+        Gives the arrays; every worker asks for them, because moving averages are a mean over all of them.
+    save : callable
+        Writes them to a path, whole or not at all.
+    """
+
+    path: Path
+    weights: Callable[[], dict[str, NDArray[Any]]]
+    save: Callable[[Path, dict[str, NDArray[Any]]], None]
