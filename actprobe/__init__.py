@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
     from actprobe.analyses.inversion.inverting.run import invert
+    from actprobe.analyses.inversion.inverting.sound import sonify
     from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
     from actprobe.analyses.inversion.training.run import train_inverter
     from actprobe.analyses.maps.run import maps
@@ -52,6 +53,7 @@ _HOMES = {
     "neurons": "actprobe.analyses.neurons.run",
     "open_corpus": "actprobe.corpora",
     "report": "actprobe.explorer.page",
+    "sonify": "actprobe.analyses.inversion.inverting.sound",
     "train_detector": "actprobe.detection.run",
     "train_inverter": "actprobe.analyses.inversion.training.run",
     "wrap_model": "actprobe.models",
@@ -80,6 +82,7 @@ __all__ = [
     "neurons",
     "open_corpus",
     "report",
+    "sonify",
     "train_detector",
     "train_inverter",
     "wrap_model",

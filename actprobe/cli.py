@@ -42,7 +42,7 @@ def model_flags(*, required: bool = True) -> None:
     required : bool, optional
         Whether ``--model`` has to be given.
     """
-    flags.DEFINE_string("model", None, "Network, such as cnn_at or svd.", required=required)
+    flags.DEFINE_string("model", None, "Network, by its name; README.md lists them.", required=required)
     flags.DEFINE_string("checkpoint", None, "Original weight file; without it seeded random weights.")
     flags.DEFINE_string("normalization", None, "What the front end standardises by, an npz.")
     flags.DEFINE_enum(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,6 @@ from numpy.typing import NDArray
 
 from actprobe.provenance import atomic_path
 
-__all__ = ["OKABE_ITO", "Tick", "band_ticks", "hertz_ticks", "save_figure", "set_title"]
-
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
@@ -23,6 +22,20 @@ TICKS_APART = 0.05  # of the axis
 CHARACTERS_AN_INCH = 10  # of a title
 
 Tick = tuple[float, str]
+
+
+class _ShownFigure(Figure):
+    """A figure that a notebook shows without pyplot, which would keep every figure in memory."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=100)
+        return content.getvalue()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure, sizes in inches, whose parts keep out of each other's way."""
+    return _ShownFigure(figsize=(width, height), layout="constrained")
 
 
 def hertz_ticks(

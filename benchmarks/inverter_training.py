@@ -12,7 +12,7 @@ turns in one run:
   --torch_layout=default leaves its maps as it makes them; channels_last is faster.
 
 The share of time that the training waits for its input is measured on the real pipeline: examples from
-memory-mapped files, drawn in random order. With --input=FOLDER they come from recordings, otherwise from
+memory-mapped files, read in random order. With --input=FOLDER they come from recordings, otherwise from
 noise.
 PyTorch comes with `pip install actprobe[bench]`; without it its rows are left out.
 """
@@ -32,12 +32,14 @@ from actprobe.analyses.inversion.networks.arrays import initial_arrays, set_arra
 from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.training.comparator import feature_function
 from actprobe.analyses.inversion.training.feature_cache import cached_features
+from actprobe.analyses.inversion.training.learner import InverterLearner
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.analyses.inversion.training.store import FrameStore
-from actprobe.analyses.inversion.training.training_model import training_model
 from actprobe.models import load_model
 from actprobe.models.networks.svd import INVERTERS
 from actprobe.training.batches import Batches
+from actprobe.training.model import TrainingModel
+from actprobe.training.parts import Judge
 
 BATCH = 32
 
@@ -65,9 +67,10 @@ def tensorflow_step(model, layer: str, precision: str, cached: bool):
     inverter = build_inverter(plan, precision=precision)
     set_arrays(inverter, initial_arrays(plan, 0), plan)
     compared_of = feature_function(model, "conv5", precision)
-    training = training_model(
+    learner = InverterLearner(
         inverter, Objective("joint"), feature_function(model, layer, precision), compared_of
     )
+    training = TrainingModel(learner, Judge("valid_input", "validation"))
     training.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
     step = tf.function(training.train_step)
 

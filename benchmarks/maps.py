@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from actprobe import load_model
-from actprobe.analyses.maps.counting import activations_at
+from actprobe.analyses.maps.channel_pass import activations_at
 from actprobe.analyses.maps.geometry import layer_tolerance
 from actprobe.analyses.maps.images import feature_image, map_image
 from actprobe.analyses.maps.keypoints import RATIO, detect, negative

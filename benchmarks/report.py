@@ -119,13 +119,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--keep", type=Path, help="folder that stays")
     flags = parser.parse_args()
-    from actprobe.explorer.page import write_report
+    from actprobe import report
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = flags.keep or Path(scratch)
         write_run(folder / "run", flags.recordings, flags.neurons)
         began = time.perf_counter()
-        index = write_report([folder / "run"], folder)
+        index = report(folder / "run", output_dir=folder).path
         made = time.perf_counter() - began
         files = [path for path in index.parent.rglob("*") if path.is_file()]
         sizes = {path: path.stat().st_size for path in files}

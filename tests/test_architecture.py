@@ -26,7 +26,8 @@ STEPS: list[tuple[int, set[str]]] = [
     (3, {"frontends", "corpora"}),
     (3, {"features"}),  # features/labels.py reads label files through corpora
     (4, {"models"}),
-    (5, {"batch", "plotting", "statistics", "training"}),
+    (5, {"plotting"}),
+    (5, {"batch", "statistics", "training"}),
     (6, {"analyses/activations", "analyses/inversion", "analyses/maps", "analyses/neurons", "detection"}),
     (6, {"analyses/runs"}),
     (7, {"explorer", "serving"}),

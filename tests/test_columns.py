@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from actprobe.analyses.inversion.evaluation.measures import DETAIL_COLUMNS, NRE_COLUMNS
 from actprobe.analyses.inversion.evaluation.run import LEDGER
-from actprobe.analyses.inversion.evaluation.statistics import DETAIL_COLUMNS, NRE_COLUMNS
 from actprobe.analyses.maps.table import MAP_COLUMNS
 from actprobe.analyses.neurons.playlists import PLAYLIST_COLUMNS, cut_playlist
 from actprobe.analyses.neurons.table import LAYER_COLUMNS, NEURON_COLUMNS, neuron_table

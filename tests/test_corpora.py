@@ -1,9 +1,16 @@
 """Folders, manifests and single files as lists of recordings."""
 
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
-from actprobe.corpora import open_corpus
-from actprobe.errors import CorpusError
+import actprobe
+from actprobe.corpora import Corpus, Recording, named, open_corpus
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_corpus import open_labelled
+from actprobe.errors import CorpusError, UsageError
 
 
 def names(source) -> list[str]:
@@ -66,3 +73,113 @@ def test_real_folders(assets, folder) -> None:
     found = names(assets / "audio" / folder)
     assert len(found) == {"annotated": 44, "percussive": 31}[folder]
     assert not [name for name in found if name.endswith((".lab", ".beats", ".csv"))]
+
+
+class TestCorpus:
+    """A sequence of recordings that knows its source and cannot be changed."""
+
+    @pytest.fixture
+    def corpus(self, tmp_path) -> Corpus:
+        rows = "".join(f"{number:02}.wav,{'<b>' if number else 'jazz'}\n" for number in range(12))
+        (tmp_path / "songs.csv").write_text("path,genre\n" + rows)
+        return open_corpus(tmp_path / "songs.csv")
+
+    def test_it_is_a_sequence_and_a_part_of_it_is_a_corpus(self, corpus, tmp_path):
+        assert actprobe.Corpus is Corpus
+        assert len(corpus) == 12
+        assert corpus[-1] == Recording("11.wav", tmp_path / "11.wav")
+        assert [one.name for one in corpus[2:4]] == ["02.wav", "03.wav"]
+        assert isinstance(corpus[:2], Corpus)
+        assert corpus[:2].source == corpus.source == str(tmp_path / "songs.csv")
+        assert corpus[3] in corpus
+        with pytest.raises(FrozenInstanceError):
+            corpus.items = ()
+
+    def test_a_notebook_shows_its_first_rows_with_labels_as_text(self, corpus):
+        shown = corpus._repr_html_()
+        assert f"{corpus.source}: 12 recordings" in shown
+        assert "&lt;b&gt;" in shown
+        assert "<b>" not in shown
+        assert "09.wav" in shown
+        assert "10.wav" not in shown
+
+    def test_its_labels_are_a_table(self, corpus):
+        assert corpus.labels["path"].tolist()[:2] == ["00.wav", "01.wav"]
+        assert corpus.labels["genre"].tolist()[:2] == ["jazz", "<b>"]
+
+    def test_a_corpus_is_passed_through(self, corpus):
+        assert open_corpus(corpus) is corpus
+
+
+class TestWhatACorpusIsMadeOf:
+    def test_a_list_of_paths_and_recordings(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        known = Recording("other", Path("/elsewhere/b.wav"), {"genre": "rock"})
+        found = open_corpus(["a.wav", tmp_path / "c.wav", known])
+        assert [one.name for one in found] == ["a.wav", (tmp_path / "c.wav").as_posix(), "other"]
+        assert found[0].path == tmp_path / "a.wav"
+        assert found[2] is known
+        assert found.source == "list of 3 recordings"
+
+    def test_a_data_frame_whose_further_columns_are_labels(self):
+        table = pd.DataFrame({"path": ["a.wav", "b.wav"], "bpm": [120, 90], "genre": ["jazz", None]})
+        fast, slow = open_corpus(table)
+        assert fast.labels == {"bpm": "120", "genre": "jazz"}
+        assert slow.labels == {"bpm": "90", "genre": ""}
+        assert [one.name for one in open_corpus(table[table["bpm"] > 100])] == ["a.wav"]
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ([], "the list holds no recording: a corpus needs at least one"),
+            (["a.wav", "a.wav"], "a.wav is named twice: every recording needs a path of its own"),
+            (["a.wav", 3], "recording 2 of the corpus is 3, not a path"),
+            (["a\0.wav"], r"recording 1 of the corpus is 'a\\x00.wav', not a path"),
+            ([""], "recording 1 of the corpus is '', not a path"),
+            (pd.DataFrame({"file": ["a.wav"]}), "the data frame has no column named path; it has file"),
+            (pd.DataFrame({"path": []}), "the data frame holds no recording: a corpus needs at least one"),
+            (pd.DataFrame({"path": ["a.wav"] * 2}), "a.wav is named twice"),
+            (pd.DataFrame({"path": [float("nan")]}), "recording 1 of the corpus is nan, not a path"),
+            (7, "a corpus is a folder, a CSV, a list or a data frame, not int"),
+            ({"a": "b"}, "a corpus is a folder, a CSV, a list or a data frame, not dict"),
+            ("gtzan:/data", "no corpus is called 'gtzan'; there are: fcvid, folder"),
+        ],
+    )
+    def test_anything_else_is_refused_in_a_sentence(self, source, message):
+        with pytest.raises(UsageError, match=f"^{message}"):
+            open_corpus(source)
+
+
+class TestRegistry:
+    """A corpus is one module and one line."""
+
+    @pytest.fixture(autouse=True)
+    def one_more(self, monkeypatch):
+        opener = f"{__name__}:open_ours"
+        monkeypatch.setitem(named.CORPORA, "ours", named.NamedCorpus(opener, singing=True))
+
+    def test_its_name_opens_it(self, tmp_path):
+        found = open_corpus(f"ours/train:{tmp_path}")
+        assert [one.name for one in found] == ["x"]
+        assert found.source == f"ours/train:{tmp_path}"
+        assert found.name == "ours train"
+        assert found[0].labels["split"] == "train"
+        assert found[0].labels["singer"] == "amy"
+
+    def test_trainings_and_evaluations_open_it_too(self, tmp_path):
+        found = open_labelled(f"ours:{tmp_path}")
+        assert found.known
+        assert found.name == "ours"
+        assert [one.name for one in found.split("train")] == ["x"]
+        with pytest.raises(CorpusError, match="holds no recordings for test"):
+            open_labelled(f"ours/test:{tmp_path}")
+
+    def test_a_plain_list_has_no_labels_of_singing(self):
+        with pytest.raises(CorpusError, match=r"does not say where somebody sings in a\.wav"):
+            open_labelled(["a.wav"])
+        assert not open_labelled(["a.wav"], "optional").known
+
+
+def open_ours(folder, split=None):
+    """Stand in for the module of a corpus."""
+    return [LabelledRecording("x", Path(folder) / "x.wav", [], singer="amy")] if split != "test" else []

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from absl import logging
 
-from actprobe.corpora import Recording, fcvid, irmas, open_corpus, open_named
-from actprobe.corpora.named import NAMES
+from actprobe.corpora import Recording, fcvid, irmas, open_corpus
+from actprobe.corpora.named import NAMES, open_named
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models.networks import cnn_at_fcvid
 
@@ -180,7 +180,7 @@ class TestIrmas:
 
 class TestByName:
     def test_each_is_opened_by_its_name(self, videos, excerpts, tmp_path):
-        assert NAMES == ("fcvid", "folder", "irmas", "jamendo", "labelled", "mir1k", "rwc")
+        assert NAMES == ("fcvid", "folder", "irmas", "jamendo", "labelled", "mir1k", "rwc", "voiceless")
         assert len(open_named("fcvid", videos)) == 4
         assert len(open_named("irmas", excerpts, "train")) == 4
         assert all(isinstance(one, Recording) for one in open_named("folder", tmp_path))
@@ -202,8 +202,8 @@ class TestByName:
             open_named("folder", tmp_path / "m.csv", "valid")
 
     def test_a_name_before_the_folder_is_enough_for_every_input_flag(self, excerpts):
-        assert open_corpus(f"irmas:{excerpts}") == irmas.open_irmas(excerpts)
-        assert open_corpus(f"irmas/test:{excerpts}") == irmas.open_irmas(excerpts, "test")
+        assert list(open_corpus(f"irmas:{excerpts}")) == irmas.open_irmas(excerpts)
+        assert list(open_corpus(f"irmas/test:{excerpts}")) == irmas.open_irmas(excerpts, "test")
         with pytest.raises(UsageError, match="no corpus is called 'gtzan'"):
             open_corpus(f"gtzan:{excerpts}")
         with pytest.raises(CorpusError, match="does not exist"):

@@ -10,9 +10,10 @@ import soundfile
 
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.mir1k import open_mir1k
-from actprobe.detection import augmentation, evaluation
+from actprobe.detection import augmentation, evaluation, prediction, scores, spectra
 from actprobe.detection.card import model_card
-from actprobe.detection.data import CENTRE, NO_AUGMENTATION, Augmentation, Segments, SpectraStore, frame_times
+from actprobe.detection.segments import NO_AUGMENTATION, Augmentation, SegmentBatches, Segments
+from actprobe.detection.spectra import CENTRE, SpectraStore, frame_times
 from actprobe.errors import CorpusError, UsageError
 from actprobe.frontends.logmel import BINS, MELS, SvdFrontEnd, filter_bank
 
@@ -93,13 +94,13 @@ def test_a_random_filter_stays_within_its_decibels_and_is_smooth():
 
 def test_the_spectra_are_those_of_the_front_end(recordings):
     samples = recordings[0].mixture(RATE)
-    ours = evaluation.log_mel_of(recordings[0])
+    ours = spectra.log_mel_of(recordings[0])
     assert ours == pytest.approx(SvdFrontEnd().frames(samples), abs=1e-4)
 
 
 def test_without_augmentation_a_segment_is_the_recording_as_it_is(store, recordings):
     segments = Segments(store, 5, NO_AUGMENTATION, SEED)
-    whole = {each.name: evaluation.log_mel_of(each) for each in recordings}
+    whole = {each.name: spectra.log_mel_of(each) for each in recordings}
     for number in range(20):
         bands, labels = segments[number]
         assert bands.shape == (115 + 9 * 4, MELS)
@@ -146,7 +147,9 @@ def test_labels_follow_the_voice_through_every_augmentation(store):
 
 def test_pairs_come_as_batches_in_the_same_order_every_time(store):
     segments = Segments(store, 2, Augmentation(), SEED)
-    batches = list(segments.dataset(4, 8, 4).as_numpy_iterator())
+    source = SegmentBatches(segments, 4)
+    source.first_step = 1
+    batches = [(each["frames"], each["labels"]) for each in source.endless().take(2).as_numpy_iterator()]
     assert [frames.shape for frames, _ in batches] == [(4, 124, MELS)] * 2
     assert np.array_equal(batches[1][0][2], segments[10][0])
 
@@ -168,21 +171,21 @@ def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path, rec
 
 def test_the_area_under_the_curve_counts_pairs_in_the_right_order():
     labels = np.array([0, 0, 1, 1], bool)
-    assert evaluation.auc(labels, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
-    assert evaluation.auc(labels, np.full(4, 0.3)) == 0.5
-    assert np.isnan(evaluation.auc(labels[:2], np.array([0.1, 0.4])))
+    assert scores.auc(labels, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
+    assert scores.auc(labels, np.full(4, 0.3)) == 0.5
+    assert np.isnan(scores.auc(labels[:2], np.array([0.1, 0.4])))
 
 
 def test_scores_at_a_threshold():
-    found = evaluation.score(np.array([1, 1, 1, 0, 0], bool), np.array([0.9, 0.8, 0.2, 0.7, 0.1]), 0.5)
+    found = scores.score(np.array([1, 1, 1, 0, 0], bool), np.array([0.9, 0.8, 0.2, 0.7, 0.1]), 0.5)
     assert (found.accuracy, found.precision, found.recall) == pytest.approx((0.6, 2 / 3, 2 / 3))
     assert found.f == pytest.approx(2 / 3)
     assert found.auc == pytest.approx(5 / 6)
 
 
 def test_the_threshold_is_the_most_accurate_one():
-    scores = np.array([0.1, 0.2, 0.62, 0.7, 0.9], np.float32)
-    assert 0.2 < evaluation.best_threshold(scores > 0.3, scores) <= 0.62
+    found = np.array([0.1, 0.2, 0.62, 0.7, 0.9], np.float32)
+    assert 0.2 < scores.best_threshold(found > 0.3, found) <= 0.62
 
 
 @pytest.mark.parametrize("frames", [1, 9, 114, 115, 541, 1500])
@@ -191,9 +194,9 @@ def test_every_frame_is_predicted_from_the_excerpt_around_it(frames):
         return segments[:, CENTRE : segments.shape[1] - CENTRE : 9, 0]
 
     numbers = np.repeat(np.arange(1, frames + 1, dtype=np.float32)[:, None], MELS, 1)
-    found = evaluation.predict(centre_of_each, numbers, np.zeros(MELS, np.float32))
+    found = prediction.predict(centre_of_each, numbers, np.zeros(MELS, np.float32))
     assert found.tolist() == numbers[:, 0].tolist()
-    assert evaluation.predict(centre_of_each, numbers, np.zeros(MELS, np.float32), hop=9).tolist() == (
+    assert prediction.predict(centre_of_each, numbers, np.zeros(MELS, np.float32), hop=9).tolist() == (
         numbers[::9, 0].tolist()
     )
 
@@ -201,7 +204,7 @@ def test_every_frame_is_predicted_from_the_excerpt_around_it(frames):
 def test_closed_gaps_and_the_median_filter_enter_the_figures():
     each = recording("x", [(0, 1.0), (1.1, 4)])
     times = frame_times(250)
-    perfect = evaluation.Predictions(each, each.labels_at(times).astype(np.float32))
+    perfect = prediction.Predictions(each, each.labels_at(times).astype(np.float32))
     assert evaluation.evaluate([perfect], 0.5).accuracy == 1
     assert evaluation.evaluate([perfect], 0.5, median_frames=57).accuracy < 1
     assert evaluation.evaluate([perfect], 0.5, closed_gap_seconds=0.2).recall < 1
@@ -237,11 +240,13 @@ def test_dropout_depends_on_its_seed_alone():
 
 
 def a_training(folder, store, **settings):
-    from actprobe.detection.training import DetectorTraining, Settings
+    from actprobe.detection.training import detector_training
+    from actprobe.training.settings import Settings
 
     segments = Segments(store, 3, Augmentation(stretch=0.1, shift=0.1), SEED)
     numbers = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 4, "seed": SEED} | settings
-    return DetectorTraining(folder, segments, [], Settings(**numbers), store.normalization())
+    numbers = {"learning_rate": 0.01, "schedule": "exponential"} | numbers
+    return detector_training(folder, segments, [], Settings(**numbers), store.normalization())
 
 
 def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, store):
@@ -251,7 +256,7 @@ def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, 
     resumed = a_training(tmp_path / "killed", store)
     assert [line["epoch"] for line in resumed.run()] == [1, 2]
     assert resumed.history[1]["loss"] == pytest.approx(history[1]["loss"], rel=1e-5)
-    for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+    for ours, theirs in zip(*(each.model.network.get_weights() for each in (resumed, whole)), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
     with pytest.raises(UsageError, match="other settings"):
         a_training(tmp_path / "killed", store, learning_rate=0.1)
@@ -274,10 +279,10 @@ def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path, store):
     losses = [line["loss"] for line in training.run()]
     assert losses[-1] < 0.9 * losses[0]
     arrays = svd.port(svd.read(tmp_path / "out/svd.npz"))
-    assert np.array_equal(arrays["fc7"][0], training.model.get_layer("fc7").get_weights()[0])
+    assert np.array_equal(arrays["fc7"][0], training.model.network.get_layer("fc7").get_weights()[0])
     assert written_scalars(tmp_path / "out/logs", "loss") == pytest.approx(losses)
     normalization = SvdFrontEnd(tmp_path / "out/meanstd.npz")
-    assert normalization.mean == pytest.approx(training.normalization[0], rel=1e-6)
+    assert normalization.mean == pytest.approx(store.normalization()[0], rel=1e-6)
 
 
 # The binary
@@ -357,5 +362,5 @@ def test_the_open_detector_finds_singing_by_singers_it_has_not_heard(assets):
         normalization = stored["mean"], stored["std"]
     wanted = ("annar_1_06", "heycat_1_02")
     clips = [clip for clip in open_mir1k(assets / "audio/MIR-1K", "test") if clip.name in wanted]
-    found = evaluation.predict_all(model, normalization, clips)
+    found = prediction.predict_all(model, normalization, clips)
     assert evaluation.evaluate(found, 0.5).auc > 0.88

@@ -165,9 +165,8 @@ class TestVoiceActivity:
 
     def test_a_column_of_that_name_comes_first(self, tmp_path):
         found = labelled_tree(tmp_path)
-        recordings = [Recording(one.name, one.path, {"voice_activity": "0.9"}) for one in found[:1]] + found[
-            1:
-        ]
+        first, *others = found
+        recordings = [Recording(first.name, first.path, {"voice_activity": "0.9"}), *others]
         values = label_values("voice_activity", recordings)
         assert values[0] == 0.9
         assert np.isfinite(values[1:]).sum() == 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,14 @@ import pytest
 import soundfile
 from scipy.spatial.distance import pdist
 
-from actprobe import backend, wrap_model
-from actprobe.analyses.inversion.evaluation.excerpts import (
-    Drawn,
-    RecordingNote,
-    draw_corpus,
-    open_evaluation_corpus,
-)
+from actprobe import backend, evaluate_inverters, wrap_model
+from actprobe.analyses.inversion.evaluation.excerpts import SampledExcerpts, sample_corpus
+from actprobe.analyses.inversion.evaluation.measures import DETAIL_COLUMNS, NRE_COLUMNS, evaluation_tables
 from actprobe.analyses.inversion.evaluation.nre import nre
-from actprobe.analyses.inversion.evaluation.run import EvaluationSettings, evaluate_inverters
 from actprobe.analyses.inversion.evaluation.scores import COLUMNS, Inversion, Scores, score_inversions
-from actprobe.analyses.inversion.evaluation.statistics import DETAIL_COLUMNS, NRE_COLUMNS, evaluate
-from actprobe.analyses.inversion.figures import draw_inversion
-from actprobe.analyses.inversion.inverting.run import invert_span, open_methods, save_sounds
+from actprobe.analyses.inversion.figures import inversion_figure
+from actprobe.analyses.inversion.inverting.inverted import invert_span, save_sounds
+from actprobe.analyses.inversion.inverting.methods import open_methods
 from actprobe.analyses.inversion.inverting.spans import cut_span
 from actprobe.analyses.inversion.networks.arrays import get_arrays
 from actprobe.analyses.inversion.networks.inverter import load_inverter
@@ -34,11 +30,13 @@ from actprobe.analyses.inversion.networks.sources import (
     recorded,
 )
 from actprobe.audio import Waveform, load_audio
-from actprobe.batch.progress import Progress
+from actprobe.batch.ledger import LedgerRow
 from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd, VggishFrontEnd
 from actprobe.models import load_model
+from actprobe.plotting import save_figure
 
 RATE = 22050
 
@@ -70,9 +68,11 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def drawn(folder) -> Drawn:
-    recordings, labelled = open_evaluation_corpus("folder", folder)
-    return draw_corpus(SvdFrontEnd(), recordings, labelled=labelled, draws=3, per_recording=4, seed=2)
+def sampled(folder) -> SampledExcerpts:
+    corpus = open_labelled(folder, "optional")
+    return sample_corpus(
+        SvdFrontEnd(), corpus.recordings, labelled=corpus.known, draws=3, per_recording=4, seed=2
+    )
 
 
 def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
@@ -87,77 +87,77 @@ def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
 # Excerpts
 
 
-def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(drawn, folder) -> None:
-    assert [note.path for note in drawn.notes] == [f"song{i}.wav" for i in range(5)]
-    assert "less than an excerpt of 1.675 s" in drawn.notes[3].reason
-    assert drawn.notes[4].reason
-    assert all(not note.reason for note in drawn.notes[:3])
-    assert [len(each) for each in drawn.draws] == [12, 12, 12]
-    assert len(drawn.excerpts) == sum(note.examples for note in drawn.notes[:3])
-    for i in (0, len(drawn.excerpts) // 2, -1):
-        samples, _ = soundfile.read(folder / f"song{drawn.owners[i]}.wav", dtype="float32")
-        first = round(drawn.starts_seconds[i] * RATE)
+def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(sampled, folder) -> None:
+    assert [row.path for row in sampled.ledger] == [f"song{i}.wav" for i in range(5)]
+    assert "less than an excerpt of 1.675 s" in sampled.ledger[3].reason
+    assert sampled.ledger[4].reason
+    assert all(not row.reason for row in sampled.ledger[:3])
+    assert [len(each) for each in sampled.draws] == [12, 12, 12]
+    assert len(sampled.excerpts) == sum(row.examples for row in sampled.ledger[:3])
+    for i in (0, len(sampled.excerpts) // 2, -1):
+        samples, _ = soundfile.read(folder / f"song{sampled.owners[i]}.wav", dtype="float32")
+        first = round(sampled.starts_seconds[i] * RATE)
         assert first % 315 == 0
         frames = SvdFrontEnd().frames(samples[first : first + SvdFrontEnd.example_samples])
-        assert np.allclose(drawn.excerpts[i], frames, atol=1e-5)
+        assert np.allclose(sampled.excerpts[i], frames, atol=1e-5)
 
 
-def test_class_is_the_label_at_the_centre_of_the_excerpt(drawn) -> None:
-    centres = drawn.starts_seconds + (57 * 315 + 512) / RATE
-    assert np.array_equal(drawn.sung == 1, centres < 1.0)
-    assert {0, 1} == set(drawn.sung.tolist())
+def test_class_is_the_label_at_the_centre_of_the_excerpt(sampled) -> None:
+    centres = sampled.starts_seconds + (57 * 315 + 512) / RATE
+    assert np.array_equal(sampled.sung == 1, centres < 1.0)
+    assert {0, 1} == set(sampled.sung.tolist())
 
 
-def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(folder, drawn) -> None:
-    recordings, _ = open_evaluation_corpus("folder", folder)
+def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(folder, sampled) -> None:
+    recordings = open_labelled(folder, "optional").recordings
     broken = [LabelledRecording("gone", folder / "gone.wav", np.zeros((0, 2))), *recordings[1:]]
-    other = draw_corpus(SvdFrontEnd(), broken, draws=3, per_recording=4, seed=2)
-    mine, theirs = drawn.starts_seconds[drawn.owners == 2], other.starts_seconds[other.owners == 2]
+    other = sample_corpus(SvdFrontEnd(), broken, draws=3, per_recording=4, seed=2)
+    mine, theirs = sampled.starts_seconds[sampled.owners == 2], other.starts_seconds[other.owners == 2]
     assert np.array_equal(mine, theirs)
-    assert other.notes[0].reason
+    assert other.ledger[0].reason
 
 
-def test_excerpts_on_disk_are_those_in_memory(folder, drawn, tmp_path) -> None:
-    recordings, _ = open_evaluation_corpus("folder", folder)
+def test_excerpts_on_disk_are_those_in_memory(folder, sampled, tmp_path) -> None:
+    recordings = open_labelled(folder, "optional").recordings
     seen = []
-    kept = draw_corpus(
-        SvdFrontEnd(), recordings, draws=3, per_recording=4, seed=2, folder=tmp_path, ledger=seen.extend
+    kept = sample_corpus(
+        SvdFrontEnd(), recordings, draws=3, per_recording=4, seed=2, folder=tmp_path, keep_ledger=seen.extend
     )
     assert isinstance(kept.excerpts, np.memmap)
-    assert np.array_equal(kept.excerpts, drawn.excerpts)
+    assert np.array_equal(kept.excerpts, sampled.excerpts)
     assert len(seen) == 5
 
 
 def test_short_recordings_can_be_lengthened(folder) -> None:
-    recordings, _ = open_evaluation_corpus("folder", folder)
-    padded = draw_corpus(SvdFrontEnd(), recordings, draws=1, short="pad")
-    assert padded.notes[3].examples == 1
+    recordings = open_labelled(folder, "optional").recordings
+    padded = sample_corpus(SvdFrontEnd(), recordings, draws=1, short="pad")
+    assert padded.ledger[3].examples == 1
 
 
 def test_corpus_without_labels_or_without_recordings(folder, tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", song(2, 0), RATE)
-    recordings, labelled = open_evaluation_corpus("folder", tmp_path)
-    assert not labelled
-    found = draw_corpus(SvdFrontEnd(), recordings, labelled=labelled, draws=1)
+    corpus = open_labelled(tmp_path, "optional")
+    assert not corpus.known
+    found = sample_corpus(SvdFrontEnd(), corpus.recordings, labelled=corpus.known, draws=1)
     assert set(found.sung.tolist()) == {-1}
-    voiceless, labelled = open_evaluation_corpus("voiceless", tmp_path)
-    assert labelled
-    assert set(draw_corpus(SvdFrontEnd(), voiceless, draws=1).sung.tolist()) == {0}
+    voiceless = open_labelled(f"voiceless:{tmp_path}", "optional")
+    assert voiceless.known
+    assert set(sample_corpus(SvdFrontEnd(), voiceless.recordings, draws=1).sung.tolist()) == {0}
     with pytest.raises(CorpusError, match=r"too few for an NRE; the first: song3.wav: lasts 1.200 s"):
-        draw_corpus(SvdFrontEnd(), open_evaluation_corpus("folder", folder)[0][3:])
+        sample_corpus(SvdFrontEnd(), open_labelled(folder, "optional").recordings[3:])
     with pytest.raises(CorpusError):
-        open_evaluation_corpus("folder", tmp_path / "nowhere")
-    with pytest.raises(CorpusError, match="holds no recording for valid"):
-        open_evaluation_corpus("voiceless", tmp_path, "valid")
-    with pytest.raises(UsageError, match="no corpus 'irmas'"):
-        open_evaluation_corpus("irmas", tmp_path)
+        open_labelled(f"folder:{tmp_path / 'nowhere'}", "optional")
+    with pytest.raises(CorpusError, match="holds no recordings for valid"):
+        open_labelled(f"voiceless/valid:{tmp_path}", "optional")
+    with pytest.raises(UsageError, match="no corpus is called 'irmes'"):
+        open_labelled(f"irmes:{tmp_path}", "optional")
 
 
 # The pass
 
 
 @pytest.fixture(scope="module")
-def scored(model, drawn):
+def scored(model, sampled):
     """Two inverters of mp6, one of fc8, and the excerpts themselves as an inversion."""
     inversions = [
         Inversion("one", "mp6", load_inverter(model, "mp6", seed=0)),
@@ -166,13 +166,13 @@ def scored(model, drawn):
         Inversion("perfect", "", lambda excerpts: excerpts),
     ]
     return inversions, score_inversions(
-        model, drawn.excerpts, inversions, comparator="conv5", batch_size=8, seed=0
+        model, sampled.excerpts, inversions, comparator="conv5", batch_size=8, seed=0
     )
 
 
-def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, drawn, scored) -> None:
+def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, sampled, scored) -> None:
     inversions, scores = scored
-    x = np.asarray(drawn.excerpts)
+    x = np.asarray(sampled.excerpts)
     features = model.activations(x, ["mp6", "conv5", "fc9"])
     inverted = inversions[1].invert(features["mp6"])
     again = model.activations(inverted, ["mp6", "conv5", "fc9"])
@@ -182,39 +182,39 @@ def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, draw
 
     found = scores[1]
     assert found.error == pytest.approx(distances(x, inverted), rel=1e-4)
-    assert found.own == pytest.approx(distances(features["mp6"], again["mp6"]), rel=1e-3)
-    assert found.compared == pytest.approx(distances(features["conv5"], again["conv5"]), rel=1e-3)
-    assert found.said == pytest.approx(features["fc9"][:, 0], abs=1e-5)
-    assert found.says == pytest.approx(again["fc9"][:, 0], abs=1e-5)
+    assert found.layer_error == pytest.approx(distances(features["mp6"], again["mp6"]), rel=1e-3)
+    assert found.comparator_error == pytest.approx(distances(features["conv5"], again["conv5"]), rel=1e-3)
+    assert found.output_original == pytest.approx(features["fc9"][:, 0], abs=1e-5)
+    assert found.output_inverted == pytest.approx(again["fc9"][:, 0], abs=1e-5)
     assert np.isnan(found.correlation).all()
     perfect = scores[3]
     assert perfect.error.max() == 0
-    assert np.array_equal(perfect.said, perfect.says)
+    assert np.array_equal(perfect.output_original, perfect.output_inverted)
     between = pdist(features["conv5"].reshape(len(x), -1).astype(np.float64)).mean()
-    assert perfect.compared_pairs.mean() == pytest.approx(between, rel=0.15)  # estimated within batches
+    assert perfect.comparator_pairs.mean() == pytest.approx(between, rel=0.15)  # estimated within batches
 
 
-def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, drawn, tmp_path, monkeypatch) -> None:
+def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, sampled, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("actprobe.analyses.inversion.evaluation.scores.EXCERPTS_IN_SHARD", 10)
     asked = []
 
     def invert(features):
         asked.append(len(features))
-        if len(asked) == 3 and len(drawn.excerpts) > 20:
+        if len(asked) == 3 and len(sampled.excerpts) > 20:
             raise KeyboardInterrupt
         return np.zeros((len(features), 115, 80), np.float32)
 
     def run(identity="a"):
         inversion = Inversion("zero", "fc8", invert, identity)
-        return score_inversions(model, drawn.excerpts, [inversion], batch_size=10, folder=tmp_path)[0]
+        return score_inversions(model, sampled.excerpts, [inversion], batch_size=10, folder=tmp_path)[0]
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert len(list(tmp_path.glob("*.npy"))) == 2
+    assert len(list(tmp_path.glob("*.npz"))) == 2
     asked[:] = [0] * 10
     resumed = run()
-    assert sum(asked) == len(drawn.excerpts) - 20
-    shard = sorted(tmp_path.glob("*.npy"))[0]
+    assert sum(asked) == len(sampled.excerpts) - 20
+    shard = sorted(tmp_path.glob("*.npz"))[0]
     shard.write_bytes(shard.read_bytes()[:100])
     asked[:] = [0] * 10
     mended = run()
@@ -223,17 +223,17 @@ def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, drawn, tmp_p
     assert not np.isnan(mended.error).any()
     asked[:] = [0] * 10
     run("another inverter")
-    assert sum(asked) == len(drawn.excerpts)
+    assert sum(asked) == len(sampled.excerpts)
 
 
-def test_inversions_of_another_shape_or_not_finite_are_refused(model, drawn) -> None:
+def test_inversions_of_another_shape_or_not_finite_are_refused(model, sampled) -> None:
     for bad, said in ((np.nan, "not finite"), (0.0, "differ in shape")):
         shape = (115, 80) if np.isnan(bad) else (114, 80)
         inversion = Inversion("bad", "fc8", lambda f, s=shape, b=bad: np.full((len(f), *s), b, np.float32))
         with pytest.raises(UsageError, match=said):
-            score_inversions(model, drawn.excerpts[:3], [inversion])
+            score_inversions(model, sampled.excerpts[:3], [inversion])
     with pytest.raises(UsageError, match="no inversion"):
-        score_inversions(model, drawn.excerpts, [])
+        score_inversions(model, sampled.excerpts, [])
 
 
 def test_networks_with_many_outputs_are_judged_by_their_correlation() -> None:
@@ -255,15 +255,15 @@ def test_networks_with_many_outputs_are_judged_by_their_correlation() -> None:
     before, after = before[order], wrapped.activations(x[order][::-1].copy(), ["tags"])["tags"]
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(before, after, strict=True)]
     assert noise.correlation[order] == pytest.approx(np.array(expected), abs=1e-5)
-    assert np.isnan(same.said).all()
+    assert np.isnan(same.output_original).all()
 
 
 # Tables
 
 
 @pytest.fixture(scope="module")
-def tables(drawn, scored):
-    return evaluate("svd", "songs", drawn, scored[1], threshold=0.5, resamples=300)
+def tables(sampled, scored):
+    return evaluation_tables("svd", "songs", sampled, scored[1], threshold=0.5, resamples=300)
 
 
 def value(detail: pd.DataFrame, **which) -> pd.Series:
@@ -273,7 +273,7 @@ def value(detail: pd.DataFrame, **which) -> pd.Series:
     return rows.iloc[0]
 
 
-def test_nre_csv_is_the_published_figure(tables, drawn, scored) -> None:
+def test_nre_csv_is_the_published_figure(tables, sampled, scored) -> None:
     table, detail = tables
     assert tuple(table.columns) == NRE_COLUMNS
     assert tuple(detail.columns) == DETAIL_COLUMNS
@@ -284,8 +284,8 @@ def test_nre_csv_is_the_published_figure(tables, drawn, scored) -> None:
     ]
     inversion = scored[0][1]
     by_draw = []
-    for rows in drawn.draws:
-        x = np.asarray(drawn.excerpts[rows])
+    for rows in sampled.draws:
+        x = np.asarray(sampled.excerpts[rows])
         model_features = load_model("svd", seed=1).activations(x, ["mp6"])["mp6"]
         by_draw.append(nre(x, inversion.invert(model_features)))
     row = table[(table.method == "other") & (table.layer == "mp6")].iloc[0]
@@ -295,7 +295,7 @@ def test_nre_csv_is_the_published_figure(tables, drawn, scored) -> None:
     assert value(detail, method="other", layer="mp6", measure="nre")["value"] == pytest.approx(row.nre)
 
 
-def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, drawn) -> None:
+def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, sampled) -> None:
     detail = tables[1]
     whole = value(detail, method="one", layer="fc8", measure="nre")
     parts = {
@@ -304,7 +304,7 @@ def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, drawn)
     }
     assert min(part["value"] for part in parts.values()) <= whole["value"]
     assert whole["value"] <= max(part["value"] for part in parts.values())
-    assert sum(part["excerpts"] for part in parts.values()) == whole["excerpts"] == len(drawn.excerpts)
+    assert sum(part["excerpts"] for part in parts.values()) == whole["excerpts"] == len(sampled.excerpts)
 
 
 def test_a_perfect_inversion_is_perfect_in_every_measure(tables) -> None:
@@ -334,44 +334,45 @@ def test_intervals_hold_the_value_and_differences_are_paired(tables) -> None:
     assert width < sum(each["high"] - each["low"] for each in separate)
 
 
-def made_up(said, says, owners, sung=None) -> tuple[Drawn, list]:
+def made_up(original, inverted, owners, sung=None) -> tuple[SampledExcerpts, list]:
     """An evaluation of which only the outputs matter."""
-    count = len(said)
+    count = len(original)
     excerpts = np.random.default_rng(0).standard_normal((count, 2, 2)).astype(np.float32)
-    notes = tuple(RecordingNote(f"r{i}", examples=1) for i in range(max(owners) + 1))
+    ledger = tuple(LedgerRow(f"r{i}", "ok", examples=1) for i in range(max(owners) + 1))
     sung = np.full(count, -1, np.int8) if sung is None else np.array(sung, np.int8)
     columns = dict.fromkeys(COLUMNS, np.full(count, np.nan)) | {
-        "error": np.ones(count), "said": np.array(said, float), "says": np.array(says, float)
+        "error": np.ones(count), "output_original": np.array(original, float),
+        "output_inverted": np.array(inverted, float),
     }  # fmt: skip
-    drawn = Drawn(excerpts, np.array(owners), np.zeros(count), sung, (np.arange(count),), notes)
-    return drawn, [Scores("m", "fc8", **columns)]
+    sampled = SampledExcerpts(excerpts, np.array(owners), np.zeros(count), sung, (np.arange(count),), ledger)
+    return sampled, [Scores("m", "fc8", **columns)]
 
 
 def test_agreement_is_judged_at_the_threshold_and_fairly_for_rare_classes() -> None:
     """9 sung, 1 not: an inversion that is always called sung agrees by 90 %, and says nothing."""
-    drawn, scores = made_up([0.9] * 9 + [0.1], [0.8] * 10, [0, 1, 2, 3, 4] * 2)
-    detail = evaluate("svd", "c", drawn, scores, threshold=0.6)[1].set_index("measure")["value"]
+    sampled, scores = made_up([0.9] * 9 + [0.1], [0.8] * 10, [0, 1, 2, 3, 4] * 2)
+    detail = evaluation_tables("svd", "c", sampled, scores, threshold=0.6)[1].set_index("measure")["value"]
     assert detail["agreement"] == pytest.approx(0.9)
     assert detail["balanced_agreement"] == pytest.approx(0.5)
     assert detail["kappa"] == pytest.approx(0, abs=1e-9)
     assert detail["probability_difference"] == pytest.approx(0.16)
     assert (detail["called_sung"], detail["called_sung_inverted"]) == (pytest.approx(0.9), pytest.approx(1))
-    strict = evaluate("svd", "c", drawn, scores, threshold=0.85)[1].set_index("measure")["value"]
+    strict = evaluation_tables("svd", "c", sampled, scores, threshold=0.85)[1].set_index("measure")["value"]
     assert strict["agreement"] == pytest.approx(0.1)
 
 
-def test_a_method_tried_on_some_excerpts_is_compared_on_those(drawn, model) -> None:
-    rows = np.zeros(len(drawn.excerpts), bool)
-    rows[drawn.draws[0][::2]] = True
+def test_a_method_tried_on_some_excerpts_is_compared_on_those(sampled, model) -> None:
+    rows = np.zeros(len(sampled.excerpts), bool)
+    rows[sampled.draws[0][::2]] = True
     everywhere = Inversion("input", "fc8", load_inverter(model, "fc8", seed=0))
     few = Inversion("gradient", "fc8", load_inverter(model, "fc8", seed=1), rows=rows)
-    scores = score_inversions(model, drawn.excerpts, [everywhere, few])
+    scores = score_inversions(model, sampled.excerpts, [everywhere, few])
     assert np.array_equal(np.isfinite(scores[1].error), rows)
-    table, detail = evaluate("svd", "c", drawn, scores, resamples=50)
+    table, detail = evaluation_tables("svd", "c", sampled, scores, resamples=50)
     gradient = table[table.method == "gradient"].iloc[0]
-    first = drawn.draws[0]
+    first = sampled.draws[0]
     picked = first[rows[first]]
-    between = float(drawn.pairs[0].normaliser())
+    between = float(sampled.pairs[0].normaliser())
     assert (gradient.draws, gradient.excerpts) == (1, len(picked))  # other draws meet it by chance only
     assert gradient.nre == pytest.approx(scores[1].error[picked].mean() / between, rel=1e-9)
     difference = value(detail, method="gradient", layer="fc8", measure="nre", against="input")
@@ -381,11 +382,10 @@ def test_a_method_tried_on_some_excerpts_is_compared_on_those(drawn, model) -> N
 
 
 def test_excerpts_that_are_all_the_same_have_no_nre() -> None:
-    drawn, scores = made_up([0.9] * 4, [0.8] * 4, [0, 1, 2, 3])
-    same = Drawn(np.ones((4, 2, 2), np.float32), drawn.owners, drawn.starts_seconds, drawn.sung, drawn.draws,
-                 drawn.notes)  # fmt: skip
+    sampled, scores = made_up([0.9] * 4, [0.8] * 4, [0, 1, 2, 3])
+    same = replace(sampled, excerpts=np.ones((4, 2, 2), np.float32))
     with pytest.raises(UsageError, match="no two of the excerpts of a draw differ"):
-        evaluate("svd", "c", same, scores)
+        evaluation_tables("svd", "c", same, scores)
 
 
 def test_threshold_is_that_of_the_detectors_card(model) -> None:
@@ -522,41 +522,28 @@ def test_evaluation_from_recordings_to_files(binary, folder, inverters, tmp_path
 
 
 def test_the_same_evaluation_gives_the_same_files_from_its_shards(model, folder, tmp_path) -> None:
-    recordings, labelled = open_evaluation_corpus("folder", folder)
-    opened = open_sources(model, find_sources(model, str(write_inverters(model, tmp_path, ["fc8"]))), None)
-    settings = EvaluationSettings(draws=2, per_recording=3)
+    inverters = write_inverters(model, tmp_path / "inverters", ["fc8"])
 
-    def run(where: str):
+    def run(where: str, corpus=folder, **options):
         return evaluate_inverters(
-            model,
-            "songs",
-            recordings,
-            opened,
-            settings,
-            tmp_path / where,
-            labelled=labelled,
-            progress=Progress,
-        )
-
-    assert run("a").provenance["seconds_per_excerpt"]["inverter fc8"] > 0
-    first = [(tmp_path / "a" / name).read_bytes() for name in ("nre.csv", "nre_detail.csv", "recordings.csv")]
-    assert run("a").provenance["seconds_per_excerpt"] == {}
-    assert first == [
-        (tmp_path / "a" / name).read_bytes() for name in ("nre.csv", "nre_detail.csv", "recordings.csv")
-    ]
-    fresh = run("b")
-    pd.testing.assert_frame_equal(fresh.nre, pd.read_csv(tmp_path / "a/nre.csv"), rtol=1e-5)
-    with pytest.raises(UsageError, match="no inversion to evaluate"):
-        evaluate_inverters(model, "songs", recordings, [], settings, tmp_path / "c", progress=Progress)
-    with pytest.raises(UsageError, match="no layer 'fc10'"):
-        evaluate_inverters(
-            model, "songs", recordings, opened, EvaluationSettings(comparator="fc10"), tmp_path / "d",
-            progress=Progress,
+            model, corpus, inverters=inverters, draws=2, excerpts_per_recording=3,
+            output_dir=tmp_path / where, **options,
         )  # fmt: skip
+
+    tables = ("nre.csv", "nre_detail.csv", "recordings.csv")
+    assert run("a").record["seconds_per_excerpt"]["inverter fc8"] > 0
+    first = [(tmp_path / "a" / name).read_bytes() for name in tables]
+    assert run("a").record["seconds_per_excerpt"] == {}
+    assert first == [(tmp_path / "a" / name).read_bytes() for name in tables]
+    fresh = run("b")
+    pd.testing.assert_frame_equal(fresh.table, pd.read_csv(tmp_path / "a/nre.csv"), rtol=1e-5)
+    with pytest.raises(UsageError, match="no inversion to evaluate"):
+        run("c", methods=["joint"])
+    with pytest.raises(UsageError, match="no layer 'fc10'"):
+        run("d", comparator="fc10")
+    recordings = open_labelled(folder, "optional").recordings
     with pytest.raises(CorpusError, match="too few"):
-        evaluate_inverters(
-            model, "songs", recordings[3:], opened, settings, tmp_path / "e", progress=Progress
-        )
+        run("e", recordings[3:])
     assert "less than an excerpt" in (tmp_path / "e/recordings.csv").read_text()
 
 
@@ -598,8 +585,8 @@ def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path) -> None:
     ]  # fmt: skip
     assert list(methods) == ["merge_1", "1_80_pool"]
     found = invert_span(network, span, {"1_80_pool": methods["1_80_pool"]})
-    assert found.sonograms["1_80_pool"].shape == network.frontend.example_shape
-    assert found.titles["1_80_pool"] == "1_80_pool"  # eleven outputs are no number to show
+    assert found.mel_spectrograms["1_80_pool"].shape == network.frontend.example_shape
+    assert found.facts["1_80_pool"]["output"] is None  # eleven outputs are no number to show
     sounds = save_sounds(tmp_path, network.frontend, span, found)
     assert sounds["input.wav"]["error_db"] < 3
     assert (tmp_path / "1_80_pool-own-phase.wav").exists()
@@ -613,7 +600,9 @@ def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path, scale) -> Non
     for frames, count in ((115, 1), (115, 9), (700, 3)):
         panels = {f"layer{i}": rng.normal(size=(frames, 80)) for i in range(count)}
         path = tmp_path / f"{frames}-{count}.png"
-        draw_inversion(panels, SvdFrontEnd(), 30.0, path, scale=scale, title="song")
+        times, bands = 30.0 + 0.0143 * np.arange(frames), SvdFrontEnd().band_edges_hz()[1:-1]
+        long = frames > 230
+        save_figure(inversion_figure(panels, times, bands, long=long, scale=scale, title="song"), path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

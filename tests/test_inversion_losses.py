@@ -14,6 +14,7 @@ from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arra
 from actprobe.analyses.inversion.training.losses import LOSSES, Objective, squared_weights
 from actprobe.errors import UsageError
 from actprobe.models.networks.svd import INVERTERS
+from actprobe.training.parts import Judge
 from actprobe.training.schedule import published_rate, truncated
 
 MP6 = INVERTERS["mp6"]
@@ -37,14 +38,16 @@ def a_training(detector, golden, loss, **options):
     from actprobe import backend
     from actprobe.analyses.inversion.networks.build import build_inverter
     from actprobe.analyses.inversion.training.comparator import feature_function
-    from actprobe.analyses.inversion.training.training_model import training_model
+    from actprobe.analyses.inversion.training.learner import InverterLearner
+    from actprobe.training.model import TrainingModel
 
     inverter = build_inverter(MP6)
     set_arrays(inverter, [golden[f"init_param{i}"] for i in range(25)], MP6)
     features_of = feature_function(detector, "mp6")
-    model = training_model(
+    learner = InverterLearner(
         inverter, Objective(loss, **options), features_of, feature_function(detector, "conv5")
     )
+    model = TrainingModel(learner, Judge("valid_input", "validation"))
     model.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
     excerpts = backend.tf.constant(golden["data"].astype(np.float32))
     return model, {"excerpt": excerpts, "features": features_of(excerpts)}
@@ -54,7 +57,7 @@ def gradients(model, batch, term="loss"):
     from actprobe import backend
 
     with backend.tf.GradientTape() as tape:
-        found, _ = model.terms(batch)
+        found, _ = model.learner.terms(batch)
     variables = model.inverter.trainable_variables
     return found, tape.gradient(found[term], variables)
 
@@ -149,8 +152,8 @@ def test_without_its_gradient_the_feature_term_changes_only_the_number(detector,
 def test_the_equations_sums_are_the_means_times_the_values_of_an_example(detector, golden):
     means, batch = a_training(detector, golden, "joint")
     sums, _ = a_training(detector, golden, "eq3")
-    mean, _ = means.terms(batch)
-    summed, _ = sums.terms(batch)
+    mean, _ = means.learner.terms(batch)
+    summed, _ = sums.learner.terms(batch)
     assert float(summed["input"]) == pytest.approx(115 * 80 * float(mean["input"]), rel=1e-5)
     assert float(summed["feature"]) == pytest.approx(33 * 21 * 64 * float(mean["feature"]), rel=1e-5)
     assert float(summed["l2"]) == pytest.approx(float(mean["l2"]), rel=1e-6)
@@ -159,7 +162,7 @@ def test_the_equations_sums_are_the_means_times_the_values_of_an_example(detecto
 def test_balanced_divides_each_term_by_its_variance(detector, golden):
     variances = {"input_variance": 4.0, "feature_variance": 0.25}
     model, batch = a_training(detector, golden, "balanced", **variances)
-    found, _ = model.terms(batch)
+    found, _ = model.learner.terms(batch)
     expected = float(found["input"]) / 4 + float(found["feature"]) / 0.25 + float(found["l2"])
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
     assert Objective("balanced").l2_weight == 1e-6
@@ -169,7 +172,7 @@ def test_balanced_divides_each_term_by_its_variance(detector, golden):
 
 def test_weights_of_the_terms_count(detector, golden):
     model, batch = a_training(detector, golden, "joint", input_weight=2.0, feature_weight=0.5)
-    found, _ = model.terms(batch)
+    found, _ = model.learner.terms(batch)
     expected = 2 * float(found["input"]) + 0.5 * float(found["feature"]) + float(found["l2"])
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
 
@@ -198,12 +201,14 @@ def test_the_adversarial_term_moves_both_networks(detector, golden):
     from actprobe import backend
     from actprobe.analyses.inversion.networks.build import build_inverter
     from actprobe.analyses.inversion.training.comparator import feature_function
-    from actprobe.analyses.inversion.training.training_model import training_model
+    from actprobe.analyses.inversion.training.learner import InverterLearner
+    from actprobe.training.model import TrainingModel
 
     inverter = build_inverter(MP6)
-    model = training_model(
+    learner = InverterLearner(
         inverter, Objective("input"), feature_function(detector, "mp6"), None, adversarial_weight=0.1
     )
+    model = TrainingModel(learner, Judge("valid_input", "validation"))
     model.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
     before = [each.numpy().copy() for each in model.discriminator.trainable_variables]
     batch = {"excerpt": backend.tf.constant(golden["data"].astype(np.float32))}

@@ -16,18 +16,19 @@ import soundfile
 from actprobe.analyses.inversion.networks.inverter import load_inverter
 from actprobe.analyses.inversion.training.card import inverter_card
 from actprobe.analyses.inversion.training.feature_cache import cached_features
-from actprobe.analyses.inversion.training.run import Task, train_inverter
+from actprobe.analyses.inversion.training.run import run_task
 from actprobe.analyses.inversion.training.store import FrameStore
-from actprobe.analyses.inversion.training.training import Settings
+from actprobe.analyses.inversion.training.task import Task
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.labelled_folders import open_voiceless_folder
 from actprobe.errors import ActprobeError, CorpusError, UsageError
 from actprobe.training.batches import Batches
+from actprobe.training.settings import Settings
 
 PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
 PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
 RATE = 22_050
-TINY = Settings(epochs=3, steps_per_epoch=3, batch_size=4, seed=5, validation_excerpts=8)
+TINY = Settings(3, steps_per_epoch=3, batch_size=4, learning_rate=1e-3, schedule="published", seed=5)
 
 
 def music(seconds, seed):
@@ -75,9 +76,9 @@ def cache(tmp_path_factory):
 
 
 def train(folder, detector, recordings, cache, settings=TINY, layer="mp6", **task):
-    return train_inverter(
+    return run_task(
         folder,
-        Task(detector, layer, detector, **{"loss": "input"} | task),
+        Task(detector, layer, detector, "conv5", **{"loss": "input", "validation_excerpts": 8} | task),
         recordings["train"],
         recordings["valid"],
         settings,
@@ -361,7 +362,8 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
     tmp_path, whole, detector, recordings, cache, monkeypatch
 ):
     from actprobe import backend
-    from actprobe.analyses.inversion.training import training
+    from actprobe.analyses.inversion.training import run
+    from actprobe.training import history
 
     def failing_at(call, real):
         calls = []
@@ -376,8 +378,8 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
 
     # The weights of the first epoch, the history of the second (training.json is there), the last backup.
     for owner, name, call in (
-        (training, "save_inverter", 1),
-        (training, "write_json", 2),
+        (run, "save_inverter", 1),
+        (history, "write_json", 2),
         (backend.keras.callbacks.BackupAndRestore, "on_epoch_end", 2),
     ):
         with monkeypatch.context() as patched:
@@ -404,9 +406,9 @@ def _same_run(folder, metrics, other_folder, other_metrics):
 def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
     tmp_path, detector, recordings, cache, whole
 ):
-    task = Task(detector, "mp6", detector, loss="input")
+    task = Task(detector, "mp6", detector, "conv5", loss="input", validation_excerpts=8)
     folders = {"command": "", "cache_dir": cache, "deadline": 0.0}
-    metrics = train_inverter(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
+    metrics = run_task(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
     assert metrics["epochs"] == 1
     _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
 
@@ -429,9 +431,9 @@ def test_cached_and_recomputed_features_train_alike_and_balanced_terms_are_one_f
 ):
     ways = []
     for name, cache_bytes in (("cached", 8e9), ("not", 0.0)):
-        metrics = train_inverter(
+        metrics = run_task(
             tmp_path / name,
-            Task(detector, "mp6", detector, loss="balanced"),
+            Task(detector, "mp6", detector, "conv5", loss="balanced", validation_excerpts=8),
             recordings["train"],
             recordings["valid"],
             replace(TINY, epochs=1, steps_per_epoch=1),
@@ -466,9 +468,9 @@ def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
 def work(config, songs, folder, cache, options):
     os.environ["TF_CONFIG"] = json.dumps(config)
     from actprobe.models import load_model
-    from actprobe.training.device import strategy
+    from actprobe.training.device import distribution
 
-    chosen = strategy("multi_worker")
+    chosen = distribution("multi_worker")
     model = load_model("svd", seed=1)
     with chosen.scope():
         train(folder, model, parts_of(songs), cache, replace(TINY, **options))

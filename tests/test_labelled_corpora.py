@@ -9,10 +9,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actprobe.corpora import jamendo, labelled, mir1k, rwc
+from actprobe.corpora import Recording, jamendo, labelled, mir1k, rwc
 from actprobe.corpora.label_files import read_lab
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.labelled_folders import open_labelled_folder, open_voiceless_folder
+from actprobe.corpora.voice_activity import label_file
 from actprobe.errors import ActprobeError, AudioError, CorpusError
 
 RATE = 16_000
@@ -113,7 +114,7 @@ def test_left_is_the_accompaniment_and_right_the_voice(clips):
 
 def test_the_real_corpus_agrees_with_its_labels(assets):
     """The energy of the voice channel tells sung frames, best where the labels are put."""
-    from actprobe.detection.evaluation import auc
+    from actprobe.detection.scores import auc
 
     clips = mir1k.open_mir1k(assets / "audio/MIR-1K", "test")[::12]
     agreement = {}
@@ -233,6 +234,16 @@ def test_jamendo_takes_its_splits_from_folders_or_lists(songs):
         path.rename(songs / "audio" / path.name)
         (songs / split).rmdir()
     assert {song.name: song.split for song in jamendo.open_jamendo(songs)} == by_folder
+
+
+@pytest.mark.parametrize("name", ["labels", "jamendo_others_labels"])
+def test_jamendo_finds_its_labels_by_what_their_folder_is_called(songs, name):
+    (songs / "jamendo_lab").rename(songs / name)
+    assert len(jamendo.open_jamendo(songs)) == 3
+    assert label_file(Recording("b", songs / "valid/b.ogg")) == songs / name / "b.lab"
+    (songs / name).rename(songs / "other")
+    with pytest.raises(CorpusError, match="is not the Jamendo corpus: it has no jamendo_lab/ or labels/"):
+        jamendo.open_jamendo(songs)
 
 
 def test_validate_names_what_is_missing_in_jamendo(songs):

@@ -15,18 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from actprobe.analyses.maps.counting import partners_of
-from actprobe.analyses.maps.figures import best_pairs, draw_histograms, draw_matches, match_rows
+import actprobe
+from actprobe.analyses.maps.channel_pass import count_segment, partners_of
+from actprobe.analyses.maps.feature_pass import FeatureKeypoints, feature_keypoints
+from actprobe.analyses.maps.figures import draw_figures
+from actprobe.analyses.maps.gallery import Item
 from actprobe.analyses.maps.geometry import Tolerance, agreement, layer_tolerance
 from actprobe.analyses.maps.grid import layer_grid
 from actprobe.analyses.maps.images import feature_image, map_image, to_bytes
 from actprobe.analyses.maps.keypoints import Keypoints, detect, match_descriptors, negative
+from actprobe.analyses.maps.look import match_rows
 from actprobe.analyses.maps.pairs import compare, metrics
-from actprobe.analyses.maps.recording import FeatureKeypoints, count_stretch, feature_keypoints
-from actprobe.analyses.maps.run import run_maps
-from actprobe.analyses.maps.segments import Stretch, positions_of, stretches_of
+from actprobe.analyses.maps.result import open_viewer
+from actprobe.analyses.maps.segments import Segment, positions_of, segments_of
 from actprobe.analyses.maps.settings import MapSettings
-from actprobe.analyses.maps.summary import map_summary
 from actprobe.analyses.maps.table import MAP_COLUMNS, map_table, permutation_p, rank_maps
 from actprobe.audio import Waveform
 from actprobe.corpora import open_corpus
@@ -143,7 +145,7 @@ def test_a_sparse_map_still_has_an_image() -> None:
     assert image.min() == np.median(image) == 128
 
 
-# Stretches: examples joined along time, or by themselves.
+# Segments: examples joined along time, or by themselves.
 
 
 def test_joined_examples_give_every_position_once() -> None:
@@ -151,7 +153,7 @@ def test_joined_examples_give_every_position_once() -> None:
     starts = np.arange(700) / 70
     for name in ("conv1", "mp3", "mp6"):
         grid = layer_grid(layers_of("svd")[name], frontend)
-        place = positions_of(Stretch(0.0, 10.0), starts, grid)
+        place = positions_of(Segment(0.0, 10.0), starts, grid)
         assert np.allclose(np.diff(place.times_seconds), grid.hop_seconds, atol=1e-4)
         assert place.times_seconds[-1] > 10.0 - 2 * grid.hop_seconds
         assert len(place.examples) <= 10.0 / (grid.positions * grid.hop_seconds) + 1
@@ -159,7 +161,7 @@ def test_joined_examples_give_every_position_once() -> None:
 
 def test_a_last_example_that_overlaps_is_used_where_it_goes_on() -> None:
     grid = layer_grid(layers_of("cnn_at")["conv1"], load_model("cnn_at").frontend)
-    place = positions_of(Stretch(0.0, 75.0), np.array([0.0, 29.12, 45.88]), grid)
+    place = positions_of(Segment(0.0, 75.0), np.array([0.0, 29.12, 45.88]), grid)
     assert place.examples == (0, 1, 2)
     assert np.diff(place.times_seconds).min() > grid.hop_seconds / 2
     assert np.diff(place.times_seconds).max() < 6 * grid.hop_seconds
@@ -170,22 +172,22 @@ def test_a_last_example_that_overlaps_is_used_where_it_goes_on() -> None:
 
 def test_what_follows_a_short_recording_is_not_shown() -> None:
     grid = layer_grid(layers_of("cnn_at")["conv1"], load_model("cnn_at").frontend)
-    place = positions_of(Stretch(0.0, 8.0), np.array([0.0]), grid)
+    place = positions_of(Segment(0.0, 8.0), np.array([0.0]), grid)
     assert place.times_seconds[-1] < 8.0
     assert place.columns[-1] < 8.0
 
 
-def test_stretches_cover_a_recording_or_its_examples() -> None:
+def test_segments_cover_a_recording_or_its_examples() -> None:
     starts = np.arange(0, 70) / 70
-    whole = stretches_of(starts, 1.643, 2.6, "recording", 30.0)
+    whole = segments_of(starts, 1.643, 2.6, "recording", 30.0)
     assert [(one.begin, one.end, one.example) for one in whole] == [(0.0, 2.6, None)]
-    cut = stretches_of(starts, 1.643, 100.0, "recording", 30.0)
+    cut = segments_of(starts, 1.643, 100.0, "recording", 30.0)
     assert [one.end - one.begin for one in cut] == [25.0] * 4
-    assert len(stretches_of(starts, 1.643, 100.0, "recording", 0.0)) == 1
-    alone = stretches_of(np.array([0.0, 1.0, 2.0, 3.0]), 1.5, 4.5, "excerpt", 30.0)
+    assert len(segments_of(starts, 1.643, 100.0, "recording", 0.0)) == 1
+    alone = segments_of(np.array([0.0, 1.0, 2.0, 3.0]), 1.5, 4.5, "excerpt", 30.0)
     assert [one.example for one in alone] == [0, 2]
     grid = layer_grid(layers_of("svd")["mp3"], SVD_FRONTEND())
-    assert positions_of(Stretch(0.0, 0.001), starts, grid) is None
+    assert positions_of(Segment(0.0, 0.001), starts, grid) is None
 
 
 # Keypoints and matches.
@@ -377,21 +379,21 @@ def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path) ->
 
 
 def test_maps_of_nan_and_constants_have_defined_rows(grid) -> None:
-    place = positions_of(Stretch(0.0, 5.0), np.arange(300) / 70, grid)
+    place = positions_of(Segment(0.0, 5.0), np.arange(300) / 70, grid)
     draw = np.random.default_rng(0)
     values = draw.standard_normal((len(place.times_seconds), 25, 3)).astype(np.float32)
     values[..., 1] = 0
     values[7, 7, 2] = np.inf
     waveform = Waveform((0.3 * draw.standard_normal(5 * 22050)).astype(np.float32), 22050)
     feature = feature_keypoints(compute_maps(waveform, ["percussive"])["percussive"], grid, [place])
-    counts, matches = count_stretch(values, place, grid, [[feature, feature]], 0, keep_matches=True)
+    counts, matches = count_segment(values, place, grid, [[feature, feature]], 0, keep_matches=True)
     assert counts.shape == (1, 2, 3, 6)
     assert counts[0, 0, 0, 0] > 0
     assert (counts[0, :, 1:, 0] == 0).all()
     assert (counts[0, :, :, 1] > 0).all()
     assert len(matches) == counts[0, 0, :, 3].sum()
     again = FeatureKeypoints.from_arrays(feature.to_arrays())
-    assert np.array_equal(count_stretch(values, place, grid, [[again, again]], 0)[0], counts)
+    assert np.array_equal(count_segment(values, place, grid, [[again, again]], 0)[0], counts)
 
 
 # The run over a corpus.
@@ -414,7 +416,7 @@ def corpus(tmp_path_factory) -> Path:
 
 def run(model, folder, output_dir, **options):
     chosen = {"layers": ["mp6"], "features": ["harmonic", "percussive", "chroma"], **options}
-    return run_maps(model, folder, open_corpus(folder), output_dir=output_dir, executor="local:1", **chosen)
+    return actprobe.maps(model, folder, output_dir=output_dir, executor="local:1", figures=0, **chosen)
 
 
 @pytest.fixture(scope="session")
@@ -423,7 +425,7 @@ def finished(svd, corpus, tmp_path_factory):
     return run(svd, corpus, output_dir, all_matches=True), output_dir
 
 
-def test_run_writes_the_tables_and_names_every_failure(finished) -> None:
+def test_run_writes_the_tables_and_names_every_failure(finished, svd) -> None:
     found, output_dir = finished
     assert len(found.table) == 64 * 3
     pd.testing.assert_frame_equal(pd.read_parquet(output_dir / "maps.parquet"), found.table)
@@ -432,7 +434,7 @@ def test_run_writes_the_tables_and_names_every_failure(finished) -> None:
     assert list(ledger[ledger.status == "failed"].index) == ["a_text.wav", "b_empty.wav"]
     assert (ledger[ledger.status == "ok"].seconds == 3).all()
     assert (found.table.n == 5).all()
-    own = found.counts["mp6"][:, :, 0]
+    own = open_viewer(found, svd).counts["mp6"][:, :, 0]
     matches = pd.read_parquet(output_dir / "matches.parquet")
     assert len(matches) == own[..., 3].sum()
     assert matches["distance"].sum() == pytest.approx(own[..., 4].sum(), rel=1e-5)
@@ -440,23 +442,25 @@ def test_run_writes_the_tables_and_names_every_failure(finished) -> None:
 
 def test_what_is_drawn_is_what_was_counted(finished, svd, tmp_path) -> None:
     found = finished[0]
-    pairs = best_pairs(found, svd, 1)
-    assert pairs
-    names = [feature.name for feature in found.settings.features]
-    for row, pair in pairs:
-        recording = [one.name for one in found.usable].index(pair.recording)
-        counts = found.counts[row["layer"]][recording, names.index(row["feature"]), 0, row["channel"]]
+    viewer = open_viewer(found, svd)
+    looks = viewer.best(found.table, 1)
+    assert looks
+    names = [feature.name for feature in viewer.settings.features]
+    for look in looks:
+        pair = look.pair
+        recording = [one.name for one in viewer.recordings].index(pair.recording)
+        counts = viewer.counts[pair.layer][recording, names.index(look.feature), 0, pair.channel]
         assert np.allclose(pair.pair.counts, counts)
-    listed_matches = match_rows(pairs)
-    assert len(listed_matches) == sum(len(pair.pair.matches) for _, pair in pairs)
+    listed_matches = match_rows(looks)
+    assert len(listed_matches) == sum(len(look.pair.pair.matches) for look in looks)
     agreeing = listed_matches[listed_matches.agrees & (listed_matches.place_unit == "Hz")]
     assert (agreeing.map_seconds - agreeing.feature_seconds).abs().max() < 0.6
-    figures = draw_matches(found, pairs, tmp_path) + draw_histograms(found, tmp_path)
-    assert len(figures) == len(pairs) + 1
+    draw_figures(found.record, found.table, [Item.of(look) for look in looks], tmp_path)
+    figures = list(tmp_path.glob("*.png"))
+    assert len(figures) == len(looks) + 1
     assert all(path.stat().st_size > 10_000 for path in figures)
-    summary = map_summary(found)
-    assert "The weights are random" in summary.text
-    assert summary.counts["failed"] == 2
+    assert "The weights are random" in found.summary
+    assert found.record["failed"] == 2
 
 
 def test_finished_shards_lead_to_the_same_bytes_and_are_not_computed_again(
@@ -485,7 +489,7 @@ def test_excerpts_by_themselves_and_whole_recordings_are_counted_apart(
 ) -> None:
     found = run(svd, corpus, tmp_path, unit="excerpt", features=["percussive"])
     whole = finished[0]
-    assert found.provenance["run_key"] != whole.provenance["run_key"]
+    assert found.record["run_key"] != whole.record["run_key"]
     assert (found.table.n == 5).all()
     rows = whole.table[whole.table.feature == "percussive"]
     assert found.table.channel.tolist() == rows.channel.tolist()
@@ -511,9 +515,7 @@ def test_a_feature_of_ones_own_that_changes_is_computed_again(svd, tmp_path) -> 
 
 def test_a_single_recording_has_no_null(svd, corpus, tmp_path) -> None:
     recording = [one for one in open_corpus(corpus) if one.name.startswith("phantom")][:1]
-    found = run_maps(
-        svd, corpus, recording, layers=["mp6"], features=["chroma"], output_dir=tmp_path, executor="local:1"
-    )
+    found = run(svd, recording, tmp_path, features=["chroma"])
     assert found.table[["score_null", "p", "q"]].isna().all(axis=None)
     assert found.table.score.notna().all()
 

@@ -11,7 +11,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import bootstrap
 
 from actprobe.analyses.inversion.evaluation.baselines import BASELINES, baseline
-from actprobe.analyses.inversion.evaluation.nre import draw_excerpts, errors_of, nre, pair_sums
+from actprobe.analyses.inversion.evaluation.nre import errors_of, nre, pair_sums, sample_excerpts
 from actprobe.errors import UsageError
 from actprobe.models import load_model
 from actprobe.statistics.intervals import percentile_interval, ratio, resample
@@ -118,7 +118,7 @@ def test_no_nre_without_two_different_excerpts_or_with_another_shape() -> None:
 @given(st.integers(0, 40), st.integers(1, 5), st.integers(1, 12), st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
 def test_a_draw_takes_some_excerpts_and_none_twice(count, draws, per_recording, seed) -> None:
-    found = draw_excerpts(count, 3, draws=draws, per_recording=per_recording, seed=seed)
+    found = sample_excerpts(count, 3, draws=draws, per_recording=per_recording, seed=seed)
     assert len(found) == draws
     for each in found:
         assert len(each) == len(set(each.tolist())) == min(count, per_recording)
@@ -126,15 +126,15 @@ def test_a_draw_takes_some_excerpts_and_none_twice(count, draws, per_recording, 
 
 
 def test_draws_are_seeded_and_differ_between_draws_and_recordings() -> None:
-    one, same = (draw_excerpts(500, 0, seed=4) for _ in range(2))
+    one, same = (sample_excerpts(500, 0, seed=4) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
     assert len({tuple(each) for each in one}) == 10
-    for other in (draw_excerpts(500, 1, seed=4), draw_excerpts(500, 0, seed=5)):
+    for other in (sample_excerpts(500, 1, seed=4), sample_excerpts(500, 0, seed=5)):
         assert not np.array_equal(one[0], other[0])
-    every = np.concatenate(draw_excerpts(20, 0, draws=400, per_recording=1, seed=0))
+    every = np.concatenate(sample_excerpts(20, 0, draws=400, per_recording=1, seed=0))
     assert np.bincount(every, minlength=20).min() > 5  # the last start is drawn as the first is
     with pytest.raises(UsageError, match="at least 1"):
-        draw_excerpts(5, 0, draws=0)
+        sample_excerpts(5, 0, draws=0)
 
 
 # Intervals

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from actprobe import backend, wrap_model
-from actprobe.analyses.maps.run import run_maps
+from actprobe import backend, maps, wrap_model
 from actprobe.analyses.maps.table import rank_maps
-from actprobe.corpora import open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.models.networks.svd import FRONTEND
 
@@ -49,13 +47,13 @@ def planted():
 def found(planted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
     write_phantom(folder / "in", recordings=10, seconds=5)
-    return run_maps(
+    return maps(
         planted,
         folder / "in",
-        open_corpus(folder / "in"),
         layers=["pooled"],
         features=["harmonic", "percussive"],
         output_dir=folder / "out",
+        figures=0,
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+import actprobe
+from actprobe import backend
 from actprobe.analyses.neurons.merged import open_merged
+from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import CorpusError, UsageError
 from actprobe.explorer.assets import Assets, packed, packed_unit_range
 from actprobe.explorer.clips import Clips
@@ -17,8 +21,10 @@ from actprobe.explorer.findings import findings
 from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
 from actprobe.explorer.layers_part import layers_part
 from actprobe.explorer.neurons_part import DOTS, neurons_part
-from actprobe.explorer.page import write_report
-from actprobe.explorer.reading import RunFolder, open_run
+from actprobe.explorer.page import report
+from actprobe.explorer.reading import ShownRun, shown_runs
+from actprobe.frontends import SvdFrontEnd
+from actprobe.models.record import layer_table, network_record
 
 RATE = 22050
 
@@ -34,7 +40,7 @@ def unpack(value: dict) -> np.ndarray:
     return np.frombuffer(base64.b64decode(value["base64"]), value["dtype"]).reshape(value["shape"])
 
 
-def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> RunFolder:
+def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> ShownRun:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "run.json").write_text(json.dumps({"model": "svd", **record}))
     for name, table in tables.items():
@@ -42,7 +48,8 @@ def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> RunFolde
             table.to_parquet(directory / f"{name}.parquet")
         else:
             table.to_csv(directory / f"{name}.csv", index=False)
-    return open_run(directory)
+    (run,) = shown_runs([directory])
+    return run
 
 
 def neuron_table(r=(0.9, -0.2, np.nan), feature="loudness") -> pd.DataFrame:
@@ -84,7 +91,7 @@ def level_table(permuted=0.6, random=(0.4, -0.5)) -> pd.DataFrame:
 
 
 @pytest.fixture
-def neuron_run(tmp_path) -> RunFolder:
+def neuron_run(tmp_path) -> ShownRun:
     """A neuron run of six recordings and 70 neurons, with sound, written as a run leaves it."""
     return write_neuron_run(tmp_path / "run", recordings=6, neurons=70)
 
@@ -188,10 +195,10 @@ def test_the_neurons_part_says_what_the_run_found(neuron_run, tmp_path) -> None:
     report = tmp_path / "report"
     assets = Assets(report / "assets")
     data = provided(report / neurons_part(neuron_run, assets, Clips(assets, 1 << 22)))
-    table = neuron_run.table("neurons.parquet")
+    table = neuron_run.table
     assert np.allclose(unpack(data["table"]["r"]), table["r"])
     assert len(data["chunks"]["fc8"]["paths"]) == 2  # 70 neurons, 64 at a time
-    merged = open_merged(neuron_run.directory)
+    merged = open_merged(neuron_run.folder)
     chunk = provided(report / data["chunks"]["fc8"]["paths"][1])
     low, high = chunk["activity"]["low"][3], chunk["activity"]["high"][3]
     course = low + (high - low) * unpack(chunk["activity"])[3] / 65535
@@ -274,7 +281,7 @@ def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path) -> None:
     assert layers["conv1"]["shape"] == "113 frames by 78 bands, 64 channels"
 
 
-def write_inversion(directory: Path, method: str = "joint") -> RunFolder:
+def write_inversion(directory: Path, method: str = "joint") -> ShownRun:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)
     sonograms = {name: rng.normal(size=(115, 80)).astype(np.float32) for name in ("input", "fc8")}
@@ -321,13 +328,13 @@ def test_methods_of_one_excerpt_stand_side_by_side(tmp_path) -> None:
 
 
 def test_failed_recordings_and_controls_are_on_the_page(neuron_run, tmp_path) -> None:
-    ledger = neuron_run.ledger()
-    ledger.loc[len(ledger)] = ["<b>bad</b>.wav", "failed", "is <empty>", "", ""]
-    ledger.to_csv(neuron_run.directory / "recordings.csv", index=False)
-    record = json.loads((neuron_run.directory / "run.json").read_text())
+    ledger = neuron_run.recordings
+    ledger.loc[len(ledger)] = ["<b>bad</b>.wav", "failed", "is <empty>", "", np.nan]
+    ledger.to_csv(neuron_run.folder / "recordings.csv", index=False)
+    record = json.loads((neuron_run.folder / "run.json").read_text())
     record["weights"] = {"kind": "seeded random", "seed": 3}
-    (neuron_run.directory / "run.json").write_text(json.dumps(record))
-    page = write_report([neuron_run.directory], tmp_path / "out").read_text("utf-8")
+    (neuron_run.folder / "run.json").write_text(json.dumps(record))
+    page = report(neuron_run.folder, output_dir=tmp_path / "out").path.read_text("utf-8")
     assert "&lt;b&gt;bad&lt;/b&gt;.wav" in page
     assert "is &lt;empty&gt;" in page
     assert "6 recordings entered, 1 failed" in page
@@ -338,16 +345,16 @@ def test_failed_recordings_and_controls_are_on_the_page(neuron_run, tmp_path) ->
 
 
 def test_a_report_is_replaced_whole_or_not_at_all(neuron_run, tmp_path) -> None:
-    index = write_report([neuron_run.directory], tmp_path)
+    index = report(neuron_run.folder, output_dir=tmp_path).path
     assert "Plotly" in (index.parent / "assets/plotly.LICENSE.txt").read_text("utf-8")
     (index.parent / "assets/data/stale.js").touch()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/run.json").write_text("{}")
     (tmp_path / "broken/neurons.parquet").write_bytes(b"no")
     with pytest.raises(CorpusError, match="is not a readable table"):
-        write_report([neuron_run.directory, tmp_path / "broken"], tmp_path)
+        report(neuron_run.folder, tmp_path / "broken", output_dir=tmp_path)
     assert (index.parent / "assets/data/stale.js").exists()
-    write_report([neuron_run.directory], tmp_path)
+    report(neuron_run.folder, output_dir=tmp_path)
     assert not (index.parent / "assets/data/stale.js").exists()
     assert not list(tmp_path.glob(".report-*"))
 
@@ -358,7 +365,7 @@ def test_a_report_is_replaced_whole_or_not_at_all(neuron_run, tmp_path) -> None:
         ({}, "holds no finished run"),
         ({"run.json": "{"}, "its run.json is damaged"),
         ({"run.json": "{}"}, "holds none of"),
-        ({"run.json": "[]", "nre.csv": "a"}, "holds none of"),
+        ({"run.json": "[]", "nre.csv": "a"}, "its run.json is damaged"),
         ({"run.json": "{}", "nre.csv": "a,b\n1,2\n"}, "does not hold what a run of its kind leaves"),
         ({"run.json": "{}", "inversion.npz": "x"}, "is not a readable inversion"),
     ],
@@ -367,15 +374,15 @@ def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, files, said) -> N
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(CorpusError, match=said):
-        write_report([tmp_path], tmp_path / "out")
+        report(tmp_path, output_dir=tmp_path / "out")
     assert not (tmp_path / "out/report").exists()
 
 
 def test_a_report_of_nothing_is_refused(tmp_path) -> None:
     with pytest.raises(UsageError):
-        write_report([], tmp_path)
+        report(output_dir=tmp_path)
     with pytest.raises(CorpusError, match="does not exist"):
-        write_report([tmp_path / "nowhere"], tmp_path)
+        report(tmp_path / "nowhere", output_dir=tmp_path)
 
 
 def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
@@ -392,3 +399,82 @@ def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
     extent = figure._suptitle.get_window_extent()
     assert extent.x0 >= 0
     assert extent.x1 <= figure.bbox.x1
+
+
+def test_a_report_takes_results_and_folders_and_shows_a_link(neuron_run, tmp_path) -> None:
+    other = write_run(tmp_path / "evaluation", {}, **evaluation_tables())
+    written = actprobe.report(neuron_run.result, str(other.folder), output_dir=str(tmp_path / "out"))
+    assert written.path == tmp_path / "out/report/index.html"
+    page = written.path.read_text("utf-8")
+    assert "Neurons of svd, corpus" in page
+    assert "What the layers of svd keep" in page
+    assert f'href="{written.path.as_uri()}"' in written._repr_html_()
+
+
+def test_runs_of_a_kind_are_numbered_and_other_kinds_are_refused(neuron_run, tmp_path) -> None:
+    other = write_run(tmp_path / "evaluation", {}, **evaluation_tables())
+    shown = shown_runs([neuron_run.folder, other.folder, neuron_run.result])
+    assert [run.key for run in shown] == ["neurons-1", "evaluation-1", "neurons-2"]
+    assert [run.place for run in shown] == [0, 0, 1]
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "stored/run.json").write_text("{}")
+    (tmp_path / "stored/recordings.csv").write_text("path,status\n")
+    with pytest.raises(CorpusError, match="holds a run of kind activations; a report shows neurons, maps,"):
+        report(tmp_path / "stored", output_dir=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def own_model() -> actprobe.Model:
+    """A network of one's own, with a layer of which nobody knows what it sees."""
+    layers = backend.keras.layers
+    backend.keras.utils.set_random_seed(0)
+    network = backend.keras.Sequential(
+        [
+            layers.Input((115, 80, 1)),
+            layers.Conv2D(3, (5, 3), activation="relu", name="edges"),
+            layers.MaxPooling2D((4, 4), name="coarse"),
+            layers.Permute((2, 1, 3), name="turned"),
+            layers.Flatten(name="flat"),
+            layers.Dense(4, activation="softmax", name="classes"),
+        ],
+        name="ours",
+    )
+    return actprobe.wrap_model(network, SvdFrontEnd(hop=20), outputs=["a", "b", "c", "d"])
+
+
+def test_a_network_describes_itself_in_run_json(own_model) -> None:
+    record = json.loads(json.dumps(network_record(own_model), allow_nan=False))
+    assert [output["label"] for output in record["outputs"]] == ["a", "b", "c", "d"]
+    assert record["weights"]["kind"] == "user model"
+    assert any(row["receptive_field_seconds"] is None for row in record["layer_table"])
+    again = layer_table("ours", record["layer_table"])
+    for layer, same in zip(own_model.layers, again, strict=True):
+        assert repr(replace(same, tensor=layer.tensor)) == repr(layer)
+
+
+def test_a_network_of_ones_own_has_its_layers_part(own_model, tmp_path) -> None:
+    corpus = write_phantom(tmp_path / "corpus", recordings=4, seconds=2)
+    found = actprobe.neurons(
+        own_model, corpus, layers=["edges", "classes"], features=["loudness"], output_dir=tmp_path / "run",
+        permutations=0, random_seeds=0, figures=0, executor="local:1",
+    )  # fmt: skip
+    (network,) = layers_part(shown_runs([found.folder]))
+    assert network["model"] == "ours"
+    layers = {layer["name"]: layer for layer in network["layers"]}
+    assert layers["edges"]["shape"] == "111 frames by 78 bands, 3 channels"
+    assert "one value sees 104 ms" in layers["edges"]["sight"]  # 4 hops of 315 samples, a window of 1024
+    assert layers["edges"]["found"][0]["link"].startswith("#neuron=ours/edges/")
+    assert layers["turned"]["sight"] == "Permute; what one value sees is not known"
+    page = report(found, output_dir=tmp_path).path.read_text("utf-8")
+    assert '<a href="#part=layers">Layers</a>' in page
+    assert 'id="layer=ours/classes"' in page
+    assert "user model (sha256 " in page
+    assert "nan" not in page.split('id="layers"')[1]
+
+
+def test_runs_of_before_have_the_layers_that_the_name_of_their_network_tells(neuron_run) -> None:
+    (network,) = layers_part([neuron_run])
+    assert network["model"] == "svd"
+    assert [layer["found"] != [] for layer in network["layers"] if layer["name"] == "fc8"] == [True]
+    neuron_run.record["model"] = "unheard of"
+    assert layers_part([neuron_run]) == []

@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from actprobe.explorer.page import write_report  # noqa: E402
+from actprobe.explorer.page import report  # noqa: E402
 
 PATIENCE_SECONDS = 60  # until a browser on a busy machine has done what it does in milliseconds
 UNKNOWN = "\u2013"
@@ -103,7 +103,7 @@ def runs(driver, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def index(runs, tmp_path_factory) -> Path:
-    return write_report([runs[kind] for kind in KINDS], tmp_path_factory.mktemp("report"))
+    return report(*(runs[kind] for kind in KINDS), output_dir=tmp_path_factory.mktemp("report")).path
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page) -> None:
     ],
 )
 def test_a_part_without_runs_is_absent(driver, runs, tmp_path, kind, tabs) -> None:
-    page = Page(driver, write_report([runs[kind]], tmp_path))
+    page = Page(driver, report(runs[kind], output_dir=tmp_path).path)
     page.open()
     assert page.texts("nav a") == tabs
     assert driver.get_log("browser") == []
@@ -150,7 +150,8 @@ def test_a_part_without_runs_is_absent(driver, runs, tmp_path, kind, tabs) -> No
 
 def test_two_runs_of_a_kind_are_told_apart(driver, runs, tmp_path) -> None:
     """By the name of their corpus, and by what links lead to."""
-    page = Page(driver, write_report([runs[kind] for kind in ("neurons", "evaluation") * 2], tmp_path))
+    twice = [runs[kind] for kind in ("neurons", "evaluation") * 2]
+    page = Page(driver, report(*twice, output_dir=tmp_path).path)
     page.open("#part=layers")
     (link, *_) = [each for each in page.all("#layers .found a") if "&run=1" in each.get_attribute("href")]
     assert link.text.endswith("(in/manifest.csv)")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import actprobe
 from actprobe.analyses.inversion.inverting.sound import Sonifier, write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
@@ -184,3 +185,22 @@ def test_what_cannot_be_undone_is_said(meanstd) -> None:
         sonifier.bands(np.full((115, 80), np.nan))
     with pytest.raises(UsageError, match="not as long"):
         sonifier.sound(np.ones((30, 80)), phase_of=np.zeros(22050, np.float32))
+
+
+@pytest.mark.parametrize("name", ["svd", "cnn_at"])
+def test_sonify_gives_a_sound_with_the_bands_of_the_example(name) -> None:
+    model = actprobe.load_model(name, normalization=None)
+    front_end = model.frontend
+    recording = actprobe.Waveform(music(front_end), front_end.sample_rate)
+    example = model.frontend(recording)[0]
+    sound = actprobe.sonify(model, example, recording)
+    assert sound.sample_rate == front_end.sample_rate
+    sonifier = Sonifier(front_end)
+    bands = sonifier.bands(example, front_end.reference(recording.samples))
+    assert sonifier.error_db(bands, sound.samples) < 2.0
+
+
+def test_sonify_says_what_a_standardised_example_lacks() -> None:
+    model = actprobe.load_model("cnn_at")
+    with pytest.raises(UsageError, match="mean and deviation"):
+        actprobe.sonify(model, np.zeros((1366, 96)))

@@ -12,21 +12,22 @@ from typing import cast
 from actprobe.batch.result import Result, read_record
 from actprobe.errors import CorpusError
 
-# Kind -> its result class, in the order in which a folder is tried.
+# Kind -> a file that it leaves and no kind above it does, and its class, imported when it is needed.
 KINDS = {
-    "neurons": "actprobe.analyses.neurons.result:NeuronResult",
-    "maps": "actprobe.analyses.maps.result:MapResult",
-    "evaluation": "actprobe.analyses.inversion.evaluation.result:EvaluationResult",
-    "inversion": "actprobe.analyses.inversion.inverting.result:InversionResult",
-    "comparison": "actprobe.analyses.neurons.result:ComparisonResult",
-    "activations": "actprobe.analyses.activations.result:ActivationResult",
-    "training": "actprobe.analyses.inversion.training.result:TrainingResult",
+    "neurons": ("neurons.parquet", "actprobe.analyses.neurons.result:NeuronResult"),
+    "maps": ("maps.parquet", "actprobe.analyses.maps.result:MapResult"),
+    "evaluation": ("nre.csv", "actprobe.analyses.inversion.evaluation.result:EvaluationResult"),
+    "inversion": ("inversion.npz", "actprobe.analyses.inversion.inverting.result:InversionResult"),
+    "comparison": ("alignment.csv", "actprobe.analyses.neurons.result:ComparisonResult"),
+    "detector": ("meanstd.npz", "actprobe.detection.result:DetectorResult"),
+    "training": ("metrics.json", "actprobe.analyses.inversion.training.result:TrainingResult"),
+    "activations": ("recordings.csv", "actprobe.analyses.activations.result:ActivationResult"),
 }
 
 
 def result_class(kind: str) -> type[Result]:
-    """Look up the result class of a kind of run."""
-    module, name = KINDS[kind].split(":")
+    """Import the result class of a kind of run."""
+    module, name = KINDS[kind][1].split(":")
     return cast(type[Result], getattr(importlib.import_module(module), name))
 
 
@@ -55,9 +56,7 @@ def load_run(folder: str | Path) -> Result:
     """
     folder = Path(folder)
     read_record(folder)
-    classes = [result_class(kind) for kind in KINDS]
-    for each in classes:
-        if (folder / each.TABLE).is_file():
-            return each.load(folder)
-    files = ", ".join(each.TABLE for each in classes)
-    raise CorpusError(folder, f"holds none of {files}")
+    for kind, (marker, _) in KINDS.items():
+        if (folder / marker).is_file():
+            return result_class(kind).load(folder)
+    raise CorpusError(folder, f"holds none of {', '.join(marker for marker, _ in KINDS.values())}")

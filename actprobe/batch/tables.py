@@ -15,6 +15,7 @@ from actprobe.provenance import atomic_path
 TEXT = (
     "path", "recording", "singer", "split", "status", "reason", "warning", "file", "model", "model_a",
     "model_b", "layer", "layer_a", "layer_b", "feature", "given", "weights", "end", "method",
+    "corpus", "against", "class", "measure",
 )  # fmt: skip
 COUNTS = (
     "sample_rate", "examples", "best_neuron", "above_level", "above_random", "discoveries",

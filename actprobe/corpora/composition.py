@@ -115,22 +115,9 @@ class Score:
 def compose(rng: np.random.Generator, kind: str, onset_rate: float, seconds: float) -> Score:
     """Compose a recording.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws everything that is not asked for.
-    kind : str
-        One of `KINDS`.
-    onset_rate : float
-        Wanted onsets per second of the stem that leads: the drums where there are any, then the
-        accompaniment, then the voice, whose range is narrower: `SYLLABLE_RATE_RANGE`.
-    seconds : float
-        Duration of the recording.
-
-    Returns
-    -------
-    Score
-        Its own onsets are the truth; their rate is near the wanted one.
+    ``onset_rate`` is that wanted of the stem that leads, per second: of the drums where there are any, then
+    the accompaniment, then the voice, whose range is narrower: `SYLLABLE_RATE_RANGE`. The onsets of the score
+    are the truth; their rate is close to the wanted one.
     """
     if kind == "voice":
         onset_rate = float(np.interp(onset_rate, ONSET_RATE_RANGE, SYLLABLE_RATE_RANGE))

@@ -154,11 +154,10 @@ def _rows(table: Any) -> list[Recording]:
     columns = [str(column) for column in table.columns]
     if "path" not in columns:
         raise UsageError(f"the data frame has no column named path; it has {', '.join(columns) or 'none'}")
-    table = table.set_axis(columns, axis=1)
-    rows = table.drop(columns="path").to_dict("records")
+    rows: list[dict[str, Any]] = table.set_axis(columns, axis=1).to_dict("records")
     return [
-        _listed(path, number, {column: _text(value) for column, value in row.items()})
-        for number, (path, row) in enumerate(zip(table["path"], rows, strict=True), 1)
+        _listed(row.pop("path"), number, {column: _text(value) for column, value in row.items()})
+        for number, row in enumerate(rows, 1)
     ]
 
 

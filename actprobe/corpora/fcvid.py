@@ -57,7 +57,7 @@ def open_fcvid(folder: str | Path, split: str | None = None) -> list[Recording]:
     folder : str or Path
         Where the table and the folders of the classes are; or the table itself.
     split : str, optional
-        ``train``, ``valid`` or ``test`` as Slizovskaia et al. drew them; by default all.
+        ``train``, ``valid`` or ``test`` as Slizovskaia et al. made them; by default all.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def _files(folder: Path, classes: set[str]) -> dict[str, Path]:
 
 
 def _splits(count: int) -> list[str]:
-    """Draw the splits as scikit-learn's train_test_split does: 0.3, then half of that, both seeded 10."""
+    """Make the splits as scikit-learn's train_test_split does: 0.3, then half of that, both seeded 10."""
     order = np.random.RandomState(SPLIT_SEED).permutation(count)
     held_out = order[: math.ceil(HELD_OUT * count)]
     halves = np.random.RandomState(SPLIT_SEED).permutation(len(held_out))

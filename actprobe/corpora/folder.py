@@ -91,18 +91,7 @@ def open_split(source: str | Path, split: str | None = None) -> list[Recording]:
 
 
 def plain_name(text: str) -> str:
-    """Make of any text what can be part of a file name anywhere.
-
-    Parameters
-    ----------
-    text : str
-        Such as the stem of a recording's path.
-
-    Returns
-    -------
-    str
-        At most 60 characters; letters and digits of ASCII, dots, hyphens and underscores.
-    """
+    """Make of any text what can be part of a file name anywhere: 60 characters at most, of A-Za-z0-9._-"""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:PLAIN_CHARACTERS]
 
 

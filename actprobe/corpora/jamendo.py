@@ -6,9 +6,10 @@ ogg and mp3 of 44.1 kHz, one artist in one split only: 61 to train on, 16 to val
 the songs are under Creative Commons licences of Jamendo, each its own; the labels may be used for research.
 This is the corpus of Schlüter and Grill (ISMIR 2015) and of Mishra et al. (ISMIR 2018).
 
-Layout, as its archives unpack: audio in ``train/``, ``valid/`` and ``test/`` (or ``audio/train/`` ...),
-labels in ``jamendo_lab/`` or ``labels/``: ``NAME.lab`` with lines ``start end sing|nosing``. Audio all in
-``audio/`` is told apart by lists ``filelists/train``, ``valid`` and ``test``, one file name a line.
+Layout, as its archives unpack: audio in ``train/``, ``valid/`` and ``test/`` (or ``audio/train/`` ...);
+labels in ``jamendo_lab/``, ``labels/`` or another folder with ``lab`` in its name: ``NAME.lab`` with lines
+``start end sing|nosing``. Audio all in ``audio/`` is told apart by lists ``filelists/train``, ``valid`` and
+``test``, one file name a line.
 """
 
 from __future__ import annotations
@@ -22,28 +23,13 @@ from actprobe.corpora.labelled import SPLITS, LabelledRecording
 from actprobe.errors import CorpusError
 
 SONGS = {"train": 61, "valid": 16, "test": 16}
-LABEL_FOLDERS = ("jamendo_lab", "labels", "jamendo_svd_labels")
 
 
 def open_jamendo(folder: str | Path, split: str | None = None) -> list[LabelledRecording]:
-    """List the songs.
+    """List the songs, sorted by name; at least one.
 
-    Parameters
-    ----------
-    folder : str or Path
-        The corpus.
-    split : str, optional
-        ``train``, ``valid`` or ``test``; by default all.
-
-    Returns
-    -------
-    list of LabelledRecording
-        Sorted by name; at least one.
-
-    Raises
-    ------
-    CorpusError
-        Not such a folder, audio whose split nothing tells, or a label file that is none.
+    A folder that is not such, audio whose split nothing tells, or a label file that is none is a
+    `CorpusError`.
     """
     folder = Path(folder)
     labels = _label_folder(folder)
@@ -57,11 +43,16 @@ def open_jamendo(folder: str | Path, split: str | None = None) -> list[LabelledR
     return songs
 
 
+def label_folders(folder: Path) -> list[Path]:
+    """List the folders within another that may hold label files, going by their names."""
+    return sorted(place for place in folder.glob("*lab*") if place.is_dir())
+
+
 def _label_folder(folder: Path) -> Path:
-    for name in LABEL_FOLDERS:
-        if (folder / name).is_dir():
-            return folder / name
-    raise CorpusError(folder, f"is not the Jamendo corpus: it has no {' or '.join(LABEL_FOLDERS[:2])}/")
+    found = label_folders(folder)
+    if not found:
+        raise CorpusError(folder, "is not the Jamendo corpus: it has no jamendo_lab/ or labels/")
+    return found[0]
 
 
 def _audio(folder: Path) -> dict[Path, str]:
@@ -81,18 +72,7 @@ def _audio(folder: Path) -> dict[Path, str]:
 
 
 def validate(folder: str | Path) -> list[str]:
-    """Read every song and say what is wrong with the folder.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The corpus.
-
-    Returns
-    -------
-    list of str
-        One line for every song that is missing, damaged or without labels, and for labels without a song.
-    """
+    """Read every song and say what is wrong: a line for each that is missing, damaged or without labels."""
     folder = Path(folder)
     labels, audio = _label_folder(folder), _audio(folder)
     stems = {path.stem for path in audio}

@@ -17,23 +17,7 @@ Floats = NDArray[np.float64]
 
 
 def read_text(path: Path) -> str:
-    """Read a label file, bounded.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        Its text.
-
-    Raises
-    ------
-    CorpusError
-        It is missing, absurdly large or no text.
-    """
+    """Read a label file; one that is missing, absurdly large or no text is a `CorpusError`."""
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_LABEL_FILE + 1)
@@ -48,22 +32,9 @@ def read_text(path: Path) -> str:
 
 
 def read_lab(path: Path) -> Floats:
-    """Read a label file of lines ``start end label``.
+    """Read a label file of lines ``start end label``; a line that is none is a `CorpusError`.
 
-    Parameters
-    ----------
-    path : Path
-        The ``.lab`` file.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sung intervals, shape [intervals, 2], seconds, joined where they touch or overlap.
-
-    Raises
-    ------
-    CorpusError
-        A line that is none, with its number.
+    Gives the sung intervals, shape [intervals, 2], seconds, joined where they touch or overlap.
     """
     sung: list[list[float]] = []
     lines = [(i, line.split()) for i, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
@@ -89,17 +60,9 @@ def as_intervals(pairs: Sequence[Sequence[float]]) -> Floats:
 
 
 def joined_intervals(pairs: Iterable[Sequence[float]]) -> Floats:
-    """Join intervals that touch or overlap.
+    """Join intervals that touch or overlap, given in the order of their beginnings in seconds.
 
-    Parameters
-    ----------
-    pairs : iterable of sequence of float
-        Beginning and end of each in seconds, in the order of their beginnings.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [intervals, 2], in order, disjoint.
+    Gives shape [intervals, 2], in order, disjoint.
     """
     joined: list[list[float]] = []
     for start, end in pairs:

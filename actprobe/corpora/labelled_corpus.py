@@ -16,6 +16,7 @@ from actprobe.corpora.corpus import Corpus, CorpusLike, open_corpus
 from actprobe.corpora.folder import Recording
 from actprobe.corpora.label_files import as_intervals
 from actprobe.corpora.labelled import SPLITS, LabelledRecording
+from actprobe.corpora.labelled_folders import open_labelled_folder, open_voiceless_folder
 from actprobe.corpora.named import corpus_text, parse_named
 from actprobe.errors import CorpusError
 
@@ -90,21 +91,18 @@ def _open(source: CorpusLike, labels: str) -> Corpus:
         return open_corpus(source)
     text = os.fspath(source)
     name, split, directory = parse_named(text) or ("folder", None, text)
-    folder = Path(directory)
+    folder = Path(directory).absolute()
     if name != "folder" or (folder.exists() and not folder.is_dir()):
         return open_corpus(text)
-    reading = "voiceless" if labels == "unused" else "labelled"
     if labels == "optional" and not any(folder.glob("*.lab")):
         return open_corpus(text)
-    return _renamed(open_corpus(corpus_text(reading, directory, split)), split)
-
-
-def _renamed(corpus: Corpus, split: str | None) -> Corpus:
-    """Call a folder a folder, however it was read."""
-    source = corpus.source.partition(":")[2]
+    reading = open_voiceless_folder if labels == "unused" else open_labelled_folder
+    found = tuple(reading(folder, split))
+    if not found:
+        raise CorpusError(folder, f"holds no recordings for {split}")
     if split:
-        return replace(corpus, name=f"folder {split}", source=corpus_text("folder", source, split))
-    return replace(corpus, name="folder", source=source)
+        return Corpus(found, corpus_text("folder", folder, split), f"folder {split}")
+    return Corpus(found, str(folder))
 
 
 def _without_labels(recording: Recording) -> LabelledRecording:

@@ -26,26 +26,10 @@ MANIFESTS = ("splits.csv", "MANIFEST.csv")
 def open_labelled_folder(
     folder: str | Path, split: str | None = None, labels: str | Path | None = None
 ) -> list[LabelledRecording]:
-    """List the recordings of a folder that have labels.
+    """List the recordings of a folder that have labels, sorted by name; at least one.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Audio files; those without a label file are left out.
-    split : str, optional
-        Only this split.
-    labels : str or Path, optional
-        Folder of the label files; by default beside the audio.
-
-    Returns
-    -------
-    list of LabelledRecording
-        Sorted by name; at least one.
-
-    Raises
-    ------
-    CorpusError
-        No such folder, no labelled recording in it, or a label file that is none.
+    Label files are beside the audio or in the folder ``labels``. No such folder, no labelled recording in it,
+    or a label file that is none is a `CorpusError`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -66,24 +50,9 @@ def open_labelled_folder(
 
 
 def open_voiceless_folder(folder: str | Path, split: str | None = None) -> list[LabelledRecording]:
-    """List the recordings of a folder in which nobody sings.
+    """List the recordings of a folder in which nobody sings, sorted by name; perhaps none for a split.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Audio files, without labels.
-    split : str, optional
-        Only this split.
-
-    Returns
-    -------
-    list of LabelledRecording
-        Sorted by name, perhaps none for a split; without sung intervals.
-
-    Raises
-    ------
-    CorpusError
-        No such folder, or no audio in it.
+    No such folder, or no audio in it, is a `CorpusError`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -93,8 +62,7 @@ def open_voiceless_folder(folder: str | Path, split: str | None = None) -> list[
     if not paths:
         raise CorpusError(folder, "holds no audio file")
     found = [
-        LabelledRecording(path.name, path, as_intervals([]), splits.get(path.name, "train"))
-        for path in paths
+        LabelledRecording(path.name, path, as_intervals([]), splits.get(path.name, "train")) for path in paths
     ]
     return [recording for recording in found if split in (None, recording.split)]
 

@@ -40,24 +40,10 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def open_mir1k(folder: str | Path, split: str | None = None) -> list[LabelledRecording]:
-    """List the clips.
+    """List the clips, sorted by name; at least one.
 
-    Parameters
-    ----------
-    folder : str or Path
-        The corpus, with Wavfile/ and vocal-nonvocalLabel/.
-    split : str, optional
-        ``train``, ``valid`` or ``test``; by default all.
-
-    Returns
-    -------
-    list of LabelledRecording
-        Sorted by name; at least one. A clip whose audio is missing is listed as the .wav it should be.
-
-    Raises
-    ------
-    CorpusError
-        Not such a folder, or a label file that is none.
+    A clip whose audio is missing is listed as the .wav it should be; a folder that is not such, or a label
+    file that is none, is a `CorpusError`.
     """
     folder = Path(folder)
     label_folder = folder / "vocal-nonvocalLabel"
@@ -93,22 +79,9 @@ def _audio_of(folder: Path, name: str) -> Path:
 
 
 def read_vocal(path: Path) -> NDArray[np.float64]:
-    """Read a .vocal file.
+    """Read a .vocal file, one 0 or 1 a line; anything else is a `CorpusError`.
 
-    Parameters
-    ----------
-    path : Path
-        One 0 or 1 a line.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sung intervals, shape [intervals, 2], seconds; a frame reaches 10 ms either side of its centre.
-
-    Raises
-    ------
-    CorpusError
-        Something else stands there.
+    Gives the sung intervals, shape [intervals, 2], seconds; a frame reaches 10 ms either side of its centre.
     """
     words = read_text(path).split()
     if not words:
@@ -121,24 +94,9 @@ def read_vocal(path: Path) -> NDArray[np.float64]:
 
 
 def load_stems(recording: LabelledRecording, sample_rate: int) -> Stems:
-    """Read the two channels of a clip.
+    """Read the two channels of a clip: ``accompaniment`` and ``voice``, float32, of the same length.
 
-    Parameters
-    ----------
-    recording : LabelledRecording
-        The clip.
-    sample_rate : int
-        Wanted rate in Hz.
-
-    Returns
-    -------
-    dict
-        ``accompaniment`` and ``voice`` -> samples, float32, of the same length.
-
-    Raises
-    ------
-    AudioError
-        The file is missing, damaged, not stereo or absurdly long.
+    A file that is missing, damaged, not stereo or absurdly long is an `AudioError`.
     """
     path = recording.path
     if not path.is_file():
@@ -162,18 +120,7 @@ def load_stems(recording: LabelledRecording, sample_rate: int) -> Stems:
 
 
 def validate(folder: str | Path) -> list[str]:
-    """Read every clip and say what is wrong with the folder.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The corpus.
-
-    Returns
-    -------
-    list of str
-        One line for every clip that is missing or damaged, and for audio without labels.
-    """
+    """Read every clip and say what is wrong: a line for each that is missing, damaged or without labels."""
     folder = Path(folder)
     clips = open_mir1k(folder)
     names = {clip.name for clip in clips}

@@ -9,11 +9,9 @@ from actprobe.corpora import synthesis
 from actprobe.corpora.composition import Score
 from actprobe.corpora.singing import sing
 
-__all__ = ["GAIN_RANGE_DB", "MIX_DB", "REFERENCE_RMS_DB", "STEMS", "gain_contour", "mix", "render"]
-
 STEMS = ("harmonic", "percussive", "voice")
 
-# Level of each stem in the mix in dB of RMS, before +-2 dB drawn for each recording.
+# Level of each stem in the mix in dB of RMS, before a random +-2 dB for each recording.
 MIX_DB: dict[str, dict[str, float]] = {
     "percussive": {"percussive": 0.0},
     "harmonic": {"harmonic": 0.0},
@@ -33,24 +31,7 @@ Floats = NDArray[np.float64]
 
 
 def render(score: Score, rng: np.random.Generator, length: int, sample_rate: int) -> dict[str, Floats]:
-    """Render the stems of a score at no particular level.
-
-    Parameters
-    ----------
-    score : Score
-        What is played.
-    rng : numpy.random.Generator
-        Draws how every sound differs from the last.
-    length : int
-        Samples of the result.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        float64, shape [length], for each of `STEMS`.
-    """
+    """Render the stems of a score at no particular level: float64, shape [length], for each of `STEMS`."""
     percussive, harmonic = np.zeros(length), np.zeros(length)
     for hit in score.hits:
         sound = getattr(synthesis, hit.drum)(rng, sample_rate)
@@ -72,16 +53,9 @@ def _add(stem: Floats, sound: Floats, onset: float, sample_rate: int) -> None:
 
 
 def gain_contour(rng: np.random.Generator, place: float, seconds: float) -> tuple[Floats, Floats]:
-    """Draw a loudness contour: an overall gain, and a swell whose mean in dB is 0.
+    """Make a loudness contour: an overall gain, and a random swell whose mean in dB is 0.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws the swell.
-    place : float
-        Where the overall gain lies in `GAIN_RANGE_DB`, 0 to 1.
-    seconds : float
-        Duration.
+    ``place``, 0 to 1, is where the overall gain lies in `GAIN_RANGE_DB`.
 
     Returns
     -------
@@ -101,23 +75,9 @@ def gain_contour(rng: np.random.Generator, place: float, seconds: float) -> tupl
 
 
 def mix(rng: np.random.Generator, kind: str, raw: dict[str, Floats], gain: Floats) -> dict[str, Floats]:
-    """Balance the stems, bring their sum to the reference RMS, apply the gain contour.
+    """Balance the stems, bring their sum to the reference RMS, apply the linear gain of every sample.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws how far each stem strays from its level in `MIX_DB`.
-    kind : str
-        Kind of the recording.
-    raw : dict of str to numpy.ndarray
-        Stems at no particular level.
-    gain : numpy.ndarray
-        Linear gain of every sample.
-
-    Returns
-    -------
-    dict of str to numpy.ndarray
-        float64, for each of `STEMS`.
+    Each stem strays at random from its level in `MIX_DB`.
     """
     balanced = {stem: np.zeros(len(gain)) for stem in STEMS}
     for stem, level_db in MIX_DB[kind].items():

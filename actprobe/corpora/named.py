@@ -48,8 +48,8 @@ CORPORA = {
     "voiceless": NamedCorpus("actprobe.corpora.labelled_folders:open_voiceless_folder", singing=True),
 }
 NAMES = tuple(CORPORA)
-# For --corpus of trainings and evaluations; they read a plain folder as their labels need it.
-WITH_SINGING = ("folder", *(name for name, corpus in CORPORA.items() if corpus.singing))
+# For --corpus of trainings and evaluations: to them a plain folder is one with .lab files.
+WITH_SINGING = ("folder", *(name for name, one in CORPORA.items() if one.singing and name != "labelled"))
 
 
 def corpus_text(name: str, directory: str | Path, split: str | None = None) -> str:
@@ -109,7 +109,7 @@ def open_named(name: str, directory: str | Path, split: str | None = None) -> li
 
 def _with_labels(recording: Recording) -> Recording:
     """Say split, singer and the sung part of a `LabelledRecording` in its labels, too."""
-    from actprobe.corpora import voice_activity
+    from actprobe.corpora import voice_activity  # loads audio, and so numpy; the flags need names alone
     from actprobe.corpora.labelled import LabelledRecording
 
     if not isinstance(recording, LabelledRecording):

@@ -40,26 +40,8 @@ def phantom_recording(
 ) -> PhantomRecording:
     """Render one recording of the phantom corpus.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of the corpus, not negative.
-    index : int
-        Place in the corpus, not negative; its kind is ``KINDS[index % 5]``.
-    seconds : float, optional
-        Duration, at least 2 s.
-    sample_rate : int, optional
-        Rate in Hz, at least 8000.
-
-    Returns
-    -------
-    PhantomRecording
-        The same for the same arguments; no sample beyond 0.99.
-
-    Raises
-    ------
-    UsageError
-        An argument is out of its range.
+    The same arguments give the same recording, of kind ``KINDS[index % 5]``; no sample is beyond 0.99. An
+    argument out of its range is a `UsageError`: at least 2 s and 8000 Hz, no negative seed or index.
     """
     if seed < 0 or index < 0:
         raise UsageError(f"seed={seed} and index={index} must not be negative")

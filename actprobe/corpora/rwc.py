@@ -32,26 +32,9 @@ SINGING = ("m", "f", "g")
 
 
 def open_rwc(folder: str | Path, split: str | None = None) -> list[LabelledRecording]:
-    """List the songs.
+    """List the songs with labels of singing, in the order of mirdata; at least one.
 
-    Parameters
-    ----------
-    folder : str or Path
-        What mirdata calls data_home.
-    split : str, optional
-        ``train``, ``valid`` or ``test``; by default all.
-
-    Returns
-    -------
-    list of LabelledRecording
-        In mirdata's order; at least one. Songs without labels of singing are left out.
-
-    Raises
-    ------
-    ActprobeError
-        mirdata is not installed.
-    CorpusError
-        No such folder, or nothing in it that mirdata can read.
+    The folder is what mirdata calls data_home; one that it cannot read is a `CorpusError`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,16 +85,5 @@ def _sung(intervals: NDArray[np.float64], events: list[str]) -> NDArray[np.float
 
 
 def validate(folder: str | Path) -> list[str]:
-    """Read every song and say what is wrong with the folder.
-
-    Parameters
-    ----------
-    folder : str or Path
-        What mirdata calls data_home.
-
-    Returns
-    -------
-    list of str
-        One line for every song that is missing or damaged.
-    """
+    """Read every song and say what is wrong: a line for each that is missing or damaged."""
     return labelled.validate(open_rwc(folder))

@@ -14,8 +14,6 @@ from scipy import signal
 
 from actprobe.corpora.synthesis import HIGHEST_PARTIAL, edge_fade, hertz, noise_band
 
-__all__ = ["CONSONANT_SECONDS", "VOWELS", "Syllable", "sing"]
-
 Samples = NDArray[np.float64]
 
 # Formant frequency in Hz, level in dB and bandwidth in Hz of sung vowels: The Csound Manual, appendix
@@ -75,24 +73,8 @@ def sing(
 
     The source is a sum of harmonics that falls by 6 dB per octave, the glottal flow's 12 less 6 of the
     lips' radiation (G. Fant, "Acoustic Theory of Speech Production", 1960), with some breath noise.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws the vibrato, the breath and the consonants.
-    syllables : sequence of Syllable
-        What to sing, in order, not overlapping. Syllables that touch are sung legato.
-    singer : str
-        ``tenor`` or ``soprano``.
-    length : int
-        Samples of the result.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [length], no particular level; the end is faded out.
+    Syllables come in order and do not overlap; those that touch are sung legato. Gives shape [length] at no
+    particular level; the end is faded out.
     """
     if not syllables:
         return np.zeros(length)

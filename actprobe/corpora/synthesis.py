@@ -12,18 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-__all__ = [
-    "TIMBRES",
-    "Timbre",
-    "edge_fade",
-    "hi_hat",
-    "hertz",
-    "kick",
-    "noise_band",
-    "snare",
-    "tone",
-]
-
 Samples = NDArray[np.float64]
 
 # Partials stay under this part of the sampling rate, so that nothing folds back.
@@ -31,35 +19,14 @@ HIGHEST_PARTIAL = 0.45
 
 
 def hertz(midi: float | Samples) -> Samples:
-    """Convert MIDI note numbers to frequencies, A4 = 69 = 440 Hz.
-
-    Parameters
-    ----------
-    midi : float or numpy.ndarray
-        Note numbers, fractions allowed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Frequencies in Hz, of the same shape.
-    """
+    """Convert MIDI note numbers, fractions allowed, to frequencies in Hz: A4 = 69 = 440 Hz."""
     return np.asarray(440.0 * np.exp2((np.asarray(midi) - 69.0) / 12.0))
 
 
 def edge_fade(length: int, fade_in: int, fade_out: int) -> Samples:
-    """Make a gain that rises from 0 and falls back to 0 as raised cosines, and is 1 between.
+    """Make a gain, shape [length], that rises from 0 and falls back to 0 as raised cosines, and is 1 between.
 
-    Parameters
-    ----------
-    length : int
-        Samples of the gain.
-    fade_in, fade_out : int
-        Samples of the rise and of the fall, cut to half the length.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [length].
+    ``fade_in`` and ``fade_out`` are samples, cut to half the length.
     """
     gain = np.ones(length)
     for samples, edge in ((fade_in, gain), (fade_out, gain[::-1])):
@@ -75,23 +42,9 @@ def _ended(sound: Samples, rise: float, fall: float, sample_rate: int) -> Sample
 
 
 def noise_band(rng: np.random.Generator, length: int, sample_rate: int, low: float, high: float) -> Samples:
-    """Make white noise between two frequencies, as much of the band as the rate can carry.
+    """Make white noise between two frequencies in Hz, as much of the band as the rate can carry.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws the noise.
-    length : int
-        Samples of the result.
-    sample_rate : int
-        Rate in Hz.
-    low, high : float
-        Edges of the band in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [length], from variance 1 before the filter.
+    Shape [length]; its variance is 1 before the filter.
     """
     nyquist = sample_rate / 2
     high = min(high, 0.95 * nyquist)
@@ -101,20 +54,7 @@ def noise_band(rng: np.random.Generator, length: int, sample_rate: int, low: flo
 
 
 def kick(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Synthesize a bass drum: a falling sinusoid with the click of its beater.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws tuning and decay.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [samples], peak of the order of 1.
-    """
+    """Synthesize a bass drum: a falling sinusoid with the click of its beater; its peak is about 1."""
     t = np.arange(int(0.28 * sample_rate)) / sample_rate
     lowest = rng.uniform(46, 58)
     frequency = lowest + rng.uniform(110, 170) * np.exp(-t / 0.025)
@@ -124,20 +64,7 @@ def kick(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def snare(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Synthesize a snare drum: two modes of the head and the noise of the wires.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws tuning, decay and the noise.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [samples], peak of the order of 1.
-    """
+    """Synthesize a snare drum: two modes of the head and the noise of the wires; its peak is about 1."""
     t = np.arange(int(0.22 * sample_rate)) / sample_rate
     tuning = rng.uniform(0.9, 1.15)
     head = np.sin(2 * np.pi * 185 * tuning * t) + 0.6 * np.sin(2 * np.pi * 331 * tuning * t)
@@ -147,20 +74,7 @@ def snare(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 
 def hi_hat(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """Synthesize a closed hi-hat: high noise with a short decay.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Draws the decay and the noise.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [samples], peak of the order of 1.
-    """
+    """Synthesize a closed hi-hat: high noise with a short decay; its peak is about 1."""
     t = np.arange(int(0.12 * sample_rate)) / sample_rate
     hit = 0.6 * noise_band(rng, len(t), sample_rate, 5500, 16000) * np.exp(-t / rng.uniform(0.014, 0.022))
     return _ended(hit, 0.0007, 0.02, sample_rate)
@@ -199,23 +113,9 @@ TIMBRES = {
 
 
 def tone(timbre: Timbre, midi: float, seconds: float, sample_rate: int) -> Samples:
-    """Synthesize one note with harmonic partials.
+    """Synthesize one note with harmonic partials; its peak is about 1 or less.
 
-    Parameters
-    ----------
-    timbre : Timbre
-        The instrument.
-    midi : float
-        Pitch as a MIDI note number.
-    seconds : float
-        How long the note is held; its release follows.
-    sample_rate : int
-        Rate in Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [samples], peak about 1 or less.
+    The note is held for so many seconds; its release follows.
     """
     t = np.arange(int((seconds + timbre.release) * sample_rate)) / sample_rate
     frequency = float(hertz(midi))

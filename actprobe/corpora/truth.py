@@ -94,13 +94,7 @@ class PhantomRecording:
         return sorted({note.midi % 12 for notes in self.notes.values() for note in notes})
 
     def truth(self) -> dict[str, object]:
-        """Collect everything but the samples, ready for JSON.
-
-        Returns
-        -------
-        dict
-            The attributes by their names; times in seconds, rounded to a microsecond.
-        """
+        """Collect everything but the samples, ready for JSON; times in seconds, rounded to a microsecond."""
         return {
             "kind": self.kind,
             "seed": self.seed,

@@ -7,13 +7,14 @@ folder beside that of the audio, as those corpora have them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from actprobe.corpora.folder import Recording
-from actprobe.corpora.jamendo import LABEL_FOLDERS
+from actprobe.corpora.jamendo import label_folders
 from actprobe.corpora.label_files import read_lab, read_text
 from actprobe.corpora.mir1k import FRAME_SECONDS, read_vocal
 from actprobe.errors import CorpusError
@@ -24,45 +25,28 @@ MIR1K_LABELS = "vocal-nonvocalLabel"
 
 
 def label_file(recording: Recording) -> Path | None:
-    """Find the label file of a recording.
+    """Find the label file of a recording; None where there is none.
 
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-
-    Returns
-    -------
-    Path or None
-        The first there is: ``.vocal`` or ``.lab`` beside the audio, then in the folders of labels beside the
-        folder of the audio, then beside the folder above that.
+    The first of: ``.vocal`` or ``.lab`` beside the audio, then in the folders of labels beside the folder of
+    the audio, then beside the folder above that.
     """
+    return next((path for path in _candidates(recording) if path.is_file()), None)
+
+
+def _candidates(recording: Recording) -> Iterator[Path]:
     folder, name = recording.path.parent, recording.path.stem
-    candidates = [folder / f"{name}.vocal", folder / f"{name}.lab"]
+    yield folder / f"{name}.vocal"
+    yield folder / f"{name}.lab"
     for above in (folder.parent, folder.parent.parent):
-        candidates.append(above / MIR1K_LABELS / f"{name}.vocal")
-        candidates += [above / labels / f"{name}.lab" for labels in LABEL_FOLDERS]
-    return next((path for path in candidates if path.is_file()), None)
+        yield above / MIR1K_LABELS / f"{name}.vocal"
+        yield from (labels / f"{name}.lab" for labels in label_folders(above))
 
 
 def sung_share(path: Path) -> float:
-    """Read a label file.
+    """Give the seconds with singing over the seconds with a label, 0 to 1.
 
-    Parameters
-    ----------
-    path : Path
-        ``.vocal`` or ``.lab``.
-
-    Returns
-    -------
-    float
-        Seconds with singing over seconds with a label, 0 to 1: of all frames of a ``.vocal`` file, or up to
-        the last line's end of a ``.lab`` file.
-
-    Raises
-    ------
-    CorpusError
-        It is no label file of singing.
+    Of all frames of a ``.vocal`` file, or up to the end of the last line of a ``.lab`` file. A file that is
+    no label file of singing is a `CorpusError`.
     """
     if path.suffix == ".vocal":
         sung = read_vocal(path)
@@ -76,18 +60,9 @@ def sung_share(path: Path) -> float:
 
 
 def cell(recording: Recording) -> str:
-    """Say how much of a recording is sung, as a manifest would.
+    """Give `sung_share` as a manifest would, with six digits.
 
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-
-    Returns
-    -------
-    str
-        `sung_share` with six digits; empty when there is no label file, or one that cannot be read, of which
-        a warning is logged.
+    Empty when there is no label file, or one that cannot be read, of which a warning is logged.
     """
     path = label_file(recording)
     if path is None:

@@ -13,16 +13,6 @@ from numpy.typing import NDArray
 
 from actprobe.frontends.logmel import BINS, FLOOR, MAX_HZ, MELS, MIN_HZ, filter_bank
 
-__all__ = [
-    "band_centres_hz",
-    "decibels",
-    "filter_gains_db",
-    "log_mel_frames",
-    "shift_factors",
-    "shifted_filter_banks",
-    "stretch",
-]
-
 Floats = NDArray[np.float32]
 
 SHIFT_STEPS = 61
@@ -31,18 +21,7 @@ FILTER_WIDTH_SEMITONES = (5.0, 7.0)
 
 
 def decibels(db: float) -> np.float32:
-    """Give the factor of a level in decibels.
-
-    Parameters
-    ----------
-    db : float
-        Level.
-
-    Returns
-    -------
-    numpy.float32
-        Factor for amplitudes.
-    """
+    """Give the factor for amplitudes of a level in decibels."""
     return np.float32(10 ** (db / 20))
 
 
@@ -68,25 +47,15 @@ def stretch(frames: Floats, positions: NDArray[np.float64]) -> Floats:
 
 
 def shift_factors(largest: float, steps: int = SHIFT_STEPS) -> NDArray[np.float64]:
-    """Give the pitch shifts there are filter banks for.
+    """Give the pitch shifts there are filter banks for, as factors of frequency, ascending.
 
-    Parameters
-    ----------
-    largest : float
-        Largest change, such as 0.3 for 30 % up or down.
-    steps : int, optional
-        How many, odd so that no shift is among them.
-
-    Returns
-    -------
-    numpy.ndarray
-        Factors of frequency, ascending.
+    The largest change is such as 0.3 for 30 % up or down; an odd number of steps has no shift among them.
     """
     return 1.0 + np.linspace(-largest, largest, steps)
 
 
 def shifted_filter_banks(factors: NDArray[np.float64]) -> Floats:
-    """Warp the mel filter bank so that it hears everything at another pitch.
+    """Warp the mel filter bank so that everything seems to be at another pitch.
 
     Parameters
     ----------
@@ -96,30 +65,30 @@ def shifted_filter_banks(factors: NDArray[np.float64]) -> Floats:
     Returns
     -------
     numpy.ndarray
-        float32, shape [factors, 372, 80]. Bin k is heard at bin k times the factor; what would come from
-        above the last bin is the last bin.
+        float32, shape [factors, 372, 80]. Bin k moves to bin k times the factor; what would come from above
+        the last bin is the last bin.
     """
     bank = filter_bank()
     banks = np.zeros((len(factors), *bank.shape), np.float32)
-    heard_at = np.arange(BINS)
+    moved_to = np.arange(BINS)
     for i, factor in enumerate(factors):
-        source = np.minimum(heard_at / factor, BINS - 1.0)
+        source = np.minimum(moved_to / factor, BINS - 1.0)
         before = np.minimum(source.astype(np.int64), BINS - 2)
         part = source - before
         warp = np.zeros((BINS, BINS))
-        np.add.at(warp, (before, heard_at), 1 - part)
-        np.add.at(warp, (before + 1, heard_at), part)
+        np.add.at(warp, (before, moved_to), 1 - part)
+        np.add.at(warp, (before + 1, moved_to), part)
         banks[i] = warp @ bank
     return banks
 
 
 def filter_gains_db(rng: np.random.Generator, largest_db: float, hz: NDArray[np.float64]) -> Floats:
-    """Draw a random filter: a Gaussian bump or dip on the logarithmic frequency axis.
+    """Sample a random filter: a Gaussian bump or dip on the logarithmic frequency axis.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Draws height, centre (150 to 8000 Hz) and width (5 to 7 semitones).
+        For height, centre (150 to 8000 Hz) and width (5 to 7 semitones).
     largest_db : float
         Largest height either way.
     hz : numpy.ndarray
@@ -139,13 +108,7 @@ def filter_gains_db(rng: np.random.Generator, largest_db: float, hz: NDArray[np.
 
 
 def band_centres_hz() -> NDArray[np.float64]:
-    """Give the centres of the mel bands.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [80], Hz.
-    """
+    """Give the centres of the mel bands in Hz, shape [80]."""
     low, high = 1127 * np.log1p(MIN_HZ / 700), 1127 * np.log1p(MAX_HZ / 700)
     mel = np.linspace(low, high, MELS + 2)[1:-1]
     return np.asarray(700 * np.expm1(mel / 1127), np.float64)

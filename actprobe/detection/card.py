@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["figures_table", "model_card"]
-
 
 def figures_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Write the figures as a table.
-
-    Parameters
-    ----------
-    figures : mapping
-        What `actprobe.detection.evaluation.report` gives.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Write what `actprobe.detection.evaluation.report` gives as a table in Markdown."""
     lines = [
         "| recordings | counted with | frames | sung | AUC | threshold | accuracy | precision | recall | F |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -38,19 +25,8 @@ def _three_digits(value: float | None) -> str:
 
 
 def model_card(metrics: Mapping[str, Any]) -> str:
-    """Write the card of a training from its metrics.
-
-    Parameters
-    ----------
-    metrics : mapping
-        What metrics.json holds.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    data, numbers = metrics["settings"]["data"], metrics["settings"]["settings"]
+    """Write the card of a training, in Markdown, from what its metrics.json holds."""
+    data, numbers = metrics["data"], metrics["settings"]
     sets = ", ".join(f"{name} {count}" for name, count in metrics["recordings"].items())
     songs = "\n".join(
         f"- {name}: AUC {_three_digits(value)}" for name, value in metrics["auc_of_each"].items()

@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Assets", "packed", "packed_unit_range"]
-
 SCRIPTS = tuple(
     f"{name}.js"
     for name in ("core", "table", "plots", "picture", "neurons", "maps", "layers", "inversion", "start")
@@ -44,11 +42,8 @@ class Assets:
     def install_scripts(self) -> list[str]:
         """Put the page's own scripts, its style and the plotting library, with its licence, into the folder.
 
-        Returns
-        -------
-        list of str
-            Paths of the scripts from the page, in the order of loading; the plotting library is not
-            among them, since the page loads it with the first plot.
+        Gives the paths of the scripts from the page, in the order of loading; the plotting library is not
+        among them, since the page loads it with the first plot.
         """
         from plotly.offline import get_plotlyjs
 
@@ -61,19 +56,9 @@ class Assets:
         return [f"assets/{name}" for name in SCRIPTS]
 
     def data(self, key: str, value: Any) -> str:
-        """Write a value that the page loads when it needs it.
+        """Write a value that the page loads when it needs it; gives the path by which the page asks for it.
 
-        Parameters
-        ----------
-        key : str
-            What it is; names the file.
-        value : object
-            JSON-able; arrays by `packed`. NaN and infinity become null.
-
-        Returns
-        -------
-        str
-            Path by which the page asks for it.
+        The value is JSON-able, arrays by `packed`; NaN and infinity become null.
         """
         name = (
             f"{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.js"
@@ -84,19 +69,9 @@ class Assets:
         return path
 
     def file(self, source: Path, name: str) -> str:
-        """Copy a picture or sound into the folder.
+        """Copy a picture or sound into the folder; gives its path from the page.
 
-        Parameters
-        ----------
-        source : Path
-            The file.
-        name : str
-            Name wanted; what a file name may not hold is replaced, and a hash makes it unique.
-
-        Returns
-        -------
-        str
-            Its path from the page.
+        What a file name may not hold is replaced in ``name``, and a hash makes it unique.
         """
         suffix = source.suffix.lower()
         digest = hashlib.sha256(f"{source.resolve()} {name}".encode()).hexdigest()[:8]
@@ -107,19 +82,9 @@ class Assets:
 
 
 def packed(values: ArrayLike, dtype: str = "float32") -> dict[str, Any]:
-    """Pack an array for the page.
+    """Pack an array for the page: dtype, shape and the little-endian bytes in base64.
 
-    Parameters
-    ----------
-    values : array_like
-        Any shape.
-    dtype : str, optional
-        ``float32``, ``int32``, ``uint16`` or ``uint8``.
-
-    Returns
-    -------
-    dict
-        dtype, shape and the little-endian bytes in base64.
+    The dtype is ``float32``, ``int32``, ``uint16`` or ``uint8``.
     """
     array = np.ascontiguousarray(np.asarray(values), dtype=np.dtype(dtype).newbyteorder("<"))
     return {
@@ -132,15 +97,7 @@ def packed(values: ArrayLike, dtype: str = "float32") -> dict[str, Any]:
 def packed_unit_range(values: NDArray[Any]) -> dict[str, Any]:
     """Pack each row of an array in 16 bits between its smallest and its largest value.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape [rows, columns], finite.
-
-    Returns
-    -------
-    dict
-        As `packed`, with ``low`` and ``high`` of each row.
+    Values have shape [rows, columns] and are finite. As `packed`, with ``low`` and ``high`` of each row.
     """
     low, high = values.min(axis=1), values.max(axis=1)
     span = np.where(high > low, high - low, 1)

@@ -18,8 +18,6 @@ from actprobe.audio import load_audio
 from actprobe.errors import AudioError
 from actprobe.explorer.assets import Assets
 
-__all__ = ["Clips", "Excerpt"]
-
 SAMPLE_RATE = 24000
 LONGEST_SECONDS = 10.0
 FADE_SECONDS = 0.01
@@ -45,18 +43,10 @@ class Clips:
         self.left = float(budget_bytes)
 
     def cut(self, wanted: Sequence[Excerpt]) -> dict[Excerpt, str]:
-        """Cut excerpts, each once, the first wanted first where the budget is short.
+        """Cut excerpts, each once and ten seconds at most, the first wanted first where the budget is short.
 
-        Parameters
-        ----------
-        wanted : sequence of Excerpt
-            Path of the recording, first and last second; at most ten seconds of each are kept.
-
-        Returns
-        -------
-        dict
-            Excerpt -> path of the mp3 from the page. Excerpts beyond the budget and those of recordings
-            that cannot be read are not in it.
+        Gives excerpt -> path of the mp3 from the page. Excerpts beyond the budget and those of recordings
+        that cannot be read are not in it.
         """
         chosen = []
         for excerpt in dict.fromkeys(wanted):
@@ -78,18 +68,7 @@ class Clips:
         return made
 
     def whole(self, path: Path) -> str | None:
-        """Keep a short sound of a run as it is, without loss.
-
-        Parameters
-        ----------
-        path : Path
-            A wav file.
-
-        Returns
-        -------
-        str or None
-            Path of the flac from the page; None beyond the budget.
-        """
+        """Keep a short wav of a run as it is, without loss: path of the flac from the page, or None."""
         samples, rate = soundfile.read(path, dtype="int16")
         data = io.BytesIO()
         soundfile.write(data, samples, rate, format="FLAC", subtype="PCM_16")

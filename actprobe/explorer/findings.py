@@ -6,28 +6,15 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from actprobe.explorer.reading import RunFolder
+from actprobe.explorer.reading import ShownRun
 from actprobe.statistics.criteria import Q_LIMIT, beats_null, follows
-
-__all__ = ["findings"]
 
 MEAN = "mean excerpt"  # the baseline that inversions are held against
 FEW = 10
 
 
-def findings(run: RunFolder) -> list[str]:
-    """Say what a run found.
-
-    Parameters
-    ----------
-    run : RunFolder
-        A finished run.
-
-    Returns
-    -------
-    list of str
-        Sentences computed from its tables; none when there is nothing to say.
-    """
+def findings(run: ShownRun) -> list[str]:
+    """Say what a run found, in sentences computed from its tables; none when there is nothing to say."""
     match run.kind:
         case "neurons":
             return _neurons(run)
@@ -41,8 +28,8 @@ def findings(run: RunFolder) -> list[str]:
             return []
 
 
-def _neurons(run: RunFolder) -> list[str]:
-    table, levels = run.table("neurons.parquet"), run.table("layers.csv")
+def _neurons(run: ShownRun) -> list[str]:
+    table, levels = run.table, run.frame("layers.csv")
     told = table[table["r"].notna()]
     if told.empty:
         return ["No neuron could be compared with a feature: too few recordings, or all alike."]
@@ -98,8 +85,8 @@ def _against_chance(best: pd.Series, levels: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _maps(run: RunFolder) -> list[str]:
-    table = run.table("maps.parquet")
+def _maps(run: ShownRun) -> list[str]:
+    table = run.table
     told = table[table["score"].notna() & table["score_null"].notna()]
     if told.empty:
         return ["No activation map could be compared with a feature."]
@@ -119,8 +106,8 @@ def _maps(run: RunFolder) -> list[str]:
     return [first, second]
 
 
-def _evaluation(run: RunFolder) -> list[str]:
-    table, detail = run.table("nre.csv"), run.table("nre_detail.csv")
+def _evaluation(run: ShownRun) -> list[str]:
+    table, detail = run.table, run.frame("nre_detail.csv")
     sentences = []
     for method, rows in table.groupby("method", sort=False):
         best, worst = rows.iloc[int(rows["nre"].argmin())], rows.iloc[int(rows["nre"].argmax())]
@@ -142,12 +129,12 @@ def _against_mean(table: pd.DataFrame, detail: pd.DataFrame) -> list[str]:
     """Say which inversions are worth more than the mean of all excerpts."""
     if detail.empty:
         return ["No baseline was computed, so that these numbers have nothing to be held against."]
-    nre = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & detail["against"].isna()]
-    mean = nre[nre["layer"].isna() & (nre["method"] == MEAN)]
+    nre = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
+    mean = nre[(nre["layer"] == "") & (nre["method"] == MEAN)]
     if mean.empty:
         return []
     level = float(mean["value"].iloc[0])
-    of_layers = nre[nre["layer"].notna()]
+    of_layers = nre[nre["layer"] != ""]
     surely = int((of_layers["high"] < level).sum())
     text = (
         f"The mean of all excerpts, which knows nothing of the one asked for, has an NRE of {level:.3f}: "
@@ -156,7 +143,7 @@ def _against_mean(table: pd.DataFrame, detail: pd.DataFrame) -> list[str]:
     return [text]
 
 
-def _inversion(run: RunFolder) -> list[str]:
+def _inversion(run: ShownRun) -> list[str]:
     facts = {name: each for name, each in run.record.get("layers", {}).items() if name != "input"}
     near = {name: float(each["error"]) for name, each in facts.items() if each.get("error") is not None}
     if not near:

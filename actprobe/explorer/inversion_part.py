@@ -11,16 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actprobe.errors import CorpusError
+from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.clips import Clips
-from actprobe.explorer.reading import RunFolder
+from actprobe.explorer.reading import ShownRun
 from actprobe.plotting import band_ticks
 
-__all__ = ["errors_of", "excerpt_name", "excerpt_of", "interval_of", "inversion_part"]
-
 COLOURS = "cividis"  # its lightness rises evenly: right in grey, and for colour-blind readers
-NOT_SONOGRAMS = ("times", "bands_hz")
+NO_PANELS = ("times", "bands_hz")
 INPUT = "input"
 INVERTER = "inverter"  # what tables call inverters of which nothing else is known
 
@@ -31,23 +29,10 @@ def inversion_part(
     assets: Assets,
     clips: Clips,
 ) -> dict[str, Any] | None:
-    """Write the data of the inversion part.
+    """Write the data of the inversion part and give what the template needs; None without a run.
 
-    Parameters
-    ----------
-    evaluations : sequence of dict
-        What `errors_of` gives.
-    excerpts : sequence of dict
-        What `excerpt_of` gives; inversions of the same excerpt by several methods become one.
-    assets : Assets
-        Gets the data.
-    clips : Clips
-        Gets the sounds.
-
-    Returns
-    -------
-    dict or None
-        What the template needs; None without a run.
+    Evaluations come from `errors_of`, excerpts from `excerpt_of`: inversions of the same excerpt by several
+    methods become one.
     """
     if not evaluations and not excerpts:
         return None
@@ -67,20 +52,7 @@ def inversion_part(
 
 
 def interval_of(detail: pd.DataFrame, layer: str, method: str) -> tuple[float, float] | None:
-    """Find the interval of an NRE over recordings.
-
-    Parameters
-    ----------
-    detail : pandas.DataFrame
-        nre_detail.csv.
-    layer, method : str
-        Which.
-
-    Returns
-    -------
-    tuple of float or None
-        Low and high; None when the run did not measure it.
-    """
+    """Find the interval of an NRE over recordings in nre_detail.csv; None when it was not measured."""
     if detail.empty:
         return None
     rows = detail[
@@ -88,27 +60,16 @@ def interval_of(detail: pd.DataFrame, layer: str, method: str) -> tuple[float, f
         & (detail["method"] == method)
         & (detail["class"] == "all")
         & (detail["measure"] == "nre")
-        & detail["against"].isna()
+        & (detail["against"] == "")
     ]
     if rows.empty or rows[["low", "high"]].iloc[0].isna().any():
         return None
     return float(rows["low"].iloc[0]), float(rows["high"].iloc[0])
 
 
-def errors_of(run: RunFolder) -> dict[str, Any]:
-    """Read how well layers are inverted.
-
-    Parameters
-    ----------
-    run : RunFolder
-        An evaluation.
-
-    Returns
-    -------
-    dict
-        NRE of every layer and method, their differences, and what needs no inverter to get as near.
-    """
-    table, detail = run.table("nre.csv"), run.table("nre_detail.csv")
+def errors_of(run: ShownRun) -> dict[str, Any]:
+    """Read the NRE of every layer and method of an evaluation, their differences, and the baselines."""
+    table, detail = run.table, run.frame("nre_detail.csv")
     rows = []
     for row in table.to_dict("records"):
         low, high = interval_of(detail, str(row["layer"]), str(row["method"])) or (None, None)
@@ -126,8 +87,8 @@ def errors_of(run: RunFolder) -> dict[str, Any]:
     }
     if not detail.empty:
         nre = detail[(detail["measure"] == "nre") & (detail["class"] == "all")]
-        found["baselines"] = _records(nre[nre["layer"].isna()], ["method", "value"])
-        against = nre[nre["against"].notna() & nre["layer"].notna()]
+        found["baselines"] = _records(nre[nre["layer"] == ""], ["method", "value"])
+        against = nre[(nre["against"] != "") & (nre["layer"] != "")]
         found["differences"] = _records(against, ["layer", "method", "against", "value", "low", "high"])
     return found
 
@@ -136,46 +97,16 @@ def _records(table: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]
     return [{str(key): value for key, value in row.items()} for row in table[columns].to_dict("records")]
 
 
-def excerpt_name(run: RunFolder) -> str:
-    """Name an excerpt by its recording and its beginning.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Inversions of an excerpt.
-
-    Returns
-    -------
-    str
-        Such as ``song.mp3 at 2.00 s``.
-    """
+def excerpt_name(run: ShownRun) -> str:
+    """Name an excerpt by its recording and its beginning: ``song.mp3 at 2.00 s``."""
     return f"{Path(run.corpus).name} at {float(run.record.get('start_seconds', 0)):.2f} s"
 
 
-def excerpt_of(run: RunFolder) -> dict[str, Any]:
-    """Read an excerpt and its inversions.
-
-    Parameters
-    ----------
-    run : RunFolder
-        Inversions of an excerpt.
-
-    Returns
-    -------
-    dict
-        Where it is, and a panel for the input and each inversion, with paths of their sounds.
-
-    Raises
-    ------
-    CorpusError
-        inversion.npz is damaged.
-    """
-    path = run.directory / "inversion.npz"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise CorpusError(path, f"is not a readable inversion ({error})") from error
+def excerpt_of(run: ShownRun) -> dict[str, Any]:
+    """Read an excerpt and its inversions: a panel for each, with paths of their sounds."""
+    if not isinstance(run.result, InversionResult):
+        raise TypeError(f"{run.folder} holds no inversion")
+    arrays = run.result.arrays
     times, bands = arrays["times"], arrays["bands_hz"]
     facts = run.record.get("layers", {})
     said, threshold = facts.get(INPUT, {}).get("output"), run.record.get("threshold")
@@ -195,11 +126,11 @@ def excerpt_of(run: RunFolder) -> dict[str, Any]:
                 "method": None if name == INPUT else methods.get(name, INVERTER),
                 "output": facts.get(name, {}).get("output"),
                 "error": facts.get(name, {}).get("error"),
-                "values": packed(sonogram),
+                "values": packed(mel_spectrogram),
                 "sounds": _sounds(run, name),
             }
-            for name, sonogram in arrays.items()
-            if name not in NOT_SONOGRAMS
+            for name, mel_spectrogram in arrays.items()
+            if name not in NO_PANELS
         ],
     }
 
@@ -220,13 +151,13 @@ def _joined(excerpts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(joined.values())
 
 
-def _sounds(run: RunFolder, name: str) -> dict[str, Path]:
+def _sounds(run: ShownRun, name: str) -> dict[str, Path]:
     """Find what can be heard of a panel: the phase looked for, the recording's own, or the recording."""
     stem = name.replace("/", "-")
     files = {"found": f"{stem}.wav", "own": f"{stem}-own-phase.wav"}
     if name == INPUT:
         files["recording"] = "original.wav"
-    paths = {what: run.directory / "sounds" / file for what, file in files.items()}
+    paths = {what: run.folder / "sounds" / file for what, file in files.items()}
     return {what: path for what, path in paths.items() if path.is_file()}
 
 

@@ -11,37 +11,29 @@ import pandas as pd
 
 from actprobe.errors import UsageError
 from actprobe.explorer.inversion_part import interval_of
-from actprobe.explorer.reading import RunFolder
-from actprobe.models import layers_of
-from actprobe.models.table import Layer
+from actprobe.explorer.reading import ShownRun
+from actprobe.models import Layer, LayerTable, layers_of
+from actprobe.models.record import layer_table
 from actprobe.statistics.criteria import beats_null, follows
-
-__all__ = ["layers_part"]
 
 WIDE, HIGH, THIN = 110.0, 54.0, 5.0  # points of the drawing of a layer; THIN is the least side
 
 
-def layers_part(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+def layers_part(runs: Sequence[ShownRun]) -> list[dict[str, Any]]:
     """Describe the networks of some runs layer by layer.
-
-    Parameters
-    ----------
-    runs : sequence of RunFolder
-        Runs of any kind.
 
     Returns
     -------
     list of dict
-        For each network its model and its layers with what was found there; networks that actprobe cannot
-        rebuild from their name are left out.
+        For each network its model and its layers with what was found there; those of which no run recorded
+        the layers, and that actprobe does not know by name, are left out.
     """
     described = []
     for model in dict.fromkeys(run.model for run in runs if run.model):
-        try:
-            table = layers_of(model)
-        except UsageError:
-            continue
         of_model = [run for run in runs if run.model == model]
+        table = _table(model, of_model)
+        if table is None:
+            continue
         several = {run.kind for run in runs if sum(run.kind == each.kind for each in runs) > 1}
         analysed = {str(layer) for run in of_model for layer in run.record.get("layers", [])}
         shown = [layer for layer in table if layer.kind != "pre-activation" or layer.name in analysed]
@@ -67,6 +59,17 @@ def layers_part(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     return described
 
 
+def _table(model: str, runs: Sequence[ShownRun]) -> LayerTable | None:
+    """Read the layers as a run recorded them; runs of before did not, but their networks have a name."""
+    for run in runs:
+        if run.record.get("layer_table"):
+            return layer_table(model, run.record["layer_table"])
+    try:
+        return layers_of(model)
+    except UsageError:
+        return None
+
+
 def _shape(layer: Layer) -> str:
     if not layer.is_map:
         return f"{layer.neurons} units"
@@ -87,10 +90,12 @@ def _picture(layer: Layer, longest: int, highest: int) -> dict[str, float]:
 
 def _sight(layer: Layer) -> str:
     low, high = layer.receptive_field_hz
+    if np.isnan(layer.receptive_field_seconds):
+        return f"{layer.kind}; what one value sees is not known"
     if not layer.is_map:
         return f"{layer.kind}; sees {layer.receptive_field_seconds:.2f} s and all bands"
-    band = f"{low:.0f} Hz wide"
-    if round(low) != round(high):
+    band = "of unknown width" if np.isnan(low) else f"{low:.0f} Hz wide"
+    if f"{low:.0f}" != f"{high:.0f}":
         band += f" at the bottom of the spectrum, {high:.0f} Hz at its top"
     return (
         f"{layer.kind}; one value sees {layer.receptive_field_seconds * 1000:.0f} ms and a band {band}; "
@@ -98,14 +103,14 @@ def _sight(layer: Layer) -> str:
     )
 
 
-def _found(run: RunFolder, layer: str, several: bool) -> list[dict[str, Any]]:
+def _found(run: ShownRun, layer: str, several: bool) -> list[dict[str, Any]]:
     """Say what a run found in a layer, and over which corpus where several runs are of its kind."""
     where = f" ({run.corpus_name})" if several else ""
     match run.kind:
         case "neurons":
-            facts = _neurons_found(run, run.table("neurons.parquet"), layer)
+            facts = _neurons_found(run, layer)
         case "maps":
-            facts = _maps_found(run, run.table("maps.parquet"), layer)
+            facts = _maps_found(run, layer)
         case "evaluation":
             return _nre_found(run, layer)
         case _:
@@ -117,9 +122,9 @@ def _found(run: RunFolder, layer: str, several: bool) -> list[dict[str, Any]]:
     return facts
 
 
-def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
+def _neurons_found(run: ShownRun, layer: str) -> list[dict[str, Any]]:
     facts: list[dict[str, Any]] = []
-    for feature, rows in table[table["layer"] == layer].groupby("feature", sort=False):
+    for feature, rows in _of_layer(run, layer).groupby("feature", sort=False):
         tested = int(rows["p"].notna().sum())
         if not tested:
             facts.append({"text": f"{feature}: nothing to compare"})
@@ -134,9 +139,9 @@ def _neurons_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict
     return facts
 
 
-def _maps_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[str, Any]]:
+def _maps_found(run: ShownRun, layer: str) -> list[dict[str, Any]]:
     facts = []
-    for feature, rows in table[table["layer"] == layer].groupby("feature", sort=False):
+    for feature, rows in _of_layer(run, layer).groupby("feature", sort=False):
         above = int(beats_null(rows).sum())
         excess = (rows["score"] - rows["score_null"]).fillna(-np.inf)
         best = rows.iloc[int(excess.argmax())]
@@ -147,10 +152,14 @@ def _maps_found(run: RunFolder, table: pd.DataFrame, layer: str) -> list[dict[st
     return facts
 
 
-def _nre_found(run: RunFolder, layer: str) -> list[dict[str, Any]]:
-    table, detail = run.table("nre.csv"), run.table("nre_detail.csv")
+def _of_layer(run: ShownRun, layer: str) -> pd.DataFrame:
+    return run.table[run.table["layer"] == layer]
+
+
+def _nre_found(run: ShownRun, layer: str) -> list[dict[str, Any]]:
+    detail = run.frame("nre_detail.csv")
     facts = []
-    for row in table[table["layer"] == layer].to_dict("records"):
+    for row in _of_layer(run, layer).to_dict("records"):
         interval = interval_of(detail, layer, str(row["method"]))
         told = "" if interval is None else f" (95 %: {interval[0]:.2f} to {interval[1]:.2f})"
         text = f"inversion, {row['method']}: NRE {row['nre']:.3f}{told} on {run.corpus_name}"

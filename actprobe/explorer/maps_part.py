@@ -10,29 +10,14 @@ import pandas as pd
 
 from actprobe.errors import CorpusError
 from actprobe.explorer.assets import Assets, packed
-from actprobe.explorer.reading import RunFolder
-
-__all__ = ["maps_part"]
+from actprobe.explorer.reading import ShownRun
 
 NUMBERS = ("score", "score_null", "p", "q", "matches", "consistency", "distance")
 
 
-def maps_part(run: RunFolder, assets: Assets) -> str:
-    """Write the data of a map run.
-
-    Parameters
-    ----------
-    run : RunFolder
-        A map run.
-    assets : Assets
-        Gets the data and the pictures.
-
-    Returns
-    -------
-    str
-        Path by which the page asks for them.
-    """
-    table = run.table("maps.parquet")
+def maps_part(run: ShownRun, assets: Assets) -> str:
+    """Write the data of a map run and its pictures; returns the path by which the page asks for them."""
+    table = run.table
     layers, features = list(dict.fromkeys(table["layer"])), list(dict.fromkeys(table["feature"]))
     return assets.data(
         run.key,
@@ -53,9 +38,9 @@ def maps_part(run: RunFolder, assets: Assets) -> str:
     )
 
 
-def _drawn(run: RunFolder, assets: Assets) -> list[dict[str, Any]]:
+def _drawn(run: ShownRun, assets: Assets) -> list[dict[str, Any]]:
     """Read the gallery of the best maps; empty when the run was asked for no figures."""
-    folder = run.directory / "gallery"
+    folder = run.folder / "gallery"
     path = folder / "gallery.json"
     if not path.exists():
         return []

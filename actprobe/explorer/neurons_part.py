@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.neurons.figures import best_neurons
 from actprobe.analyses.neurons.merged import Merged, open_merged
-from actprobe.analyses.neurons.playlists import Extremes, playlist
+from actprobe.analyses.neurons.playlists import layer_playlist
 from actprobe.explorer.assets import Assets, packed, packed_unit_range
 from actprobe.explorer.clips import Clips, Excerpt
-from actprobe.explorer.reading import RunFolder
-
-__all__ = ["neurons_part"]
+from actprobe.explorer.reading import ShownRun
 
 CHUNK = 64  # neurons that travel together
 PLAYLIST = 5  # excerpts at each end
@@ -25,25 +23,16 @@ WITH_SOUND = 10  # neurons of each layer and feature whose playlists can be hear
 NUMBERS = ("r", "r_low", "r_high", "q", "p_max", "r_random", "l2")
 
 
-def neurons_part(run: RunFolder, assets: Assets, clips: Clips) -> str:
-    """Write the data of a neuron run.
-
-    Parameters
-    ----------
-    run : RunFolder
-        A neuron run.
-    assets : Assets
-        Gets the data.
-    clips : Clips
-        Gets the excerpts that the strongest neurons answer to.
+def neurons_part(run: ShownRun, assets: Assets, clips: Clips) -> str:
+    """Write the data of a neuron run and the excerpts that its strongest neurons answer to.
 
     Returns
     -------
     str
         Path by which the page asks for them.
     """
-    table = run.table("neurons.parquet")
-    merged = open_merged(run.directory)
+    table = run.table
+    merged = open_merged(run.folder)
     layers = list(dict.fromkeys(table["layer"]))
     names = list(dict.fromkeys(table["feature"]))
     columns = {
@@ -106,7 +95,7 @@ def _featured(table: pd.DataFrame, layers: Sequence[str], names: Sequence[str]) 
 
 
 def _chunks(
-    run: RunFolder,
+    run: ShownRun,
     merged: Merged,
     layer: str,
     shown: NDArray[np.int64],
@@ -135,20 +124,9 @@ def _playlists(merged: Merged, layer: str) -> dict[str, NDArray[Any]]:
 
     Arrays are [neurons, 2 (most, least), rank]; recording -1 where there are fewer.
     """
-    extremes = merged.extremes(layer)
-    paths = list(merged.recordings["path"])
-    table = playlist(
-        layer,
-        Extremes(extremes.highest, extremes.highest_examples),
-        Extremes(extremes.lowest, extremes.lowest_examples),
-        paths,
-        start_seconds=merged.start_seconds,
-        example_seconds=float(merged.index["example_seconds"]),
-        seconds=merged.recordings["seconds"].to_numpy(np.float64),
-        count=PLAYLIST,
-    )
-    number = {path: i for i, path in enumerate(paths)}
-    shape = (extremes.highest.shape[1], 2, PLAYLIST)
+    table = layer_playlist(merged, layer, PLAYLIST)
+    number = {path: i for i, path in enumerate(merged.recordings["path"])}
+    shape = (merged.activity[layer].shape[1], 2, PLAYLIST)
     place = (
         table["neuron"].to_numpy(),
         (table["end"] == "bottom").to_numpy(int),
@@ -162,7 +140,7 @@ def _playlists(merged: Merged, layer: str) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _wanted(run: RunFolder, merged: Merged, ends: dict[str, NDArray[Any]]) -> dict[str, Excerpt]:
+def _wanted(run: ShownRun, merged: Merged, ends: dict[str, NDArray[Any]]) -> dict[str, Excerpt]:
     """Name the excerpts of one neuron's playlist as the page asks for them."""
     wanted: dict[str, Excerpt] = {}
     for recording, start, stop in zip(
@@ -176,9 +154,9 @@ def _wanted(run: RunFolder, merged: Merged, ends: dict[str, NDArray[Any]]) -> di
     return wanted
 
 
-def _levels(run: RunFolder) -> list[dict[str, Any]]:
+def _levels(run: ShownRun) -> list[dict[str, Any]]:
     """What chance reaches, by layer and feature."""
-    table = run.table("layers.csv")
+    table = run.frame("layers.csv")
     if table.empty:
         return []
     levels = []

@@ -1,17 +1,20 @@
-"""Run folders -> one page that opens from a file, offline."""
+"""`report`: finished runs -> one page that opens from a file, offline."""
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from actprobe.batch.result import Result
 from actprobe.errors import CorpusError, UsageError
 from actprobe.explorer.assets import Assets
 from actprobe.explorer.clips import Clips
@@ -20,54 +23,82 @@ from actprobe.explorer.inversion_part import errors_of, excerpt_name, excerpt_of
 from actprobe.explorer.layers_part import layers_part
 from actprobe.explorer.maps_part import maps_part
 from actprobe.explorer.neurons_part import neurons_part
-from actprobe.explorer.reading import RunFolder, open_run
+from actprobe.explorer.reading import ShownRun, shown_runs
 from actprobe.provenance import atomic_path
-
-__all__ = ["write_report"]
 
 MIB = 1 << 20
 
 
-def write_report(run_dirs: Sequence[Path], output_dir: Path, *, audio_mib: float = 40) -> Path:
-    """Write report/index.html and its assets.
+@dataclass(frozen=True)
+class ReportResult:
+    """A report that was written.
 
     Parameters
     ----------
-    run_dirs : sequence of Path
-        ``--output_dir`` of finished runs, of any kind.
-    output_dir : Path
+    path : Path
+        ``index.html``; what it loads is in the folder beside it.
+    """
+
+    path: Path
+
+    def _repr_html_(self) -> str:
+        """Show a link in a notebook."""
+        return f'<a href="{html.escape(self.path.resolve().as_uri())}">{html.escape(str(self.path))}</a>'
+
+
+def report(
+    *runs: Result | str | os.PathLike[str], output_dir: str | Path, audio_mib: float = 40
+) -> ReportResult:
+    """Turn finished runs into a page that opens from a file, offline.
+
+    It has a part for neurons, activation maps, layers and feature inversion, as far as there are runs. The
+    page loads nothing but what is in its own folder: copy ``report`` whole to hand it on. Excerpts of the
+    recordings are part of it unless ``audio_mib=0``.
+
+    Parameters
+    ----------
+    *runs : Result, str or Path
+        What `actprobe.neurons`, `actprobe.maps`, `actprobe.evaluate_inverters` and `actprobe.invert` return,
+        or the folders they wrote; the page shows several of a kind one at a time.
+    output_dir : str or Path
         Gets the folder ``report``; one that is there is replaced.
     audio_mib : float, optional
         Room for excerpts of the recordings, in MiB; 0 leaves sound out.
 
     Returns
     -------
-    Path
-        ``index.html``.
+    ReportResult
+        ``path`` of index.html; a notebook shows a link.
 
     Raises
     ------
     CorpusError
-        A folder does not hold a finished run.
+        A folder does not hold a finished run, or one of a kind that a report does not show.
     UsageError
-        No folder.
+        No run.
+    OSError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> found = actprobe.neurons(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
+    >>> actprobe.report(found, "OTHER_RUN", output_dir="REPORT").path  # doctest: +SKIP
     """
-    if not run_dirs:
+    if not runs:
         raise UsageError("a report needs the folder of at least one finished run")
-    runs: list[RunFolder] = []
-    for directory in run_dirs:
-        runs.append(open_run(directory, [run.key for run in runs]))
-    output_dir.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".report-", dir=output_dir))
+    shown = shown_runs(runs)
+    output = Path(output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".report-", dir=output))
     try:
         partial.chmod(0o777 & ~_umask())
-        _write(runs, partial, int(audio_mib * MIB))
-        report = output_dir / "report"
-        shutil.rmtree(report, ignore_errors=True)
-        partial.replace(report)
+        _write(shown, partial, int(audio_mib * MIB))
+        folder = output / "report"
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return report / "index.html"
+    return ReportResult(folder / "index.html")
 
 
 def _umask() -> int:
@@ -76,7 +107,7 @@ def _umask() -> int:
     return mask
 
 
-def _write(runs: Sequence[RunFolder], report: Path, audio_bytes: int) -> None:
+def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
     assets = Assets(report / "assets")
     clips = Clips(assets, audio_bytes)
     # Inversions first: their sounds are few, and neurons take what room is left.
@@ -98,7 +129,7 @@ def _write(runs: Sequence[RunFolder], report: Path, audio_bytes: int) -> None:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    html = environment.get_template("index.html").render(
+    page = environment.get_template("index.html").render(
         title=f"What {' and '.join(models)} learned" if models else "Report",
         tabs=tabs,
         runs=_each(runs, tuple(TITLES), _overview),
@@ -107,10 +138,10 @@ def _write(runs: Sequence[RunFolder], report: Path, audio_bytes: int) -> None:
         scripts=assets.install_scripts(),
     )
     with atomic_path(report / "index.html") as temporary:
-        temporary.write_text(html, "utf-8")
+        temporary.write_text(page, "utf-8")
 
 
-def _each(runs: Sequence[RunFolder], kinds: Sequence[str], work: Callable[[RunFolder], Any]) -> list[Any]:
+def _each(runs: Sequence[ShownRun], kinds: Sequence[str], work: Callable[[ShownRun], Any]) -> list[Any]:
     """Do something with every run of some kinds; one that lacks what it should hold is named."""
     done = []
     for run in runs:
@@ -120,7 +151,7 @@ def _each(runs: Sequence[RunFolder], kinds: Sequence[str], work: Callable[[RunFo
             done.append(work(run))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError) as error:
             reason = f"does not hold what a run of its kind leaves ({type(error).__name__}: {error})"
-            raise CorpusError(run.directory, reason) from error
+            raise CorpusError(run.folder, reason) from error
     return done
 
 
@@ -136,48 +167,51 @@ TITLES = {
 }
 
 
-def _title(run: RunFolder) -> str:
+def _title(run: ShownRun) -> str:
     over = excerpt_name(run) if run.kind == "inversion" else run.corpus_name
     return TITLES[run.kind].format(run.model or "a network", over)
 
 
-def _overview(run: RunFolder) -> dict[str, Any]:
+def _overview(run: ShownRun) -> dict[str, Any]:
     record = run.record
     weights = record.get("weights", {})
     kind = weights.get("kind", "not recorded")
     named = weights.get("catalog_name") or weights.get("path") or f"seed {weights.get('seed')}"
+    if kind == "user model":
+        named = f"sha256 {weights.get('sha256', '')[:12]}"
     warning = None
     if kind == "seeded random":
-        warning = (
-            "Control.",
-            RANDOM_WEIGHTS,
-        )
+        warning = ("Control.", RANDOM_WEIGHTS)
     elif kind == "unverified":
         warning = ("Unverified weights.", f"{weights.get('path')} is not a file of the catalog.")
+    repeated = {name: value for name, value in record.items() if name not in ("outputs", "layer_table")}
     frontend = record.get("frontend", {})
     described = [f"{name} {value}" for name, value in frontend.items() if not isinstance(value, dict | list)]
-    ledger = run.ledger()
-    failed = int((ledger["status"] == "failed").sum())
-    warned = int((ledger["warning"] != "").sum()) if "warning" in ledger else 0
-    counts = f"{len(ledger) - failed} recordings entered, {failed} failed, {warned} carry a warning."
+    rows = run.recordings
+    counts = ""
+    if len(rows):
+        failed = int((rows["status"] == "failed").sum())
+        warned = int((rows["warning"] != "").sum()) if "warning" in rows else 0
+        counts = f"{len(rows) - failed} recordings entered, {failed} failed, {warned} carry a warning."
     return {
         "title": _title(run),
         "warning": warning,
         "findings": findings(run),
-        "counts": counts if len(ledger) else "",
+        "counts": counts,
         "weights": f"{record.get('model', '')}, {kind} ({named})",
         "licence": weights.get("licence", ""),
         "sha256": weights.get("sha256", ""),
         "frontend": ", ".join(described),
         "corpus": run.corpus,
         "command": record.get("command", ""),
-        "record": json.dumps(record, indent=2, ensure_ascii=False),
+        "record": json.dumps(repeated, indent=2, ensure_ascii=False),
     }
 
 
-def _failures(run: RunFolder) -> list[dict[str, str]]:
-    ledger = run.ledger()
-    failed = ledger[ledger["status"] == "failed"]
+def _failures(run: ShownRun) -> list[dict[str, str]]:
+    if run.recordings.empty:
+        return []
+    failed = run.recordings[run.recordings["status"] == "failed"]
     return [
         {"run": _title(run), "path": str(row.path), "reason": str(row.reason)} for row in failed.itertuples()
     ]

@@ -24,8 +24,6 @@ from actprobe.corpora import Recording, voice_activity
 from actprobe.errors import UsageError
 from actprobe.features import registry
 
-__all__ = ["COLUMN_PREFIX", "MOST_CLASSES", "Plan", "label_values", "resolve"]
-
 COLUMN_PREFIX = "label:"
 
 UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "none"})
@@ -54,34 +52,14 @@ class Plan:
     labels: dict[str, Floats] = field(repr=False, compare=False)
 
     def of(self, index: int, computed: dict[str, float]) -> dict[str, float]:
-        """Put the values of one recording together.
-
-        Parameters
-        ----------
-        index : int
-            Place of the recording in the corpus.
-        computed : dict
-            Values of the scalars.
-
-        Returns
-        -------
-        dict of str to float
-            Every feature in the order asked; NaN where unknown.
-        """
+        """Put the values of a recording together, by its place in the corpus; NaN where unknown."""
         return {
             name: float(self.labels[name][index]) if name in self.labels else computed[name]
             for name in self.names
         }
 
     def describe(self) -> dict[str, dict[str, Any]]:
-        """Say what made the values, for run.json.
-
-        Returns
-        -------
-        dict of str to dict
-            Per feature what `actprobe.features.describe` says, or ``kind`` label and how many recordings are
-            ``known``.
-        """
+        """Say what made the values, for run.json; of a label, how many recordings are ``known``."""
         computed = registry.describe(self.scalars)
         return {
             name: {"kind": "label", "known": int(np.isfinite(self.labels[name]).sum())}
@@ -92,24 +70,9 @@ class Plan:
 
 
 def resolve(names: Iterable[str], recordings: Sequence[Recording]) -> Plan:
-    """Tell features to compute from columns of ground truth.
+    """Tell features to compute from columns of ground truth: ``COLUMN``, ``COLUMN=CLASS``, ``label:COLUMN``.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Registered scalar features, columns, ``COLUMN=CLASS`` and ``label:COLUMN``.
-    recordings : sequence of Recording
-        The corpus with its labels.
-
-    Returns
-    -------
-    Plan
-        What to compute and what is known.
-
-    Raises
-    ------
-    UsageError
-        A name is neither a feature nor a column, is that of a map, or its column says nothing usable.
+    A name that is neither, or that of a map, or a column that says nothing usable is a `UsageError`.
     """
     ordered: list[str] = []
     scalars: list[str] = []
@@ -128,24 +91,10 @@ def resolve(names: Iterable[str], recordings: Sequence[Recording]) -> Plan:
 
 
 def label_values(name: str, recordings: Sequence[Recording]) -> Floats:
-    """Read one feature from the labels of the recordings.
+    """Read a column of numbers, or ``COLUMN=CLASS``, from the labels of the recordings.
 
-    Parameters
-    ----------
-    name : str
-        A column of numbers, or ``COLUMN=CLASS``; ``label:`` may stand before it.
-    recordings : sequence of Recording
-        The corpus with its labels.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [recordings]; NaN where unknown, 1 or 0 for a class.
-
-    Raises
-    ------
-    UsageError
-        There is no such column or class, or the column holds words.
+    Gives float64, shape [recordings]; NaN where unknown, 1 or 0 for a class. No such column or class, or a
+    column of words, is a `UsageError`.
     """
     column, wanted = _column_and_class(name, recordings)
     cells = _cells(column, recordings)

@@ -11,8 +11,6 @@ from actprobe.audio import Waveform
 from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
-__all__ = ["loudness", "rms"]
-
 SAMPLE_RATE = 44100
 FRAME_SIZE = 2048
 HOP_SIZE = 1024
@@ -29,20 +27,7 @@ def loudness(waveform: Waveform) -> float:
     g ** (2 * 0.67); silence gives 0. It is the "mean loudness" of Slizovskaia, Gomez, Haro (2018);
     S. S. Stevens, "Psychophysics" (1975).
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At least 2048 samples (0.046 s) at 44.1 kHz; another rate is resampled.
-
-    Returns
-    -------
-    float
-        Mean loudness, not negative.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short.
+    A waveform of under 2048 samples (0.046 s) is a `FeatureError`.
     """
     waveform = at_least_a_frame("loudness", waveform, SAMPLE_RATE, FRAME_SIZE)
     samples = np.ascontiguousarray(waveform.samples, dtype=np.float32)
@@ -58,16 +43,6 @@ def rms(waveform: Waveform) -> float:
     20 log10 of the root mean square: 0 for a square wave of amplitude 1, -3.01 for such a sine. A gain of g
     adds 20 log10(g); silence, and all below, is -100. The mean is taken over the recording and not over
     frames, so that loud moments count by their energy.
-
-    Parameters
-    ----------
-    waveform : Waveform
-        Any rate, at least one sample.
-
-    Returns
-    -------
-    float
-        Level in dBFS, -100 at least.
     """
     mean_square = float(np.mean(np.square(waveform.samples, dtype=np.float64)))
     return max(SILENCE_DBFS, 10 * math.log10(mean_square)) if mean_square else SILENCE_DBFS

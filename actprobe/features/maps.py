@@ -35,8 +35,6 @@ from actprobe.features.registry import (
     resampled,
 )
 
-__all__ = ["AXES", "FeatureMap", "compute_maps", "feature_map"]
-
 AXES = ("hertz", "pitch class")
 
 MapFunction = Callable[[Waveform], tuple[Any, ArrayLike, ArrayLike]]

@@ -12,8 +12,6 @@ from pathlib import Path
 from actprobe.errors import UsageError
 from actprobe.features import registry
 
-__all__ = ["import_features", "own_sources"]
-
 
 def import_features(path: str | os.PathLike[str]) -> list[str]:
     """Run a Python file whose decorated functions are features or feature maps.
@@ -53,16 +51,8 @@ def import_features(path: str | os.PathLike[str]) -> list[str]:
 def own_sources(features: Iterable[registry.Feature]) -> dict[str, str]:
     """Hash the source of features that are not actprobe's own: when it changes, so may their values.
 
-    Parameters
-    ----------
-    features : iterable of Feature
-        Features of a run.
-
-    Returns
-    -------
-    dict of str to str
-        Name -> sha256 of the file that it is defined in, for provenance; of nothing for a feature that was
-        typed into an interpreter. The features of actprobe, whose version is known, are left out.
+    Gives name -> sha256 of the file that it is defined in; of nothing for a feature that was typed into an
+    interpreter. The features of actprobe, whose version is known, are left out.
     """
     found = {}
     for feature in features:

@@ -9,8 +9,6 @@ from actprobe.audio import Waveform
 from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
-__all__ = ["pitch_salience"]
-
 SAMPLE_RATE = 44100
 FRAME_SIZE = 2048
 HOP_SIZE = 1024

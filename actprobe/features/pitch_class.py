@@ -12,8 +12,6 @@ from actprobe.features.framing import at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
-__all__ = ["chroma", "hpcp", "hpcp_entropy"]
-
 PITCH_CLASSES = 12
 
 # HPCP: E. Gomez, "Tonal description of music audio signals", PhD thesis, UPF 2006, chapter 3.

@@ -17,8 +17,6 @@ import numpy as np
 from actprobe.audio import RESAMPLER, Waveform
 from actprobe.errors import FeatureError, UsageError
 
-__all__ = ["KINDS", "Feature", "available", "describe", "get_feature", "register"]
-
 KINDS = ("scalar", "map")
 
 
@@ -65,18 +63,7 @@ _registry: dict[str, Feature] = {}
 
 
 def register(entry: Feature) -> None:
-    """Put a feature into the registry; `feature` and `feature_map` do so.
-
-    Parameters
-    ----------
-    entry : Feature
-        The feature.
-
-    Raises
-    ------
-    UsageError
-        The name belongs to another function or to a feature of another kind already.
-    """
+    """Put a feature into the registry; a name of another function or kind is a `UsageError`."""
     existing = _registry.get(entry.name)
     # The same definition executed again, as in a notebook, replaces its earlier self.
     if existing is not None and (existing.kind, _origin(existing)) != (entry.kind, _origin(entry)):
@@ -87,20 +74,7 @@ def register(entry: Feature) -> None:
 
 
 def refuse_bad_name(name: str, sample_rate: int | None) -> None:
-    """Refuse what no feature can be called and no waveform be brought to.
-
-    Parameters
-    ----------
-    name : str
-        Name of a feature to be.
-    sample_rate : int or None
-        The rate it wants, in Hz.
-
-    Raises
-    ------
-    UsageError
-        The name is no identifier, or the rate is not positive.
-    """
+    """Refuse a name that is no identifier, and a rate that is not positive."""
     if not name.isidentifier():
         raise UsageError(f"feature name {name!r} is not an identifier (letters, digits and underscores)")
     if sample_rate is not None and sample_rate <= 0:
@@ -108,64 +82,19 @@ def refuse_bad_name(name: str, sample_rate: int | None) -> None:
 
 
 def first_line(function: Callable[..., Any]) -> str:
-    """Take the first line of a function's docstring.
-
-    Parameters
-    ----------
-    function : callable
-        Any function.
-
-    Returns
-    -------
-    str
-        Empty when it has no docstring.
-    """
+    """Take the first line of a function's docstring; empty when it has none."""
     return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
 def available(kind: str | None = None) -> list[str]:
-    """Names of the registered features, sorted.
-
-    Parameters
-    ----------
-    kind : str, optional
-        ``scalar`` or ``map``; by default both.
-
-    Returns
-    -------
-    list of str
-        What `get_feature` knows.
-
-    Raises
-    ------
-    UsageError
-        There is no such kind.
-    """
+    """List the names of the registered features, sorted, of both kinds or of one."""
     if kind not in (None, *KINDS):
         raise UsageError(f"no kind of feature is called {kind!r}; there are: {', '.join(KINDS)}")
     return sorted(name for name, entry in _registry.items() if kind in (None, entry.kind))
 
 
 def get_feature(name: str, kind: str | None = None) -> Feature:
-    """Look a feature up by its name.
-
-    Parameters
-    ----------
-    name : str
-        Name of a registered feature.
-    kind : str, optional
-        The kind that is wanted; by default any.
-
-    Returns
-    -------
-    Feature
-        The registered feature.
-
-    Raises
-    ------
-    UsageError
-        There is no such feature, or it is of another kind; the message lists those there are.
-    """
+    """Look a feature up by its name; one that is not there, or of another kind, is a `UsageError`."""
     names = ", ".join(available(kind))
     if name not in _registry:
         what = "feature" if kind is None else f"{kind} feature"
@@ -212,25 +141,7 @@ def describe(features: Iterable[str | Feature]) -> dict[str, dict[str, str | int
 
 
 def as_features(features: Iterable[str | Feature], kind: str | None) -> list[Feature]:
-    """Look up those features that are given by name.
-
-    Parameters
-    ----------
-    features : iterable of str or Feature
-        Names or features.
-    kind : str or None
-        The kind that all of them must be of.
-
-    Returns
-    -------
-    list of Feature
-        In the order given.
-
-    Raises
-    ------
-    UsageError
-        A name is not registered or of another kind.
-    """
+    """Look up those features that are given by name; all must be of a kind, unless that is None."""
     wanted = [entry if isinstance(entry, Feature) else get_feature(entry, kind) for entry in features]
     for entry in wanted:
         if kind not in (None, entry.kind):
@@ -239,20 +150,7 @@ def as_features(features: Iterable[str | Feature], kind: str | None) -> list[Fea
 
 
 def refuse_unusable(waveform: Waveform, wanted: Iterable[Feature]) -> None:
-    """Refuse a waveform of which no feature can be computed.
-
-    Parameters
-    ----------
-    waveform : Waveform
-        The waveform.
-    wanted : iterable of Feature
-        Features that are wanted of it; the first is named by the error.
-
-    Raises
-    ------
-    FeatureError
-        The waveform has no samples, or holds NaN or infinity.
-    """
+    """Refuse a waveform without samples, or with NaN or infinity; the error names the first feature."""
     for entry in wanted:
         if not len(waveform.samples):
             raise FeatureError(entry.name, "the waveform has no samples")
@@ -262,22 +160,7 @@ def refuse_unusable(waveform: Waveform, wanted: Iterable[Feature]) -> None:
 
 
 def resampled(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> Waveform:
-    """Bring a waveform to the rate a feature wants, once for each rate.
-
-    Parameters
-    ----------
-    entry : Feature
-        The feature.
-    at_rate : dict of int to Waveform
-        What was resampled before; gets what is resampled now.
-    waveform : Waveform
-        The waveform at its own rate.
-
-    Returns
-    -------
-    Waveform
-        The waveform at the feature's rate.
-    """
+    """Bring a waveform to the rate a feature wants, once for each rate: ``at_rate`` keeps what there is."""
     rate = entry.sample_rate or waveform.sample_rate
     if rate not in at_rate:
         at_rate[rate] = waveform.resample(rate)

@@ -10,8 +10,6 @@ from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
 from actprobe.features.scalars import feature
 
-__all__ = ["onset_rate", "onset_times", "tempo"]
-
 # essentia's OnsetRate is defined at this rate only; src/algorithms/rhythm/onsetrate.cpp.
 SAMPLE_RATE = 44100
 FRAME_SIZE = 1024
@@ -46,20 +44,8 @@ def onset_times(waveform: Waveform) -> NDArray[np.float32]:
     1024 samples, hop 512, at 44.1 kHz (Brossier, Bello, Plumbley, "Fast labelling of notes in music
     signals", ISMIR 2004).
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At least 3072 samples (0.07 s) at 44.1 kHz; another rate is resampled.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [onsets], in seconds from the first sample.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short.
+    Gives seconds from the first sample, float32, shape [onsets]. A waveform of under 3072 samples (0.07 s) is
+    a `FeatureError`.
     """
     return _detect(waveform)[0]
 
@@ -71,20 +57,7 @@ def onset_rate(waveform: Waveform) -> float:
     The count of `onset_times` divided by the duration; 0 for silence. It is the "onset rate" of
     Slizovskaia, Gomez, Haro (2018).
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At least 3072 samples (0.07 s) at 44.1 kHz; another rate is resampled.
-
-    Returns
-    -------
-    float
-        Onsets per second.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short.
+    A waveform of under 3072 samples (0.07 s) is a `FeatureError`.
     """
     return _detect(waveform)[1]
 
@@ -97,20 +70,7 @@ def tempo(waveform: Waveform) -> float:
     agrees most with the others is taken (Zapata, Davies, Gomez, "Multi-feature beat tracking", IEEE/ACM
     TASLP 22(4), 2014). One tempo for the whole recording; it is often half or twice what people tap.
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At least 3 s at 44.1 kHz; another rate is resampled.
-
-    Returns
-    -------
-    float
-        Beats per minute.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short, or holds no beats, as silence.
+    A waveform of under 3 s, and one without beats, such as silence, is a `FeatureError`.
     """
     waveform = waveform.resample(SAMPLE_RATE)
     if waveform.seconds < TEMPO_SECONDS:

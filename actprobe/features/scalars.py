@@ -29,8 +29,6 @@ from actprobe.features.registry import (
     resampled,
 )
 
-__all__ = ["compute_scalars", "feature"]
-
 ScalarFunction = Callable[[Waveform], float]
 AnyScalarFunction = TypeVar("AnyScalarFunction", bound=ScalarFunction)
 

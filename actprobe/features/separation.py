@@ -20,8 +20,6 @@ from actprobe.features.framing import at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
-__all__ = ["harmonic_percussive", "harmonic_ratio", "separate"]
-
 # librosa's defaults. Of five window and hop sizes they separate the stems of the phantom corpus best at this
 # number of medians a second, see docs/features.md.
 SAMPLE_RATE = 22050
@@ -154,20 +152,7 @@ def harmonic_ratio(waveform: Waveform) -> float:
 
     The sum of the squared harmonic magnitudes of `separate` over that of both parts; about 0.5 for noise.
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At 22.05 kHz; another rate is resampled. At least 2048 samples (0.093 s).
-
-    Returns
-    -------
-    float
-        0 (hits alone) to 1 (sustained tones alone).
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short or nothing but silence.
+    A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
     """
     harmonic = percussive = 0.0
     try:

@@ -10,8 +10,6 @@ from actprobe.errors import FeatureError
 from actprobe.features.framing import at_least_a_frame
 from actprobe.features.scalars import feature
 
-__all__ = ["spectral_centroid", "zero_crossing_rate"]
-
 SAMPLE_RATE = 22050  # one rate for all recordings: both values grow with the bandwidth
 FRAME_SIZE = 2048
 HOP_SIZE = 512
@@ -25,20 +23,7 @@ def spectral_centroid(waveform: Waveform) -> float:
     window, without padding. Frames of digital silence are left out; all others count alike, loud or soft.
     Peeters, "A large set of audio features for sound description" (IRCAM, 2004), 6.1.1.
 
-    Parameters
-    ----------
-    waveform : Waveform
-        At 22.05 kHz; another rate is resampled. At least 2048 samples (0.093 s).
-
-    Returns
-    -------
-    float
-        0 to 11025 Hz.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short or nothing but silence.
+    A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
     """
     waveform = at_least_a_frame("spectral_centroid", waveform, SAMPLE_RATE, FRAME_SIZE)
     if not waveform.peak:
@@ -55,21 +40,6 @@ def zero_crossing_rate(waveform: Waveform) -> float:
 
     Count of ``librosa.zero_crossings`` (samples within 1e-10 of zero are positive) over the whole recording
     at 22.05 kHz, divided by its duration; 0 for silence.
-
-    Parameters
-    ----------
-    waveform : Waveform
-        At 22.05 kHz; another rate is resampled.
-
-    Returns
-    -------
-    float
-        Crossings per second, 0 to 22050.
-
-    Raises
-    ------
-    FeatureError
-        The waveform is too short.
     """
     waveform = waveform.resample(SAMPLE_RATE)
     if not len(waveform.samples):

@@ -41,10 +41,11 @@ def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, thr
                 limit = config.LogicalDeviceConfiguration(memory_limit=memory_limit_mb)
                 config.set_logical_device_configuration(gpu, [limit])
     except RuntimeError as error:
-        raise UsageError(f"device, memory_limit_mb and threads come before any model is opened: {error}") from error
+        reason = f"device, memory_limit_mb and threads come before a model is opened: {error}"
+        raise UsageError(reason) from error
 
 
-def strategy(name: str = "auto") -> Any:
+def distribution(name: str = "auto") -> Any:
     """Choose how a training is distributed.
 
     Parameters

@@ -36,7 +36,8 @@ class RecordingFrames:
     recordings : sequence of LabelledRecording
         What it holds.
     frames_in : callable
-        Recording -> frames, shape [frames, *shape]; one that raises AudioError is left out with a warning.
+        Recording -> frames, shape [frames, *shape], and a JSON-able note for the index; one that raises
+        AudioError is left out with a warning.
     shape : tuple of int
         Of a frame.
     dtype : numpy.dtype
@@ -46,8 +47,8 @@ class RecordingFrames:
     ----------
     key : str
         Digest of recordings and ``made_of``.
-    numbers, names : list
-        Which of the recordings are in it, and what they are called.
+    numbers, names, notes : list
+        Which of the recordings are in it, what they are called, and the notes on them.
     problems : list of str
         One line for each that is not.
     lengths, firsts : numpy.ndarray
@@ -62,7 +63,7 @@ class RecordingFrames:
         stem: str,
         made_of: Any,
         recordings: Sequence[LabelledRecording],
-        frames_in: Callable[[LabelledRecording], NDArray[Any]],
+        frames_in: Callable[[LabelledRecording], tuple[NDArray[Any], Any]],
         shape: tuple[int, ...],
         dtype: Any,
     ) -> None:
@@ -77,6 +78,7 @@ class RecordingFrames:
         self.names: list[str] = found["names"]
         self.problems: list[str] = found["problems"]
         self.numbers: list[int] = found.get("numbers", [])
+        self.notes: list[Any] = found.get("notes", [])
         self.lengths: Ints = np.asarray(found["lengths"], np.int64)
         self.firsts: Ints = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
         self.values = np.memmap(data, dtype, "r").reshape(-1, *shape)
@@ -87,17 +89,17 @@ class RecordingFrames:
         data: Path,
         index: Path,
         recordings: Sequence[LabelledRecording],
-        frames_in: Callable[[LabelledRecording], NDArray[Any]],
+        frames_in: Callable[[LabelledRecording], tuple[NDArray[Any], Any]],
         nothing: NDArray[Any],
     ) -> None:
-        numbers, lengths, problems = [], [], []
+        numbers, lengths, notes, problems = [], [], [], []
         with atomic_path(data) as temporary:
             with temporary.open("wb") as file:
                 for number, recording in enumerate(recordings):
                     if number % 100 == 0:
                         logging.info("%s: %d of %d recordings", stem, number, len(recordings))
                     try:
-                        frames = frames_in(recording)
+                        frames, note = frames_in(recording)
                     except AudioError as error:
                         problems.append(str(error))
                         logging.warning("left out: %s", error)
@@ -105,10 +107,12 @@ class RecordingFrames:
                     file.write(np.ascontiguousarray(frames, nothing.dtype).tobytes())
                     numbers.append(number)
                     lengths.append(len(frames))
+                    notes.append(note)
             if not numbers:
                 temporary.write_bytes(nothing.tobytes())  # nothing maps an empty file
         names = [recordings[number].name for number in numbers]
-        write_json(index, {"numbers": numbers, "names": names, "lengths": lengths, "problems": problems})
+        held = {"numbers": numbers, "names": names, "lengths": lengths, "notes": notes}
+        write_json(index, {**held, "problems": problems})
 
     def frames_of(self, number: int) -> NDArray[Any]:
         """Give the frames of the recording that is at this place in the file."""

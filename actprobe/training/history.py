@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from actprobe.errors import CorpusError
+from actprobe.plotting import new_figure
 from actprobe.provenance import write_json
 
 HISTORY = "history.json"
@@ -60,7 +61,7 @@ def draw_history(table: pd.DataFrame, judged: str, label: str, colours: Sequence
     """
     terms = list(table.columns[1 : list(table.columns).index(judged)])
     panels = [(terms, "training loss"), ([judged], label)][: 2 if table[judged].notna().any() else 1]
-    figure = Figure(figsize=(7, 2.5 * len(panels) + 0.5), layout="constrained")
+    figure = new_figure(7, 2.5 * len(panels) + 0.5)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axes, (columns, name) in zip(grid[:, 0], panels, strict=True):
         axes.set_prop_cycle(color=list(colours))

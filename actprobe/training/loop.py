@@ -24,8 +24,7 @@ from actprobe.provenance import write_json
 from actprobe.training.batches import Source
 from actprobe.training.device import is_chief
 from actprobe.training.history import Line, read_history, without_nan, write_history
-from actprobe.training.judge import Best, Judge
-from actprobe.training.model import Learner, training_model
+from actprobe.training.parts import Best, Judge, Learner
 from actprobe.training.progress import Progress
 from actprobe.training.schedule import first_rate, next_rate
 from actprobe.training.settings import Settings
@@ -44,7 +43,7 @@ class Training:
     settings : Settings
         The numbers.
     described : mapping
-        What decides the outcome, JSON-able, the settings as ``settings`` among it: the folder is claimed by it.
+        What decides the outcome, JSON-able, with the settings as ``settings``: it claims the folder.
     learner : Learner
         What learns.
     optimizer : callable
@@ -60,12 +59,13 @@ class Training:
 
     Attributes
     ----------
-    model : tf_keras.Model
-        What `training_model` gave.
+    model : TrainingModel
+        With the parts of the learner as attributes.
     steps : int
         Steps of an epoch.
     history : list of dict
-        For each epoch: epoch, loss and its terms, the judge's column, learning_rate, seconds, UNIT_per_second.
+        For each epoch: epoch, loss and its terms, the judge's column, learning_rate, seconds and
+        UNIT_per_second.
 
     Raises
     ------
@@ -85,22 +85,24 @@ class Training:
         best: Best,
         pictures: Callable[[], Iterable[Picture]] = tuple,
     ) -> None:
-        self.output_dir, self.settings = output_dir, settings
+        from actprobe.training.model import TrainingModel
+
+        self.output_dir, self.settings, self.described = output_dir, settings, described
         self.source, self.judge, self.best, self.pictures = source, judge, best, pictures
         self.steps = settings.steps_per_epoch or source.steps_per_pass
         self.speed = f"{source.unit}_per_second"
         self.history: list[Line] = []
-        self._claim(described)
-        self.model = training_model(learner, judge)
+        self._claim()
+        self.model = TrainingModel(learner, judge)
         chosen = optimizer(first_rate(settings, self.steps))
         self.model.compile(optimizer=chosen, jit_compile=settings.jit_compile)
         chosen.build(learner.variables)
 
-    def _claim(self, described: Mapping[str, Any]) -> None:
+    def _claim(self) -> None:
         """Refuse to mix two trainings in a folder."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         path = self.output_dir / "training.json"
-        wanted = json.loads(json.dumps(described))
+        wanted = json.loads(json.dumps(self.described))
         if self.settings.schedule != "cosine":  # a finished training may be given more epochs
             wanted["settings"].pop("epochs")
         if path.exists():

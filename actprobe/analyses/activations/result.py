@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actprobe.batch.result import Result
 from actprobe.errors import CorpusError, UsageError
-from actprobe.plotting import set_title
+from actprobe.plotting import new_figure, set_title
 
 
 class ActivationResult(Result):
@@ -108,7 +108,7 @@ class ActivationResult(Result):
         arrays = self[recording]
         values = arrays[layer]
         rows = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1).T
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        figure = new_figure(9, 4.5)
         axes = figure.subplots()
         places = np.arange(len(values) + 1) - 0.5
         image = axes.pcolormesh(places, np.arange(len(rows) + 1) - 0.5, rows, cmap="viridis")

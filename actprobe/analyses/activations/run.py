@@ -25,6 +25,7 @@ from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
 from actprobe.models import Layer, Model
+from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 
@@ -112,9 +113,12 @@ def activations(
         "corpus": recordings.source, "layers": names, "output_dir": str(folder), "batch_size": batch_size,
         "executor": executor,
     }  # fmt: skip
-    made = {**decides, "corpus": recordings.source, "run_key": store.key, "opened": str(opened)}
-    counts = {"recordings": len(rows), "failed": len(rows) - len(usable)}
-    write_json(folder / "run.json", {**run_record("activations", began, arguments, made), **counts})
+    made = {**decides, **network_record(opened), "corpus": recordings.source, "run_key": store.key}
+    counts = {"opened": str(opened), "recordings": len(rows), "failed": len(rows) - len(usable)}
+    write_json(
+        folder / "run.json",
+        {**run_record("activations", began, arguments, made), **counts},
+    )
     return ActivationResult.load(folder)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,32 +10,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.frontends import FrontEnd
-from actprobe.plotting import OKABE_ITO, band_ticks, save_figure, set_title
-
-__all__ = ["draw_inversion", "draw_nre"]
+from actprobe.plotting import OKABE_ITO, band_ticks, new_figure, set_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
-COLOUR_MAP = "magma"  # its lightness rises evenly, so that it says the same in grey
+COLOUR_MAP = "magma"  # its lightness rises evenly, right in grey too
 LABEL_APART = 0.035  # of the height of the axes
 SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
 
 
-def draw_nre(nre: pd.DataFrame, detail: pd.DataFrame, path: Path, order: Sequence[str] = ()) -> None:
+def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
     """Draw the NRE of every layer, a line for each method, with intervals over recordings.
 
     Parameters
     ----------
-    nre : pandas.DataFrame
-        The table of nre.csv.
-    detail : pandas.DataFrame
-        The table of nre_detail.csv.
-    path : Path
-        PNG to be.
+    nre, detail : pandas.DataFrame
+        nre.csv and nre_detail.csv.
     order : sequence of str, optional
         The layers in the order of the network; by default as they come.
     """
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
     axes = figure.subplots()
     there = list(dict.fromkeys(nre["layer"]))
     layers = sorted(there, key=list(order).index) if order else there
@@ -78,55 +70,59 @@ def draw_nre(nre: pd.DataFrame, detail: pd.DataFrame, path: Path, order: Sequenc
             "bars: 95 % over recordings",
             fontsize=10,
         )
-    save_figure(figure, path)
+    return figure
 
 
-def draw_inversion(
+def inversion_figure(
     panels: Mapping[str, NDArray[Any]],
-    frontend: FrontEnd,
-    start_seconds: float,
-    path: Path,
+    times: NDArray[np.float64],
+    bands_hz: NDArray[np.float64],
     *,
+    unit: str = "",
+    long: bool = False,
     scale: str = "shared",
     title: str = "",
-) -> None:
-    """Draw a sonogram and its inversions.
+) -> Figure:
+    """Draw a mel spectrogram and its inversions.
 
     Parameters
     ----------
     panels : mapping
-        Title -> sonogram, shape [time, mel]; the first is the input.
-    frontend : FrontEnd
-        What made the input.
-    start_seconds : float
-        Where the span begins in the recording.
-    path : Path
-        PNG to be.
+        Title -> mel spectrogram, shape [time, mel]; the first is the input.
+    times : numpy.ndarray
+        Seconds in the recording at the centre of each frame, evenly spaced.
+    bands_hz : numpy.ndarray
+        Centre of each band.
+    unit : str, optional
+        Of the values.
+    long : bool, optional
+        Whether the panels are spans of several excerpts: then one stands below the other.
     scale : str, optional
         ``shared``: one scale of colours for all, from percentile 0.5 to 99.5 of the input. ``panel``: each
-        from its own least to its own greatest value, as in the paper; then colours say nothing about
+        from its own least to its own greatest value, as in the paper; then colours tell nothing about
         level.
     title : str, optional
         Above the panels.
     """
-    long = next(iter(panels.values())).shape[0] > 2 * frontend.example_shape[0]
     columns = 1 if long else min(3, len(panels))
     rows = -(-len(panels) // columns)
     width, height = (11.0, 1.7) if long else (3.6 * columns, 2.5)
-    figure = Figure(figsize=(width, height * rows + 0.6), layout="constrained")
+    figure = new_figure(width, height * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     low, high = np.percentile(next(iter(panels.values())), SHARED_RANGE)
+    hop = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
+    extent = (times[0] - hop / 2, times[-1] + hop / 2, -0.5, len(bands_hz) - 0.5)
     image = None
-    for axes, (name, sonogram) in zip(grid.flat, panels.items(), strict=False):
+    for axes, (name, mel_spectrogram) in zip(grid.flat, panels.items(), strict=False):
         limits = {"vmin": low, "vmax": high} if scale == "shared" else {}
         image = axes.imshow(
-            sonogram.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
-            extent=_extent(frontend, sonogram, start_seconds), **limits,
+            mel_spectrogram.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
+            extent=extent, **limits,
         )  # fmt: skip
         axes.set_title(name, fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    ticks = band_ticks(frontend.band_edges_hz()[1:-1])
+    ticks = band_ticks(bands_hz)
     grid[0, 0].set_yticks([place for place, _ in ticks], [label for _, label in ticks])
     for axes in grid[:, 0]:
         axes.set_ylabel("frequency (Hz)")
@@ -136,13 +132,7 @@ def draw_inversion(
         grid[filled[-1], column].xaxis.set_tick_params(labelbottom=True)
     if scale == "shared" and image is not None:
         bar = figure.colorbar(image, ax=grid, extend="both", shrink=0.8, aspect=30)
-        bar.set_label(frontend.unit)
+        bar.set_label(unit)
     if title:
         set_title(figure, title)
-    save_figure(figure, path)
-
-
-def _extent(frontend: FrontEnd, sonogram: NDArray[Any], start: float) -> tuple[float, float, float, float]:
-    hop = frontend.frame_hop / frontend.sample_rate
-    first = start + frontend.first_frame / frontend.sample_rate - hop / 2
-    return first, first + hop * len(sonogram), -0.5, sonogram.shape[1] - 0.5
+    return figure

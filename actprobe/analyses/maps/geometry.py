@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.maps.grid import MapGrid
 
-__all__ = ["Agreement", "Tolerance", "agreement", "layer_tolerance"]
-
 Floats = NDArray[np.float64]
 
 ENOUGH = 3  # two matches always agree on a shift and a scale
@@ -73,20 +71,9 @@ class Agreement:
 
 
 def layer_tolerance(grid: MapGrid, axis: str) -> Tolerance:
-    """Say what counts as agreement for the images of a layer.
+    """Say what counts as agreement for the images of a layer: 1.5 positions of it, and half its field.
 
-    Parameters
-    ----------
-    grid : MapGrid
-        The layer's pixels.
-    axis : str
-        ``hertz``, or ``pitch class``: then only times have to agree, since in which octave a class is
-        shown says nothing.
-
-    Returns
-    -------
-    Tolerance
-        One and a half positions of the layer, and half its field.
+    On the axis ``pitch class`` only times have to agree, since in which octave a class is shown says nothing.
     """
     off = POSITIONS * grid.enlargement
     along_time = off + grid.field_seconds / grid.step_seconds / 2

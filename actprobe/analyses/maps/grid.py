@@ -12,8 +12,6 @@ from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models.table import Layer
 
-__all__ = ["SMALLEST_SIDE", "MapGrid", "layer_grid"]
-
 Floats = NDArray[np.float64]
 
 SMALLEST_SIDE = 64  # rows: a map of fewer bands is enlarged
@@ -80,46 +78,19 @@ class MapGrid:
         return self.first_band - below + self.step_bands * np.arange(self.rows * self.enlargement)
 
     def position_bands(self) -> Floats:
-        """Give the band of every position along mel.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [rows], the lowest first.
-        """
+        """Give the band of every position along mel, shape [rows], the lowest first."""
         return self.first_band + self.band_hop * np.arange(self.rows, dtype=np.float64)
 
     def columns(self, first: float, end: float) -> Floats:
-        """Give the times of the columns of an image.
+        """Give the times in seconds, at least one, of the columns of an image.
 
-        Parameters
-        ----------
-        first : float
-            Seconds of the first position that the image shows.
-        end : float
-            Seconds where the image ends.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, at least one time, seconds.
+        ``first`` is the time of the first position that it shows, ``end`` is where it ends.
         """
         count = max(1, int(np.ceil((end - first) / self.step_seconds - 1e-6)))
         return np.asarray(first + self.step_seconds * np.arange(count), np.float64)
 
     def bands(self, hertz: NDArray[np.float64]) -> Floats:
-        """Say at which band a frequency lies.
-
-        Parameters
-        ----------
-        hertz : numpy.ndarray
-            Frequencies in Hz.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, of the same shape; below 0 and above the last band the axis goes on as it ends.
-        """
+        """Say at which band a frequency lies; beyond the first and the last the axis goes on as it ends."""
         edges = np.asarray(self.edges_hz)
         places = np.interp(hertz, edges, np.arange(-1.0, len(edges) - 1))
         low, high = edges[1] - edges[0], edges[-1] - edges[-2]
@@ -129,46 +100,25 @@ class MapGrid:
         )
 
     def hertz(self, bands: NDArray[np.float64]) -> Floats:
-        """Say which frequency lies at a band.
-
-        Parameters
-        ----------
-        bands : numpy.ndarray
-            Bands, whole or not.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, Hz, no lower and no higher than the front end's edges.
-        """
+        """Say which frequency in Hz lies at a band, whole or not, within the front end's edges."""
         edges = np.asarray(self.edges_hz)
         return np.asarray(np.interp(bands, np.arange(-1.0, len(edges) - 1), edges), np.float64)
 
 
-def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
-    """Work out the pixels of a layer's images from the layer table.
-
-    Parameters
-    ----------
-    layer : Layer
-        A layer that keeps time and mel axes.
-    frontend : FrontEnd
-        What the network's examples come from.
-
-    Returns
-    -------
-    MapGrid
-        Hop, offset and field of the layer in seconds and bands.
-
-    Raises
-    ------
-    UsageError
-        The layer is a vector, or its positions are not known.
-    """
+def refuse_without_positions(layer: Layer) -> None:
+    """Refuse (UsageError) a layer that is a vector, or whose positions are not known."""
     if not layer.is_map:
         raise UsageError(f"layer {layer.name} is a vector, not a map: actprobe-neurons compares its units")
     if not np.isfinite([layer.hop_seconds, *layer.hop_hz, layer.first_seconds]).all():
         raise UsageError(f"layer {layer.name}: where its positions lie in the sound is not known")
+
+
+def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
+    """Work out the pixels of a layer's images from the layer table and the front end of its network.
+
+    UsageError for what `refuse_without_positions` refuses.
+    """
+    refuse_without_positions(layer)
     edges = np.asarray(frontend.band_edges_hz(), np.float64)
     bands, rows = len(edges) - 2, layer.shape[1]
     hop = _bands_between(layer.hop_hz, edges) if rows > 1 else bands

@@ -1,6 +1,6 @@
 """Activation maps and feature maps brought to images that can be compared, in one way for both.
 
-An image shows a stretch of a recording: time runs to the right, frequency upwards. Its columns are equally
+An image shows a segment of a recording: time runs to the right, frequency upwards. Its columns are equally
 spaced in seconds, its rows equally spaced on the front end's own mel axis, whose bands have known centres in
 Hz, so that a pixel is the same place of the sound in the map of a channel and in the feature:
 
@@ -33,8 +33,6 @@ from scipy import sparse
 
 from actprobe.analyses.maps.grid import MapGrid
 from actprobe.features.maps import FeatureMap
-
-__all__ = ["feature_image", "map_image", "to_bytes"]
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -86,21 +84,9 @@ def map_image(
 
 
 def feature_image(feature: FeatureMap, grid: MapGrid, columns: Floats) -> Image | None:
-    """Bring a stretch of a feature map to the image that a layer's maps are compared with.
+    """Bring a segment of a feature map to the image that a layer's maps are compared with.
 
-    Parameters
-    ----------
-    feature : FeatureMap
-        A feature of the recording.
-    grid : MapGrid
-        The layer's pixels.
-    columns : numpy.ndarray
-        Times of the columns, as ``grid.columns`` gives them.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        uint8, shape [rows, columns], the highest frequency first; None if the feature is constant there.
+    It is as `map_image` gives it, or None if the feature is constant there.
     """
     near = np.abs(feature.times_seconds - np.clip(feature.times_seconds, columns[0], columns[-1]))
     use = near <= grid.hop_seconds + near.min()
@@ -118,19 +104,11 @@ def feature_image(feature: FeatureMap, grid: MapGrid, columns: Floats) -> Image 
 
 
 def to_bytes(values: NDArray[Any]) -> Image | None:
-    """Take the median from every row, smooth, and bend what is left to 0 to 255.
+    """Take the median from every row of [rows, columns], smooth, and bend what is left to 0 to 255.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Finite numbers, shape [rows, columns].
-
-    Returns
-    -------
-    numpy.ndarray or None
-        uint8, of the same shape: 127.5 (1 + tanh((x - median) / unit)). The unit is half the distance
-        of the 5th and 95th percentile, but at least a tenth of the whole range, for maps that are nearly
-        everywhere zero. None when nothing changes over time.
+    A byte is 127.5 (1 + tanh((x - median) / unit)). The unit is half the distance of the 5th and 95th
+    percentile, but at least a tenth of the whole range, for maps that are nearly everywhere zero. None when
+    nothing changes over time.
     """
     flat = values - np.median(values, axis=1, keepdims=True)
     if np.abs(flat).max() <= CONSTANT * np.abs(values).max():

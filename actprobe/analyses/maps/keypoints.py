@@ -9,14 +9,14 @@ things are as they have to be for images whose axes are time and frequency:
 
 A match is a descriptor of either image, each nearest to the other (cross-check), whose distance is below
 0.9 of that to the second nearest (Lowe's ratio test, section 7.1; Lowe takes 0.8 where nothing is known of
-where matches lie, while here those that are wrong are told by their place, see `maps_geometry`).
+where matches lie, while here those that are wrong are told by their place, see ``geometry.py``).
 
 A channel may answer with the negative of a picture. The gradients of a negative point the other way, so its
 descriptors are those of the picture with the eight directions turned by half a turn, and need no SIFT.
 
-The distances of all pairs come from one
-matrix product. Descriptors hold whole numbers from 0 to 255, so the product is exact in single precision, and
-the matches are those of OpenCV's brute-force matcher, ties included.
+The distances of all pairs come from one matrix product. Descriptors hold whole numbers from 0 to 255, so
+the product is exact in single precision, and the matches are those of OpenCV's brute-force matcher, ties
+included.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["RATIO", "Keypoints", "Matches", "detect", "match_descriptors", "negative", "no_keypoints"]
 
 RATIO = 0.9
 LENGTH = 128  # of a descriptor: 4 x 4 cells of 8 directions
@@ -59,18 +57,7 @@ class Keypoints:
         return len(self.points)
 
     def up_to(self, column: float) -> Keypoints:
-        """Keep the keypoints of the first columns.
-
-        Parameters
-        ----------
-        column : float
-            The first column that is left out.
-
-        Returns
-        -------
-        Keypoints
-            In the same order.
-        """
+        """Keep the keypoints of the first columns, up to one that is left out."""
         use = self.points[:, 0] < column
         if use.all():
             return self
@@ -99,45 +86,20 @@ class Matches:
 
 
 def no_keypoints() -> Keypoints:
-    """Give the keypoints of an image that shows nothing.
-
-    Returns
-    -------
-    Keypoints
-        None at all.
-    """
+    """Give the keypoints of an image that shows nothing: none."""
     empty = np.empty((0, LENGTH), np.uint8)
     return Keypoints(np.empty((0, 2), np.float32), np.empty(0, np.float32), empty)
 
 
 def negative(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Describe the same keypoints in the negative of their image.
-
-    Parameters
-    ----------
-    descriptors : numpy.ndarray
-        uint8, shape [keypoints, 128].
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the same shape.
-    """
+    """Describe the same keypoints, [keypoints, 128], in the negative of their image."""
     return np.ascontiguousarray(descriptors[:, HALF_A_TURN])
 
 
 def detect(image: NDArray[np.uint8] | None) -> Keypoints:
-    """Find the keypoints of an image and describe them.
+    """Find and describe the keypoints of an image, uint8 [rows, columns]; None is one that shows nothing.
 
-    Parameters
-    ----------
-    image : numpy.ndarray or None
-        uint8, shape [rows, columns]; None for one that shows nothing.
-
-    Returns
-    -------
-    Keypoints
-        In OpenCV's order, the same for the same image.
+    They are in OpenCV's order, the same for the same image.
     """
     if image is None:
         return no_keypoints()

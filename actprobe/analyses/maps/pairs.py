@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from actprobe.analyses.maps.geometry import Agreement, Tolerance, agreement
 from actprobe.analyses.maps.keypoints import Keypoints, Matches, match_descriptors, negative
 
-__all__ = ["COUNTS", "Pair", "compare", "metrics"]
-
-# What is counted for a pair of images; counts of several stretches of a recording add up.
+# What is counted for a pair of images; counts of several segments of a recording add up.
 COUNTS = ("keypoints_map", "keypoints_feature", "possible", "matches", "distance", "agreeing")
 
 
@@ -50,17 +48,7 @@ def compare(activation: Keypoints, feature: Keypoints, tolerance: Tolerance) -> 
     The map is matched as it is and as its negative, and the one of which more agrees is taken; of equal
     ones the map as it is.
 
-    Parameters
-    ----------
-    activation, feature : Keypoints
-        Of images on the same pixels.
-    tolerance : Tolerance
-        What counts as agreement.
-
-    Returns
-    -------
-    Pair
-        Matches, agreement and counts.
+    Both are keypoints of images on the same pixels.
     """
     found = []
     for descriptors in (activation.descriptors, negative(activation.descriptors)):
@@ -84,12 +72,7 @@ def compare(activation: Keypoints, feature: Keypoints, tolerance: Tolerance) -> 
 
 
 def metrics(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Make the metrics of counts.
-
-    Parameters
-    ----------
-    counts : numpy.ndarray
-        float64, shape [..., 6], as `COUNTS` names them.
+    """Make the metrics of counts [..., 6], as `COUNTS` names them.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""The map run: a folder of recordings in, the table of activation maps against feature maps out.
+"""`maps`: which activation maps look like which feature maps, over a corpus of recordings.
 
-It goes over the corpus twice. First every recording's features are computed and their keypoints kept, in
+A run goes over the corpus twice. First every recording's features are computed and their keypoints kept, in
 processes without TensorFlow. Then the activations of every recording are compared with its own features and,
 for the null, with those of a few other recordings, read from the files of the first pass. Both passes write a
 shard a recording, so that a killed run goes on where it was.
@@ -8,8 +8,9 @@ shard a recording, so that a killed run goes on where it was.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,168 +19,208 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from absl import logging
-from numpy.typing import NDArray
 
-from actprobe.analyses.maps.counting import CountStore, MapJob, partners_of
-from actprobe.analyses.maps.describing import FeatureJob
-from actprobe.analyses.maps.settings import MapSettings
+from actprobe.analyses.maps.channel_pass import ChannelJob, CountStore, partners_of
+from actprobe.analyses.maps.feature_pass import FeatureJob
+from actprobe.analyses.maps.figures import draw_figures
+from actprobe.analyses.maps.gallery import Item, write_gallery
+from actprobe.analyses.maps.look import Viewer, match_rows
+from actprobe.analyses.maps.result import MapResult
+from actprobe.analyses.maps.settings import MapSettings, look_up
+from actprobe.analyses.maps.summary import map_summary
 from actprobe.analyses.maps.table import map_table
-from actprobe.batch.executors import DEFAULT, run_job
+from actprobe.batch.executors import DEFAULT, parse_executor, run_job
 from actprobe.batch.handle import ModelHandle
-from actprobe.batch.identity import run_key
+from actprobe.batch.identity import made_by, run_key
+from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import ledger_frame, usable_recordings
+from actprobe.batch.opening import corpus_or_phantom, head_start, output_folder
 from actprobe.batch.shards import ShardStore
 from actprobe.batch.tables import write_parquet
-from actprobe.corpora import Recording
+from actprobe.corpora import Corpus, Recording
+from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
+from actprobe.features.own import import_features
 from actprobe.models import Model
-from actprobe.provenance import atomic_path, digest, write_csv
+from actprobe.models.record import network_record
+from actprobe.models.source import ModelSource
+from actprobe.provenance import atomic_path, digest, run_record, write_csv, write_json
 
-__all__ = ["LONGEST_SECONDS", "PARTNERS", "MapRun", "run_maps"]
-
-LONGEST_SECONDS = 30.0
-PARTNERS = 3
 FEW = 8  # recordings below which p and q say little
 
 
-@dataclass(frozen=True)
-class MapRun:
-    """What a map run found.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        maps.csv: one row a layer, feature and channel.
-    recordings : pandas.DataFrame
-        recordings.csv: the ledger, one row a recording.
-    usable : tuple of Recording
-        The recordings that entered, in the order of the counts.
-    counts : dict
-        Layer name -> float64 [usable recordings, features, 1 + partners, channels, 6].
-    settings : MapSettings
-        What decided the images.
-    provenance : dict
-        What made the numbers, JSON-able, for run.json.
-    """
-
-    table: pd.DataFrame
-    recordings: pd.DataFrame
-    usable: tuple[Recording, ...]
-    counts: dict[str, NDArray[np.float64]]
-    settings: MapSettings
-    provenance: dict[str, Any]
-
-
-def run_maps(
-    model: Model,
-    corpus: str | Path,
-    recordings: Sequence[Recording],
+def maps(
+    model: Model | ModelSource,
+    corpus: CorpusLike | None = None,
     *,
     layers: Sequence[str],
-    features: Sequence[str],
-    output_dir: Path,
-    executor: str = DEFAULT,
+    features: Sequence[str] = ("harmonic", "percussive", "hpcp"),
+    output_dir: str | Path,
     unit: str = "recording",
-    longest_seconds: float = LONGEST_SECONDS,
-    null_partners: int = PARTNERS,
+    longest_seconds: float = 30.0,
+    null_partners: int = 3,
     seed: int = 0,
     threads: int = 2,
     all_matches: bool = False,
-) -> MapRun:
-    """Compare the activation maps of some layers with feature maps over a corpus, and write the tables.
+    executor: str = DEFAULT,
+    figures: int = 3,
+    features_from: str | Path | None = None,
+) -> MapResult:
+    """Compare every activation map of some layers with feature maps over a corpus.
+
+    The map of a channel and that of a feature are brought to images on the same seconds and hertz, keypoints
+    are found in both and matched, and the score is the share of keypoints with a match that agrees with
+    others on where things are. A killed run goes on where it was when it is called again: recordings
+    finished before are not computed again as long as the model, front end, features, versions and the
+    recording itself are the same.
 
     Parameters
     ----------
     model : Model
-        The network.
-    corpus : str or Path
-        What the recordings came from, for messages.
-    recordings : sequence of Recording
-        The corpus.
+        The network, from `actprobe.load_model` or `actprobe.wrap_model`.
+    corpus : str, Path, list, pandas.DataFrame or Corpus, optional
+        What `actprobe.open_corpus` takes; by default the phantom corpus, written into the folder.
     layers : sequence of str
-        Layers that keep time and mel axes.
-    features : sequence of str
+        Names of layers that keep time and mel axes, see ``model.layers``.
+    features : sequence of str, optional
         Feature maps.
-    output_dir : Path
-        Gets recordings.csv, maps.csv, maps.parquet and the folder shards.
-    executor : str, optional
-        Who does the work, see `actprobe.batch.executors`.
+    output_dir : str or Path
+        Gets maps.csv, maps.parquet, recordings.csv, matches.csv, run.json and the folders figures, gallery
+        and shards.
     unit : str, optional
-        ``recording``: images of whole recordings. ``excerpt``: of examples by themselves; what is
-        counted is added up over a recording all the same.
+        ``recording``: images of whole recordings. ``excerpt``: images of examples by themselves, whose
+        counts are added up over a recording all the same.
     longest_seconds : float, optional
-        Whole recordings are cut into stretches that are no longer; 0 for one image a recording.
+        Whole recordings are cut into equal segments no longer than this, an image each; 0 for one image.
     null_partners : int, optional
-        Other recordings that each is compared with for the null; fewer where there are fewer.
+        Other recordings whose features each recording is compared with for ``score_null``, p and q; 0
+        leaves them empty.
     seed : int, optional
         Seed of the choice of partners.
     threads : int, optional
         Threads that find and match keypoints in the process of the network.
     all_matches : bool, optional
         Whether to write matches.parquet: every match of every map with its recording's own features.
+    executor : str, optional
+        ``local:N``: N processes decode and describe beside the network. ``dask:N`` or ``dask://HOST:PORT``: a
+        cluster.
+    figures : int, optional
+        Maps that are drawn for each feature, the best first.
+    features_from : str or Path, optional
+        Python file with decorated feature maps of your own; it is run.
 
     Returns
     -------
-    MapRun
-        Tables, the counts behind them and their provenance.
+    MapResult
+        ``table``, ``recordings``, ``matches``, ``plot("LAYER/27", "percussive")``.
 
     Raises
     ------
-    CorpusError
-        No recording could be used; recordings.csv is written all the same.
     UsageError
-        A layer, feature or unit that does not exist, or a layer without maps.
+        A layer, feature, unit or executor that does not exist, or a layer without maps.
+    CorpusError
+        The corpus cannot be read, or no recording could be used; recordings.csv is written all the same.
+    OSError
+        The folder cannot be made.
+
+    Examples
+    --------
+    >>> found = actprobe.maps(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
+    >>> found.table.sort_values("score", ascending=False).head()  # doctest: +SKIP
+    >>> found.plot("LAYER/27", "percussive")  # doctest: +SKIP
     """
-    settings = MapSettings.of(model, layers, features, unit, longest_seconds)
-    if null_partners < 0:
-        raise UsageError(f"null_partners={null_partners}: a number of recordings")
-    described = settings.describe()
-    output_dir.mkdir(parents=True, exist_ok=True)
-    first = ShardStore(output_dir / "shards", f"features-{digest(described)}")
-    rows = run_job(FeatureJob(settings), recordings, first, executor)
-    usable = [recording for recording, row in zip(recordings, rows, strict=True) if row.status == "ok"]
-    partners = partners_of(usable, null_partners, seed)
-    provenance = {
-        "model": model.name,
-        "weights": {**vars(model.weights)},
-        "layers": list(settings.grids),
-        **described,
-        "null_partners": null_partners,
-        "seed": seed,
-        "all_matches": all_matches,
-    }
-    key = run_key(provenance, model.weights)
-    second = CountStore(output_dir / "shards", f"maps-{key}", partners)
+    began = time.time()
+    model.layers.select(layers)
+    parse_executor(executor)
+    for name, count, least in (
+        ("null_partners", null_partners, 0), ("figures", figures, 0), ("threads", threads, 1),
+    ):  # fmt: skip
+        if count < least:
+            raise UsageError(f"{name}={count}: a number, at least {least}")
+    if features_from is not None:
+        import_features(features_from)
+    look_up(model.layers, layers, features, unit, longest_seconds)
+    recordings = corpus_or_phantom(corpus, Path(output_dir))
+    folder = output_folder(output_dir)
+    head_start(executor, len(recordings), "essentia")
+    opened = model.open()
+    logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
+    images = MapSettings.of(opened, layers, features, unit, longest_seconds)
+    settings = _Settings(images, null_partners, seed, threads, all_matches, executor)
+    viewer, table, ledger, made = _compute(opened, recordings, settings, folder)
+    looks = viewer.best(table, figures)
+    items = [Item.of(look) for look in looks]
+    draw_figures(made, table, items, folder / "figures")
+    write_gallery(items, folder)
+    write_csv(folder / "matches.csv", match_rows(looks))
+    arguments = {
+        "corpus": recordings.source, "layers": list(images.grids), "features": list(features),
+        "output_dir": str(folder), "unit": unit, "longest_seconds": longest_seconds,
+        "null_partners": null_partners, "seed": seed, "threads": threads, "all_matches": all_matches,
+        "executor": executor, "figures": figures,
+        "features_from": None if features_from is None else str(features_from),
+    }  # fmt: skip
+    record = run_record("maps", began, arguments, made)
+    write_json(folder / "run.json", {**record, **map_summary(made, table, ledger).counts})
+    return MapResult.load(folder)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What was asked for, checked; see `maps`."""
+
+    images: MapSettings
+    null_partners: int
+    seed: int
+    threads: int
+    all_matches: bool
+    executor: str
+
+
+def _compute(
+    model: Model, corpus: Corpus, settings: _Settings, folder: Path
+) -> tuple[Viewer, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Take the corpus through both passes and write the tables.
+
+    Returns
+    -------
+    tuple
+        What looks at maps again, maps.csv, recordings.csv, and what made the numbers.
+    """
+    images, shards, stages = settings.images, folder / "shards", StageSeconds()
+    described, layers = images.describe(), list(images.grids)
+    first = ShardStore(shards, f"features-{digest(described)}")
+    rows = run_job(FeatureJob(images), corpus, first, settings.executor, stages=stages)
+    usable = [recording for recording, row in zip(corpus, rows, strict=True) if row.status == "ok"]
+    decides = made_by(
+        model,
+        layers=layers,
+        **{name: value for name, value in described.items() if name not in ("frontend", "versions")},
+        null_partners=settings.null_partners,
+        seed=settings.seed,
+        all_matches=settings.all_matches,
+    )
+    key = run_key(decides, model.weights)
+    second = CountStore(shards, key, partners_of(usable, settings.null_partners, settings.seed))
     if usable:
-        job = MapJob(ModelHandle(model), settings, first, threads, all_matches)
-        counted = {row.path: row for row in run_job(job, usable, second, executor)}
+        job = ChannelJob(ModelHandle(model), images, first, settings.threads, settings.all_matches)
+        counted = {row.path: row for row in run_job(job, usable, second, settings.executor, stages=stages)}
         rows = [counted.get(row.path, row) for row in rows]
     ledger = ledger_frame(rows, ())
-    write_csv(output_dir / "recordings.csv", ledger)
-    usable = usable_recordings(recordings, rows, corpus)
+    write_csv(folder / "recordings.csv", ledger)
+    usable = usable_recordings(corpus, rows, corpus.source)
     if len(usable) < FEW:
-        smallest = (1 + min(null_partners, len(usable) - 1)) ** -len(usable)
+        smallest = (1 + min(settings.null_partners, len(usable) - 1)) ** -len(usable)
         logging.warning("%d usable recordings: no p can be below %.2g", len(usable), smallest)
-    counts = _gather(second, usable, list(settings.grids))
-    table = map_table(model.name, counts, features)
-    write_csv(output_dir / "maps.csv", table)
-    write_parquet(output_dir / "maps.parquet", table, key)
-    if all_matches:
-        _write_matches(output_dir / "matches.parquet", second, usable, settings, key)
-    return MapRun(table, ledger, tuple(usable), counts, settings, {**provenance, "run_key": key})
-
-
-def _gather(
-    store: CountStore, recordings: Sequence[Recording], layers: Sequence[str]
-) -> dict[str, NDArray[np.float64]]:
-    counts: dict[str, NDArray[np.float64]] = {}
-    for i, recording in enumerate(recordings):
-        shard = store.needed(recording)
-        for layer in layers:
-            if layer not in counts:
-                counts[layer] = np.empty((len(recordings), *shard.arrays[layer].shape))
-            counts[layer][i] = shard.arrays[layer]
-    return counts
+    counts = second.counts(usable, layers)
+    table = map_table(model.name, counts, [feature.name for feature in images.features])
+    write_csv(folder / "maps.csv", table)
+    write_parquet(folder / "maps.parquet", table, key)
+    if settings.all_matches:
+        _write_matches(folder / "matches.parquet", second, usable, images, key)
+    ran = {"corpus": corpus.source, "run_key": key, "stages": asdict(stages)}
+    made = {**decides, **network_record(model), **ran}
+    return Viewer(model, images, usable, counts), table, ledger, made
 
 
 def _write_matches(

@@ -1,6 +1,6 @@
-"""Which stretch of a recording an image shows, and which positions of which examples it is made of.
+"""Which segment of a recording an image shows, and which positions of which examples it is made of.
 
-A recording is looked at as a whole, cut into equal stretches that are not longer than some limit, or
+A recording is looked at as a whole, cut into equal segments that are not longer than some limit, or
 example by example. As a whole its examples are joined along time at the layer's own positions: the next
 example is the last one that leaves no gap, so that overlapping examples are used where they go on, and not
 twice. Positions at the ends of an example that see the network's padding are left out; where no other example
@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.maps.grid import MapGrid
 
-__all__ = ["Positions", "Stretch", "positions_of", "stretches_of"]
-
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A stretch of a recording.
+class Segment:
+    """A segment of a recording.
 
     Parameters
     ----------
@@ -65,10 +63,10 @@ class Positions:
     columns: Floats
 
 
-def stretches_of(
+def segments_of(
     starts: Floats, example_seconds: float, seconds: float, unit: str, longest_seconds: float
-) -> list[Stretch]:
-    """Divide a recording into the stretches that have an image each.
+) -> list[Segment]:
+    """Divide a recording of a length in seconds into the segments, at least one, that have an image each.
 
     Parameters
     ----------
@@ -79,55 +77,38 @@ def stretches_of(
     seconds : float
         Length of the recording.
     unit : str
-        ``recording``: stretches of equal length, the whole of it. ``excerpt``: examples by themselves,
-        each beginning where the one before ends or later.
+        ``recording``: segments of equal length, the whole of it. ``excerpt``: examples by themselves, each
+        beginning where the one before ends or later.
     longest_seconds : float
-        A recording is cut into as few stretches as are no longer than this; 0 for one of any length.
-
-    Returns
-    -------
-    list of Stretch
-        At least one.
+        A recording is cut into as few segments as are no longer than this; 0 for one of any length.
     """
     if unit == "recording":
         count = max(1, int(np.ceil(seconds / longest_seconds - 1e-9))) if longest_seconds else 1
         ends = seconds * np.arange(count + 1) / count
-        return [Stretch(float(begin), float(end)) for begin, end in pairwise(ends)]
-    found: list[Stretch] = []
+        return [Segment(float(begin), float(end)) for begin, end in pairwise(ends)]
+    found: list[Segment] = []
     for example, start in enumerate(starts.tolist()):
         if not found or start >= found[-1].begin + example_seconds - 1e-6:
-            found.append(Stretch(start, min(start + example_seconds, seconds), example))
+            found.append(Segment(start, min(start + example_seconds, seconds), example))
     return found
 
 
-def positions_of(stretch: Stretch, starts: Floats, grid: MapGrid) -> Positions | None:
-    """Say which positions of which examples show a stretch.
+def positions_of(segment: Segment, starts: Floats, grid: MapGrid) -> Positions | None:
+    """Say which positions of a layer, of which examples, show a segment; None when none lies within it.
 
-    Parameters
-    ----------
-    stretch : Stretch
-        A stretch of the recording.
-    starts : numpy.ndarray
-        Seconds at which examples begin, ascending.
-    grid : MapGrid
-        The layer's positions.
-
-    Returns
-    -------
-    Positions or None
-        None when no position of the layer lies within the stretch.
+    ``starts`` are the seconds at which examples begin, ascending.
     """
-    if stretch.example is not None:
-        chosen: Sequence[int] = [stretch.example]
+    if segment.example is not None:
+        chosen: Sequence[int] = [segment.example]
     else:
-        chosen = _joined(stretch, starts, grid)
+        chosen = _joined(segment, starts, grid)
     hop = grid.hop_seconds
     rows, positions, times = [], [], []
-    after = stretch.begin - 1e-6
+    after = segment.begin - 1e-6
     for row, example in enumerate(chosen):
         centres = starts[example] + grid.first_seconds + hop * np.arange(grid.positions)
         inner = np.arange(grid.positions)[grid.margin : grid.positions - grid.margin]
-        use = inner[(centres[inner] >= after) & (centres[inner] < stretch.end)]
+        use = inner[(centres[inner] >= after) & (centres[inner] < segment.end)]
         if len(use):
             after = centres[use[-1]] + hop / 2
         rows.append(np.full(len(use), row))
@@ -136,23 +117,23 @@ def positions_of(stretch: Stretch, starts: Floats, grid: MapGrid) -> Positions |
     joined = np.concatenate(times) if times else np.empty(0)
     if not len(joined):
         return None
-    columns = grid.columns(joined[0], min(stretch.end, joined[-1] + hop))
+    columns = grid.columns(joined[0], min(segment.end, joined[-1] + hop))
     return Positions(tuple(chosen), np.concatenate(rows), np.concatenate(positions), joined, columns)
 
 
-def _joined(stretch: Stretch, starts: Floats, grid: MapGrid) -> list[int]:
-    """Choose the examples that show a stretch without a gap, or with the smallest."""
+def _joined(segment: Segment, starts: Floats, grid: MapGrid) -> list[int]:
+    """Choose the examples that show a segment without a gap, or with the smallest."""
     first = starts + grid.first_seconds + grid.hop_seconds * grid.margin
     span = grid.hop_seconds * (grid.positions - 2 * grid.margin)
     slack = 1e-6
     chosen: list[int] = []
-    reached = stretch.begin  # where the next position is wanted
-    while reached < stretch.end:
+    reached = segment.begin  # where the next position is wanted
+    while reached < segment.end:
         example = int(np.searchsorted(first, reached + slack, side="right")) - 1
         if chosen:
             example = max(example, chosen[-1] + 1)
         example = max(example, 0)
-        if example >= len(starts) or first[example] >= stretch.end:
+        if example >= len(starts) or first[example] >= segment.end:
             break
         chosen.append(example)
         reached = max(reached, float(first[example]) + span)

@@ -1,4 +1,4 @@
-"""What decides the images of a map run: layers, features, and how recordings are cut into stretches."""
+"""What decides the images of a map run: layers, features, and how recordings are cut into segments."""
 
 from __future__ import annotations
 
@@ -9,33 +9,42 @@ from typing import Any
 from absl import logging
 
 from actprobe import features as hand_crafted
-from actprobe.analyses.maps import (
-    geometry as maps_geometry,
-)
-from actprobe.analyses.maps import (
-    images as maps_images,
-)
-from actprobe.analyses.maps import (
-    keypoints as maps_keypoints,
-)
-from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, layer_grid
-from actprobe.analyses.maps.segments import Positions, Stretch, positions_of, stretches_of
+from actprobe.analyses.maps.geometry import ENOUGH, POSITIONS, SCALE_OFF
+from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, layer_grid, refuse_without_positions
+from actprobe.analyses.maps.images import PERCENTILES, SMOOTHING, WIDEST
+from actprobe.analyses.maps.keypoints import RATIO
+from actprobe.analyses.maps.segments import Positions, positions_of, segments_of
 from actprobe.batch.prepare import UNITS, Prepared
 from actprobe.errors import UsageError
 from actprobe.features import Feature, get_feature
 from actprobe.features.own import own_sources
 from actprobe.frontends import FrontEnd
-from actprobe.models import Model
+from actprobe.models import Layer, Model
+from actprobe.models.table import LayerTable
 from actprobe.provenance import versions
-
-__all__ = ["MapSettings"]
 
 FORMAT = 1  # raise when shards of before must not be read any more
 
 
+def look_up(
+    table: LayerTable, layers: Sequence[str], features: Sequence[str], unit: str, longest_seconds: float
+) -> tuple[tuple[Layer, ...], tuple[Feature, ...]]:
+    """Look layers and features up without the network, refusing (UsageError) what cannot be compared."""
+    if unit not in UNITS:
+        raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
+    if longest_seconds < 0:
+        raise UsageError(f"longest_seconds={longest_seconds}: a length, or 0 for any")
+    if not features:
+        raise UsageError(f"name at least one feature: {', '.join(hand_crafted.available('map'))}")
+    chosen = table.select(layers)
+    for layer in chosen:
+        refuse_without_positions(layer)
+    return chosen, tuple(get_feature(name, "map") for name in features)
+
+
 @dataclass(frozen=True)
 class MapSettings:
-    """What decides the images of a map run.
+    """What decides the images of a map run; it can be pickled.
 
     Parameters
     ----------
@@ -48,7 +57,7 @@ class MapSettings:
     unit : str
         ``recording`` or ``excerpt``.
     longest_seconds : float
-        Longest stretch that one image shows, of whole recordings; 0 for any.
+        Longest segment that one image shows, of whole recordings; 0 for any.
     """
 
     frontend: FrontEnd
@@ -61,89 +70,35 @@ class MapSettings:
     def of(
         cls, model: Model, layers: Sequence[str], features: Sequence[str], unit: str, longest_seconds: float
     ) -> MapSettings:
-        """Look layers and features up.
-
-        Parameters
-        ----------
-        model : Model
-            The network.
-        layers, features : sequence of str
-            Names.
-        unit : str
-            ``recording`` or ``excerpt``.
-        longest_seconds : float
-            Longest stretch that one image shows; 0 for any.
-
-        Returns
-        -------
-        MapSettings
-            That can be pickled.
-
-        Raises
-        ------
-        UsageError
-            A layer or feature that does not exist or has no map, or no such unit.
-        """
-        if unit not in UNITS:
-            raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
-        if longest_seconds < 0:
-            raise UsageError(f"longest_seconds={longest_seconds}: a length, or 0 for any")
-        if not features:
-            raise UsageError(f"name at least one feature: {', '.join(hand_crafted.available('map'))}")
-        grids = {layer.name: layer_grid(layer, model.frontend) for layer in model.layers.select(layers)}
+        """Look layers and features up, see `look_up`, and work out the pixels of the layers."""
+        chosen, entries = look_up(model.layers, layers, features, unit, longest_seconds)
+        grids = {layer.name: layer_grid(layer, model.frontend) for layer in chosen}
         for name, grid in grids.items():
             if min(grid.rows, grid.positions) < 2:
                 logging.warning("layer %s has one position along an axis: its images show nothing", name)
-        entries = tuple(get_feature(name, "map") for name in features)
         return cls(model.frontend.detached(), grids, entries, unit, float(longest_seconds))
 
-    def stretches(self, prepared: Prepared) -> list[Stretch]:
-        """Divide a recording into stretches.
-
-        Parameters
-        ----------
-        prepared : Prepared
-            The recording.
-
-        Returns
-        -------
-        list of Stretch
-            One an image.
-        """
-        seconds = len(prepared.samples) / self.frontend.sample_rate
-        example = self.frontend.example_samples / self.frontend.sample_rate
-        return stretches_of(prepared.starts, example, seconds, self.unit, self.longest_seconds)
-
     def places(self, prepared: Prepared) -> list[dict[str, Positions]]:
-        """Say what the images of every layer are made of.
-
-        Parameters
-        ----------
-        prepared : Prepared
-            The recording.
+        """Say what the images of a recording are made of.
 
         Returns
         -------
         list of dict
-            For each stretch layer name -> its positions; a layer without a position there is left out.
+            For each segment layer name -> its positions; a layer without a position there is left out.
         """
+        seconds = len(prepared.samples) / self.frontend.sample_rate
+        example = self.frontend.example_samples / self.frontend.sample_rate
         found = []
-        for stretch in self.stretches(prepared):
+        for segment in segments_of(prepared.starts, example, seconds, self.unit, self.longest_seconds):
             by_grid = {
-                grid: positions_of(stretch, prepared.starts, grid) for grid in set(self.grids.values())
+                grid: positions_of(segment, prepared.starts, grid) for grid in set(self.grids.values())
             }
             places = {layer: by_grid[grid] for layer, grid in self.grids.items()}
             found.append({layer: place for layer, place in places.items() if place is not None})
         return found
 
     def describe(self) -> dict[str, Any]:
-        """Say what decides the keypoints, for provenance.
-
-        Returns
-        -------
-        dict
-            JSON-able.
-        """
+        """Say what decides the keypoints, for provenance; JSON-able."""
         return {
             "frontend": self.frontend.describe(),
             "grids": {name: asdict(grid) for name, grid in self.grids.items()},
@@ -153,14 +108,14 @@ class MapSettings:
             "longest_seconds": self.longest_seconds,
             "images": {
                 "smallest_side": SMALLEST_SIDE,
-                "percentiles": list(maps_images.PERCENTILES),
-                "widest_units": maps_images.WIDEST,
-                "smoothing_pixels": maps_images.SMOOTHING,
+                "percentiles": list(PERCENTILES),
+                "widest_units": WIDEST,
+                "smoothing_pixels": SMOOTHING,
                 "sift": "OpenCV's defaults, upright",
-                "ratio": maps_keypoints.RATIO,
-                "tolerance_positions": maps_geometry.POSITIONS,
-                "scale_off": maps_geometry.SCALE_OFF,
-                "enough": maps_geometry.ENOUGH,
+                "ratio": RATIO,
+                "tolerance_positions": POSITIONS,
+                "scale_off": SCALE_OFF,
+                "enough": ENOUGH,
             },
             "versions": versions(),
             "format": FORMAT,

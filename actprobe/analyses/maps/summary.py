@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from actprobe.analyses.maps.run import MapRun
 from actprobe.analyses.maps.table import rank_maps
 from actprobe.statistics.criteria import CONTROL, Q_LIMIT, beats_null
-
-__all__ = ["MapSummary", "map_summary"]
 
 SHOWN = 5
 
@@ -23,7 +22,7 @@ class MapSummary:
     Parameters
     ----------
     text : str
-        For the terminal.
+        For the terminal: the ranking of each feature, how many maps beat their null, and the failures.
     counts : dict
         For run.json: recordings, failures, and by feature and layer the maps that beat their null.
     """
@@ -32,49 +31,34 @@ class MapSummary:
     counts: dict[str, Any]
 
 
-def map_summary(run: MapRun) -> MapSummary:
-    """Sum a map run up.
-
-    Parameters
-    ----------
-    run : MapRun
-        What was found.
-
-    Returns
-    -------
-    MapSummary
-        The ranking of each feature, how many maps beat their null, and the failures.
-    """
-    table = run.table
-    failed = run.recordings[run.recordings["status"] == "failed"]
+def map_summary(record: Mapping[str, Any], table: pd.DataFrame, recordings: pd.DataFrame) -> MapSummary:
+    """Sum up run.json, maps.csv and recordings.csv."""
+    failed = recordings[recordings["status"] == "failed"]
     lines = [f"failed: {row.path}: {row.reason}" for row in failed.itertuples()]
     beating: dict[str, dict[str, int]] = {}
-    for feature in run.settings.features:
-        of_feature = table[table["feature"] == feature.name]
-        beats = of_feature[beats_null(of_feature)]
-        beating[feature.name] = {layer: int((beats["layer"] == layer).sum()) for layer in run.settings.grids}
-        shares = ", ".join(
-            f"{count} of {int((of_feature['layer'] == layer).sum())} in {layer}"
-            for layer, count in beating[feature.name].items()
-        )
-        lines.append(f"{feature.name}: maps that beat other recordings' features at q <= {Q_LIMIT}: {shares}")
-        ranked = rank_maps(table, feature.name, SHOWN).to_dict("records")
-        lines.extend(_line({str(key): value for key, value in row.items()}) for row in ranked)
-    if run.provenance["weights"]["kind"] == "seeded random":
+    for feature, of_feature in table.groupby("feature", sort=False):
+        found = beating[str(feature)] = {}
+        shares = []
+        beats = beats_null(of_feature)
+        for layer, of_layer in beats.groupby(of_feature["layer"], sort=False):
+            found[str(layer)] = int(of_layer.sum())
+            shares.append(f"{found[str(layer)]} of {len(of_layer)} in {layer}")
+        told = f"{feature}: maps that beat other recordings' features at q <= {Q_LIMIT}: {', '.join(shares)}"
+        ranked = rank_maps(table, str(feature), SHOWN).to_dict("records")
+        lines += [told, *(_line(row) for row in ranked)]
+    if record["weights"]["kind"] == "seeded random":
         lines.append(CONTROL)
     silent = table.groupby("layer", sort=False)["keypoints_map"].agg(lambda values: int((values == 0).sum()))
     counts = {
-        "recordings": len(run.recordings),
+        "recordings": len(recordings),
         "failed": len(failed),
         "beating_null": beating,
-        "maps_without_keypoints": {
-            str(layer): int(count) // len(run.settings.features) for layer, count in silent.items()
-        },
+        "maps_without_keypoints": {str(layer): int(count) // len(beating) for layer, count in silent.items()},
     }
     return MapSummary("\n".join(lines), counts)
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Mapping[Any, Any]) -> str:
     null = f"{row['score_null']:.4f}" if np.isfinite(row["score_null"]) else "unknown"
     q = f"{row['q']:.2g}" if np.isfinite(row["q"]) else "unknown"
     name = f"{row['layer']:>12} {row['channel']:>5}"

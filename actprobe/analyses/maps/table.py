@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from actprobe.analyses.maps.pairs import metrics
 from actprobe.statistics.correlation import discovery_rates
 
-__all__ = ["MAP_COLUMNS", "map_table", "permutation_p", "rank_maps"]
-
 Floats = NDArray[np.float64]
 
 MAP_COLUMNS = (
@@ -36,15 +34,8 @@ STEPS = 1 << 15  # of the sum over recordings, to which scores are rounded
 def permutation_p(scores: Floats) -> float:
     """Give the exact p-value of the recordings' own scores being higher than those of their partners.
 
-    Parameters
-    ----------
-    scores : numpy.ndarray
-        Shape [recordings, 1 + partners], the own one first.
-
-    Returns
-    -------
-    float
-        One-sided; NaN without recordings or partners.
+    ``scores`` are [recordings, 1 + partners], the own one first. One-sided; NaN without recordings or
+    partners.
     """
     recordings, choices = scores.shape
     if recordings == 0 or choices < 2:
@@ -126,22 +117,9 @@ def _mean(values: Floats) -> Floats:
 
 
 def rank_maps(table: pd.DataFrame, feature: str, count: int | None = None) -> pd.DataFrame:
-    """Rank the maps of a table for a feature.
+    """Rank the maps of a table for a feature: by score, the highest first, then by p, then as they stand.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A table of maps.
-    feature : str
-        A feature of the table.
-    count : int, optional
-        How many at most; by default all.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of the table by score, the highest first, those of equal score by p and then in the order of
-        the table; maps of score 0 are left out.
+    Maps of score 0 are left out; ``count`` are given at most, by default all.
     """
     rows = table[(table["feature"] == feature) & (table["score"] > 0)]
     ranked = rows.sort_values(["score", "p"], ascending=[False, True], kind="stable")

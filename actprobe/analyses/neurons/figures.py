@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from actprobe.analyses.neurons.found import Comparison, NeuronFindings
-from actprobe.plotting import BLUE, ORANGE, save_figure, set_title
+from actprobe.plotting import BLUE, ORANGE, new_figure, save_figure, set_title
 from actprobe.statistics.criteria import weights_named
 
 NEURON_COLOUR, FEATURE_COLOUR = BLUE, ORANGE  # the feature is also dashed, to hold in black and white
@@ -58,7 +58,7 @@ def cka_figure(found: Comparison) -> Figure:
     """Draw linear CKA of all pairs of layers of two runs, the plain estimate and the debiased one."""
     rows, columns = (list(dict.fromkeys(found.cka[name])) for name in ("layer_a", "layer_b"))
     width, height = INCHES_A_LAYER * len(columns), INCHES_A_LAYER * len(rows)
-    figure = Figure(figsize=(2 * max(width, 2) + 3.5, max(height, 1.5) + 2), layout="constrained")
+    figure = new_figure(2 * max(width, 2) + 3.5, max(height, 1.5) + 2)
     axes = figure.subplots(1, 2, sharey=True)
     titles = {"cka": "linear CKA", "cka_debiased": "linear CKA, debiased"}
     for place, (column, title) in zip(axes, titles.items(), strict=True):
@@ -99,7 +99,7 @@ def neuron_figure(run: NeuronFindings, found: Mapping[str, Any]) -> Figure:
     unit = run.record["features"][found["feature"]].get("unit", "")
     feature_label = f"{found['feature']} ({unit})" if unit else found["feature"]
     neuron_label = f"{found['layer']} neuron {found['neuron']}"
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = new_figure(13, 4.2)
     scatter, curves, layer = figure.subplots(1, 3, width_ratios=(1, 1.4, 1))
     _scatter(scatter, values, activity)
     scatter.set(xlabel=feature_label, ylabel=f"{neuron_label}, mean activation")

@@ -37,6 +37,7 @@ from actprobe.errors import UsageError
 from actprobe.features.labels import Plan, resolve
 from actprobe.features.own import import_features, own_sources
 from actprobe.models import Model
+from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 from actprobe.statistics.clusters import ENOUGH
@@ -248,6 +249,7 @@ def _compute(
     write_csv(folder / "layers.csv", tables.layers)
     record = {
         **decides,
+        **network_record(model),
         "features": plan.describe(),
         "corpus": corpus.source,
         "permutations": settings.permutations,

@@ -85,10 +85,8 @@ def sample_corpus(
     ----------
     frontend : FrontEnd
         What makes the excerpts; with its hop, which has to be 1 for the published protocol.
-    recordings : sequence of LabelledRecording
-        The corpus.
-    labelled : bool, optional
-        Whether the recordings' labels mean something.
+    recordings, labelled
+        The corpus, and whether its labels mean something.
     draws, per_recording, seed : int, optional
         See `sample_excerpts`.
     short : str, optional
@@ -100,17 +98,10 @@ def sample_corpus(
     keep_ledger : callable, optional
         Given the ledger, whether there are enough excerpts or not.
 
-    Returns
-    -------
-    SampledExcerpts
-        At least two excerpts in every draw.
-
     Raises
     ------
     CorpusError
         There are fewer than two excerpts.
-    UsageError
-        No draw, or no excerpt in it.
     """
     shape = frontend.example_shape
     ledger: list[LedgerRow] = []

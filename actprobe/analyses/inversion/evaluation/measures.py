@@ -84,34 +84,23 @@ def evaluation_tables(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make the tables of an evaluation.
+    """Make the tables of an evaluation, with columns `NRE_COLUMNS` and `DETAIL_COLUMNS`.
+
+    Baselines, which take no layer, are only in the second.
 
     Parameters
     ----------
-    model : str
-        Name of the network.
-    corpus : str
-        Name of the corpus.
-    sampled : SampledExcerpts
-        The excerpts.
-    scores : sequence of Scores
-        What `score_inversions` found on them.
+    model, corpus : str
+        Names of the network and the corpus.
+    sampled, scores
+        The excerpts, and what `score_inversions` found on them.
     threshold : float, optional
         What a detector's output must reach to count as sung.
     reference : str, optional
         The method that others are compared with layer by layer; by default ``input`` if it is there,
         otherwise the first.
-    resamples : int, optional
-        Resamples of the recordings.
-    seed : int, optional
-        Of the resamples.
-
-    Returns
-    -------
-    nre : pandas.DataFrame
-        Columns `NRE_COLUMNS`. Baselines, which take no layer, are not in it.
-    detail : pandas.DataFrame
-        Columns `DETAIL_COLUMNS`.
+    resamples, seed : int, optional
+        Of the recordings, for the intervals.
 
     Raises
     ------

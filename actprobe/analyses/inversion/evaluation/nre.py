@@ -113,10 +113,10 @@ class PairSums:
             float64, shape [...]; NaN where there is no pair.
         """
         often = np.ones(len(self.excerpts)) if weights is None else np.asarray(weights, np.float64)
-        own = np.diag(self.sums)
-        between = self.sums - np.diag(own)
+        within = np.diag(self.sums)
+        between = self.sums - np.diag(within)
         pairs = np.outer(self.excerpts, self.excerpts) - np.diag(np.square(self.excerpts))
-        total = ((often @ between) * often).sum(axis=-1) + often @ own
+        total = ((often @ between) * often).sum(axis=-1) + often @ within
         count = ((often @ pairs) * often).sum(axis=-1) + often @ (self.excerpts * (self.excerpts - 1))
         return np.asarray(total / np.where(count > 0, count, np.nan), np.float64)
 

@@ -1,295 +1,216 @@
-"""An evaluation from recordings to files: draws, one pass of all inversions, tables.
+"""`evaluate_inverters`: how well the layers of a network are inverted, over a corpus.
 
-What takes long is the pass, which goes on from its shards after a kill. Reading and drawing are done anew,
+What takes long is the pass, which goes on from its shards after a kill. Reading and sampling are done anew,
 which takes seconds, and give the same excerpts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from functools import partial
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from absl import logging
 
-from actprobe.analyses.inversion.evaluation.baselines import BASELINES, baseline
-from actprobe.analyses.inversion.evaluation.excerpts import Drawn, draw_corpus
-from actprobe.analyses.inversion.evaluation.scores import Inversion, Scores, score_inversions
-from actprobe.analyses.inversion.evaluation.statistics import evaluate
-from actprobe.analyses.inversion.inverting.gradient import GradientInverter, GradientSettings
-from actprobe.analyses.inversion.networks.inverter import Inverter
-from actprobe.analyses.inversion.networks.sources import Source, invertible_layers, recorded
-from actprobe.corpora.labelled import LabelledRecording
-from actprobe.errors import UsageError
+from actprobe.analyses.inversion.evaluation.candidates import GRADIENT, Clock, candidates
+from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
+from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
+from actprobe.analyses.inversion.evaluation.result import EvaluationResult
+from actprobe.analyses.inversion.evaluation.scores import score_inversions
+from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
+from actprobe.analyses.inversion.figures import nre_figure
+from actprobe.analyses.inversion.networks.sources import (
+    InverterSources,
+    find_sources,
+    open_sources,
+    recorded,
+)
+from actprobe.batch.identity import made_by
+from actprobe.batch.ledger import LedgerRow, ledger_frame
+from actprobe.batch.opening import output_folder
+from actprobe.batch.progress import Progress
+from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.labelled_corpus import open_labelled
+from actprobe.errors import CorpusError
 from actprobe.models import Model
-from actprobe.provenance import digest, write_csv
+from actprobe.models.record import network_record
+from actprobe.models.source import ModelSource
+from actprobe.plotting import save_figure
+from actprobe.provenance import digest, run_record, write_csv, write_json
 
-__all__ = ["Evaluation", "EvaluationSettings", "evaluate_inverters"]
-
-Floats = NDArray[np.float32]
-
-GRADIENT = "gradient"
-SVD_COMPARATOR = "conv5"
 LEDGER = ("path", "status", "reason", "warning", "seconds", "examples")
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """How to evaluate.
-
-    Parameters
-    ----------
-    draws, per_recording : int
-        See `actprobe.analyses.inversion.evaluation.nre.draw_excerpts`.
-    short : str
-        ``skip`` or ``pad`` recordings shorter than an excerpt.
-    comparator : str or None
-        Layer of ``comparator_nre``; None for conv5 of svd and none of other networks.
-    threshold : float or None
-        What the detector's output must reach to count as sung; None for that of its card, or 0.5.
-    reference : str or None
-        Method that others are compared with.
-    gradient_layers : list of str or None
-        Layers to invert by optimisation, an empty list for all that are inverted at all; None for none.
-    gradient_steps, gradient_excerpts : int
-        Steps of it, and excerpts of each recording's first draw that it is judged on.
-    batch_size : int
-        Excerpts that go through the networks together.
-    seed : int
-        Of the draws, the order and the resamples.
-    """
-
-    draws: int = 10
-    per_recording: int = 8
-    short: str = "skip"
-    comparator: str | None = None
-    threshold: float | None = None
-    reference: str | None = None
-    gradient_layers: list[str] | None = None
-    gradient_steps: int = 300
-    gradient_excerpts: int = 1
-    batch_size: int = 32
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What an evaluation found.
-
-    Parameters
-    ----------
-    nre, detail, recordings : pandas.DataFrame
-        nre.csv, nre_detail.csv and recordings.csv.
-    drawn : Drawn
-        The excerpts.
-    scores : list of Scores
-        Of every way to invert.
-    provenance : dict
-        What made the numbers, JSON-able.
-    """
-
-    nre: pd.DataFrame
-    detail: pd.DataFrame
-    recordings: pd.DataFrame
-    drawn: Drawn
-    scores: list[Scores]
-    provenance: dict[str, Any]
-
-
 def evaluate_inverters(
-    model: Model,
-    corpus: str,
-    recordings: Sequence[LabelledRecording],
-    inverters: Sequence[tuple[Source, Inverter]],
-    settings: EvaluationSettings,
-    output_dir: Path,
+    model: Model | ModelSource,
+    corpus: CorpusLike,
     *,
-    labelled: bool = True,
-    progress: Callable[[int, str], AbstractContextManager[Any]],
-) -> Evaluation:
-    """Evaluate inverters on a corpus and write the tables.
+    inverters: InverterSources = None,
+    methods: Sequence[str] | None = None,
+    reference: str | None = None,
+    layers: Sequence[str] | None = None,
+    split: str | None = None,
+    draws: int = 10,
+    excerpts_per_recording: int = 8,
+    short: str = "skip",
+    comparator: str | None = None,
+    threshold: float | None = None,
+    gradient_steps: int = 300,
+    gradient_excerpts: int = 1,
+    batch_size: int = 32,
+    seed: int = 0,
+    output_dir: str | Path,
+) -> EvaluationResult:
+    """Evaluate inverters on a corpus: the normalised reconstruction error (NRE) of every layer, and more.
+
+    The protocol is that of Mishra, Sturm and Dixon (ISMIR 2018): the mean distance of an inversion from its
+    excerpt, divided by the mean distance of two excerpts. A killed run goes on where it was when it is called
+    again.
 
     Parameters
     ----------
     model : Model
-        The network that they invert.
-    corpus : str
-        Name of the corpus.
-    recordings : sequence of LabelledRecording
-        The corpus.
-    inverters : sequence of tuple
-        Where each is from, and the inverter.
-    settings : EvaluationSettings
-        How.
-    output_dir : Path
-        Gets nre.csv, nre_detail.csv, recordings.csv and the folder shards.
-    labelled : bool, optional
-        Whether the recordings' labels mean something.
-    progress : callable
-        (total, what) -> context whose ``advance(count)`` is told what was finished.
+        The network whose layers are inverted.
+    corpus : str, Path, list, pandas.DataFrame or Corpus
+        What `actprobe.open_corpus` takes; labels of singing are used where there are some.
+    inverters : str, Path, Inverter or list of these, optional
+        Folders, files, catalog entries, ``METHOD:LAYER=FILE``; a text may list several, separated by commas.
+        By default the catalog's inverters for the network's weights.
+    methods : sequence of str, optional
+        Methods to evaluate; by default all of the inverters'. ``gradient`` is inversion by optimisation,
+        which is slow and needs no inverter.
+    reference : str, optional
+        Method that the others are compared with; by default ``input``, or the first.
+    layers : sequence of str, optional
+        Names of layers; by default those that have an inverter.
+    split : str, optional
+        ``train``, ``valid`` or ``test``: the part of the corpus; by default all of it.
+    draws, excerpts_per_recording : int, optional
+        Draws, and excerpts of each recording in one.
+    short : str, optional
+        ``skip`` recordings shorter than an excerpt, or ``pad`` them.
+    comparator : str, optional
+        Layer of ``comparator_nre``; by default ``model.default_comparator``.
+    threshold : float, optional
+        What the output of a detector must reach to count as sung; by default ``model.threshold``.
+    gradient_steps, gradient_excerpts : int, optional
+        Steps of ``gradient``, and excerpts of each recording that it inverts.
+    batch_size : int, optional
+        Excerpts that go through the networks together.
+    seed : int, optional
+        Of the draws, the order and the resamples.
+    output_dir : str or Path
+        Gets nre.csv, nre_detail.csv, recordings.csv, figures/nre.png, run.json and the folder shards.
 
     Returns
     -------
-    Evaluation
-        The tables and what they are made of.
+    EvaluationResult
+        ``table`` (nre.csv), ``detail``, ``recordings`` and ``plot()``.
 
     Raises
     ------
-    CorpusError
-        Fewer than two excerpts; recordings.csv is written all the same.
     UsageError
-        Nothing to evaluate, or a layer that the network does not have.
+        No such layer, no inverter for it, nothing to evaluate, or a number out of range.
+    CorpusError
+        The corpus cannot be read, or holds fewer than two excerpts; recordings.csv is written all the same.
+    WeightsError
+        An inverter that was refused.
+    OSError
+        The folder cannot be made.
+
+    Examples
+    --------
+    >>> found = actprobe.evaluate_inverters(model, "FOLDER", output_dir="OUT")  # doctest: +SKIP
+    >>> found.table[["layer", "method", "nre"]]  # doctest: +SKIP
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    comparator = settings.comparator or (SVD_COMPARATOR if model.name == "svd" else None)
+    began = time.time()
+    named = None if layers is None else [layer.name for layer in model.layers.select(layers)]
+    chosen = list(methods or ())
+    settings = EvaluationSettings(
+        draws, excerpts_per_recording, short, comparator, threshold, reference,
+        (named or []) if GRADIENT in chosen else None,
+        gradient_steps, gradient_excerpts, batch_size, seed,
+    )  # fmt: skip
     if comparator is not None:
-        comparator = model.layers[comparator].name
-    threshold = model.threshold if settings.threshold is None else settings.threshold
-    scratch = output_dir / "shards"
+        model.layers.select([comparator])
+    opened = open_labelled(corpus, "optional")
+    recordings, corpus_name = opened.recordings, opened.name
+    if split is not None:
+        recordings, corpus_name = opened.split(split), f"{opened.name} {split}"
+        if not recordings:
+            raise CorpusError(opened.source, f"holds no recordings for {split}")
+    folder = output_folder(output_dir)
+    network = model.open()
+    sources = [] if chosen == [GRADIENT] else find_sources(network, inverters)
+    if chosen:
+        sources = [source for source in sources if source.method in chosen]
+    inverting = open_sources(network, sources, named) if sources else []
+    logging.info("%s on %d recordings of %s", network, len(recordings), opened.source)
+
+    compared = comparator or network.default_comparator
+    compared = None if compared is None else network.layers[compared].name
+    threshold = network.threshold if threshold is None else threshold
+    scratch = folder / "shards"
     scratch.mkdir(exist_ok=True)
-    with progress(len(recordings), "recordings") as bar:
-        drawn = draw_corpus(
-            model.frontend,
+    with Progress(len(recordings), "recordings") as bar:
+        sampled = sample_corpus(
+            network.frontend,
             recordings,
-            labelled=labelled,
-            draws=settings.draws,
-            per_recording=settings.per_recording,
-            seed=settings.seed,
-            short=settings.short,
+            labelled=opened.known,
+            draws=draws,
+            per_recording=excerpts_per_recording,
+            seed=seed,
+            short=short,
             folder=scratch,
             advance=bar.advance,
-            ledger=lambda notes: write_csv(output_dir / "recordings.csv", _ledger(notes)),
+            keep_ledger=lambda rows: write_csv(folder / "recordings.csv", _ledger(rows)),
         )
-    clock = _Clock()
-    inversions = [
-        Inversion(
-            source.method,
-            inverter.layer,
-            clock.timed(source.method, inverter.layer, inverter),
-            inverter.weights.sha256 or str(inverter.weights),
-        )
-        for source, inverter in inverters
-    ]
-    inversions += _by_gradient(model, drawn, inversions, settings, clock)
-    if not inversions:
-        raise UsageError("there is no inversion to evaluate")
-    mean_excerpt = _mean(drawn.excerpts)
-    inversions += [
-        Inversion(name, "", partial(baseline, name, mean_excerpt=mean_excerpt), name) for name in BASELINES
-    ]
-    about: dict[str, Any] = {
-        "model": model.name,
-        "weights": {**vars(model.weights)},
-        "frontend": model.frontend.describe(),
-        "corpus": corpus,
-        "settings": asdict(settings) | {"comparator": comparator, "threshold": threshold},
-        "output": model.output_layer,
-        "inverters": [recorded(source, inverter) for source, inverter in inverters],
-    }
-    drawn_from = [(note.path, note.seconds, note.examples) for note in drawn.notes]
-    identity = digest([about["frontend"], drawn_from, settings.draws, settings.per_recording, settings.seed])
-    with progress(len(drawn.excerpts), "excerpts") as bar:
+    clock = Clock()
+    inversions = candidates(network, sampled, inverting, settings, clock)
+    record = made_by(
+        network,
+        corpus=corpus_name,
+        settings=asdict(settings) | {"comparator": compared, "threshold": threshold},
+        output=network.output_layer,
+        inverters=[recorded(source, inverter) for source, inverter in inverting],
+    )
+    sampled_from = [(row.path, row.seconds, row.examples) for row in sampled.ledger]
+    identity = digest([record["frontend"], sampled_from, draws, excerpts_per_recording, seed])
+    with Progress(len(sampled.excerpts), "excerpts") as bar:
         scores = score_inversions(
-            model,
-            drawn.excerpts,
+            network,
+            sampled.excerpts,
             inversions,
-            comparator=comparator,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
+            comparator=compared,
+            batch_size=batch_size,
+            seed=seed,
             folder=scratch,
             identity=identity,
             advance=bar.advance,
         )
-    nre, detail = evaluate(
-        model.name,
-        corpus,
-        drawn,
-        scores,
-        threshold=threshold,
-        reference=settings.reference,
-        seed=settings.seed,
+    nre, detail = evaluation_tables(
+        network.name, corpus_name, sampled, scores, threshold=threshold, reference=reference, seed=seed
     )
-    write_csv(output_dir / "nre.csv", nre)
-    write_csv(output_dir / "nre_detail.csv", detail)
-    normalisers = [float(pairs.normaliser()) for pairs in drawn.pairs]
-    about |= {
-        "normaliser_by_draw": normalisers,
-        "different_excerpts": len(drawn.excerpts),
+    write_csv(folder / "nre_detail.csv", detail)
+    write_csv(folder / "nre.csv", nre)
+    evaluated = [name for name in network.layers.names if name in set(nre["layer"])]
+    save_figure(nre_figure(nre, detail, evaluated), folder / "figures" / "nre.png")
+    record |= {
+        "layers": evaluated,
+        "normaliser_by_draw": [float(pairs.normaliser()) for pairs in sampled.pairs],
+        "different_excerpts": len(sampled.excerpts),
         "seconds_per_excerpt": clock.seconds(),
     }
-    return Evaluation(nre, detail, _ledger(drawn.notes), drawn, scores, about)
+    arguments = {
+        "corpus": opened.source, "inverters": record["inverters"], "methods": methods and chosen,
+        "layers": named, "split": split, "output_dir": str(folder), **asdict(settings),
+    }  # fmt: skip
+    record |= network_record(network)
+    write_json(folder / "run.json", run_record("evaluate_inverters", began, arguments, record))
+    return EvaluationResult.load(folder)
 
 
-def _by_gradient(
-    model: Model,
-    drawn: Drawn,
-    inversions: Sequence[Inversion],
-    settings: EvaluationSettings,
-    clock: _Clock,
-) -> list[Inversion]:
-    """Inversion by optimisation, on the first excerpts of each recording's first draw."""
-    if settings.gradient_layers is None:
-        return []
-    layers = settings.gradient_layers or list(dict.fromkeys(each.layer for each in inversions))
-    layers = layers or invertible_layers(model)
-    first = drawn.draws[0]
-    rows = np.zeros(len(drawn.excerpts), np.bool_)
-    for owner in np.unique(drawn.owners[first]):
-        rows[first[drawn.owners[first] == owner][: settings.gradient_excerpts]] = True
-    search = GradientSettings(steps=settings.gradient_steps, seed=settings.seed)
-    found = []
-    for layer in [each.name for each in model.layers.select(layers)]:
-        inverter = GradientInverter(model, layer, search)
-        found.append(
-            Inversion(GRADIENT, layer, clock.timed(GRADIENT, layer, inverter), digest(asdict(search)), rows)
-        )
-    return found
-
-
-class _Clock:
-    """How long inversions take."""
-
-    def __init__(self) -> None:
-        self._calls: dict[str, list[tuple[int, float]]] = {}
-
-    def timed(
-        self, method: str, layer: str, invert: Callable[[NDArray[Any]], Floats]
-    ) -> Callable[[NDArray[Any]], Floats]:
-        calls = self._calls.setdefault(f"{method} {layer}", [])
-
-        def call(features: NDArray[Any]) -> Floats:
-            began = perf_counter()
-            inverted = invert(features)
-            calls.append((len(features), perf_counter() - began))
-            return inverted
-
-        return call
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds for each excerpt in this run; the first call, which traces, counts only if alone."""
-        found = {}
-        for name, calls in self._calls.items():
-            counted = calls[1:] or calls
-            if counted:
-                found[name] = sum(took for _, took in counted) / sum(count for count, _ in counted)
-        return found
-
-
-def _mean(excerpts: Floats) -> Floats:
-    """Mean over all excerpts, some at a time."""
-    total = np.zeros(excerpts.shape[1:])
-    for start in range(0, len(excerpts), 256):
-        total += excerpts[start : start + 256].sum(axis=0, dtype=np.float64)
-    return np.asarray(total / len(excerpts), np.float32)
-
-
-def _ledger(notes: Sequence[Any]) -> pd.DataFrame:
-    rows = [{**vars(note), "status": "failed" if note.reason else "ok"} for note in notes]
-    frame = pd.DataFrame(rows, columns=list(LEDGER))
-    return frame.astype({"seconds": "Float64", "examples": "Int64"})
+def _ledger(rows: Sequence[LedgerRow]) -> pd.DataFrame:
+    return ledger_frame(rows, ())[list(LEDGER)]

@@ -111,12 +111,8 @@ def score_inversions(
 
     Parameters
     ----------
-    model : Model
-        The network.
-    excerpts : numpy.ndarray
-        float32, shape [excerpts, time, mel].
-    inversions : sequence of Inversion
-        What to judge.
+    model, excerpts, inversions
+        The network, float32 [excerpts, time, mel], and what to judge.
     comparator : str, optional
         A layer in which excerpts and inversions are compared too.
     batch_size : int, optional
@@ -129,11 +125,6 @@ def score_inversions(
         What tells these excerpts from others, for the shards.
     advance : callable, optional
         Told how many excerpts were finished.
-
-    Returns
-    -------
-    list of Scores
-        One for each of the inversions.
 
     Raises
     ------

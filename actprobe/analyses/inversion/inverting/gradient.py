@@ -1,4 +1,4 @@
-"""Inversion by optimisation: look for a sonogram whose features are those that were given.
+"""Inversion by optimisation: a mel spectrogram is estimated whose features are those that were given.
 
 Mahendran and Vedaldi: Understanding deep image representations by inverting them, CVPR 2015, equation 1; the
 method that Mishra, Sturm and Dixon (ISMIR 2018, equation 1) argue against for being slow. With F the features
@@ -7,10 +7,10 @@ of a layer and f those to invert, in normalised units of time frames t and mel b
     x* = argmin ||F(x) - f||^2 / ||f||^2 + a mean |x / B|^6 + b_t mean (x[t+1, m] - x[t, m])^2
                                                             + b_m mean (x[t, m+1] - x[t, m])^2
 
-The alpha-norm keeps the values near the range B of real sonograms, the total variation (with exponent 2)
-keeps neighbours alike; the latter has a weight for each axis, because sound changes faster over time than
-over bands. Every excerpt starts from the same seeded noise and has an objective of its own, so that what it
-becomes does not depend on the batch it is in; the best sonogram seen is kept.
+The alpha-norm keeps the values close to the range B of real mel spectrograms, the total variation (with
+exponent 2) keeps neighbours alike; the latter has a weight for each axis, because sound changes faster over
+time than over bands. Every excerpt starts from the same seeded noise and has an objective of its own, so that
+what it becomes does not depend on the batch it is in; the best of all steps is kept.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.models import Model
 
-__all__ = ["GradientInverter", "GradientSettings"]
-
 ALPHA = 6
 
 Floats = NDArray[np.float32]
@@ -35,7 +33,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class GradientSettings:
-    """How to look for a sonogram.
+    """How to estimate a mel spectrogram.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ class GradientSettings:
     time_weight, mel_weight : float
         Weights b_t and b_m of the total variation along time and mel.
     range_ : float
-        B, what the alpha-norm hardly minds; in normalised units.
+        B, up to which the alpha-norm costs little; in normalised units.
     start_deviation : float
         Standard deviation of the noise to start from.
     seed : int
@@ -75,7 +73,7 @@ class GradientInverter:
     layer : str
         The layer.
     settings : GradientSettings, optional
-        How to look.
+        How it is done.
 
     Raises
     ------
@@ -98,40 +96,22 @@ class GradientInverter:
         self._run = backend.tf.function(self._search, autograph=False, reduce_retracing=True)
 
     def start(self) -> Floats:
-        """Give the noise that every search starts from.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [time, mel].
-        """
+        """Give the noise, float32 [time, mel], that every search starts from."""
         rng = np.random.default_rng(self.settings.seed)
         return (self.settings.start_deviation * rng.standard_normal(self.example_shape)).astype(np.float32)
 
-    def objective(self, sonograms: Any, features: Any) -> Any:
-        """Compute the objective of every sonogram.
-
-        Parameters
-        ----------
-        sonograms : tf.Tensor
-            float32, shape [batch, time, mel].
-        features : tf.Tensor
-            What its features should be, [batch, ...].
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [batch].
-        """
+    def objective(self, mel_spectrograms: Any, features: Any) -> Any:
+        """Compute the objective [batch] of mel spectrograms [batch, time, mel] for features [batch, ...]."""
         tf, settings = backend.tf, self.settings
         axes = tuple(range(1, 1 + len(self.feature_shape)))
-        found = self._part(sonograms, training=False)
+        found = self._part(mel_spectrograms, training=False)
         distance = tf.reduce_sum(tf.square(found - features), axes)
         norm = tf.reduce_sum(tf.square(features), axes)
         distance /= tf.where(norm > 0, norm, 1.0)  # a layer may be silent altogether
-        over_time = tf.reduce_mean(tf.square(sonograms[:, 1:] - sonograms[:, :-1]), (1, 2))
-        over_mel = tf.reduce_mean(tf.square(sonograms[:, :, 1:] - sonograms[:, :, :-1]), (1, 2))
-        size = tf.reduce_mean(tf.pow(sonograms / settings.range_, ALPHA), (1, 2))
+        x = mel_spectrograms
+        over_time = tf.reduce_mean(tf.square(x[:, 1:] - x[:, :-1]), (1, 2))
+        over_mel = tf.reduce_mean(tf.square(x[:, :, 1:] - x[:, :, :-1]), (1, 2))
+        size = tf.reduce_mean(tf.pow(x / settings.range_, ALPHA), (1, 2))
         return (
             distance
             + settings.alpha_weight * size
@@ -140,20 +120,20 @@ class GradientInverter:
         )
 
     def _search(self, features: Any) -> tuple[Any, Any, Any]:
-        """Run Adam on every excerpt; gives the best sonograms, their objective and that of the start."""
+        """Run Adam on every excerpt: the best mel spectrograms, their objective and that of the start."""
         tf, settings = backend.tf, self.settings
         start = tf.repeat(tf.constant(self.start())[tf.newaxis], tf.shape(features)[0], axis=0)
 
-        def slope(sonograms: Any) -> tuple[Any, Any]:
+        def slope(x: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
-                tape.watch(sonograms)
-                objective = self.objective(sonograms, features)
-            gradient = tape.gradient(objective, sonograms)
+                tape.watch(x)
+                objective = self.objective(x, features)
+            gradient = tape.gradient(objective, x)
             return objective, tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
-        def keep(best: Any, least: Any, sonograms: Any, objective: Any) -> tuple[Any, Any]:
+        def keep(best: Any, least: Any, x: Any, objective: Any) -> tuple[Any, Any]:
             better = objective < least  # false for NaN
-            best = tf.where(better[:, tf.newaxis, tf.newaxis], sonograms, best)
+            best = tf.where(better[:, tf.newaxis, tf.newaxis], x, best)
             return best, tf.where(better, objective, least)
 
         def body(step: Any, x: Any, first: Any, second: Any, best: Any, least: Any) -> tuple[Any, ...]:
@@ -177,19 +157,14 @@ class GradientInverter:
         return best, least, begin
 
     def search(self, features: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Invert the features of a batch and say how far it got.
-
-        Parameters
-        ----------
-        features : numpy.ndarray
-            float32, [batch, ...] in the layer's shape.
+        """Invert the features of a batch, [batch, ...], and say how far it got.
 
         Returns
         -------
-        sonograms : numpy.ndarray
+        mel_spectrograms : numpy.ndarray
             float32, shape [batch, time, mel].
         objective, start : numpy.ndarray
-            float32, shape [batch]: the objective of the sonogram and that of the noise.
+            float32, shape [batch]: the objective of the mel spectrogram and that of the noise.
 
         Raises
         ------
@@ -211,24 +186,9 @@ class GradientInverter:
         return best, least, begin
 
     def __call__(self, features: NDArray[Any], *, batch_size: int | None = None) -> Floats:
-        """Invert features.
+        """Invert features, [batch, ...], to float32 [batch, time, mel] in the front end's unit; see `search`.
 
-        Parameters
-        ----------
-        features : numpy.ndarray
-            float32, [batch, ...] in the layer's shape.
-        batch_size : int, optional
-            Excerpts that are looked for together; by default all.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [batch, time, mel], in the front end's units.
-
-        Raises
-        ------
-        UsageError
-            Features of another shape, or not finite.
+        ``batch_size`` excerpts go through together, by default all.
         """
         step = batch_size or max(len(features), 1)
         found = [self.search(features[i : i + step])[0] for i in range(0, max(len(features), 1), step)]

@@ -19,8 +19,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from actprobe import backend
+from actprobe.audio import Waveform
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.models import Model
 from actprobe.provenance import atomic_path
 
 UPDATES = 200
@@ -193,6 +195,49 @@ class Sonifier:
         floor = loudest * 10 ** (-self.framing.range_db * self.framing.power / 20)
         wanted, found = (np.log10(np.maximum(each, floor)) for each in (bands, self.analyse(samples)))
         return float(20 / self.framing.power * np.sqrt(np.mean(np.square(wanted - found))))
+
+
+def sonify(
+    model: Model, mel_spectrogram: NDArray[Any], recording: Waveform | None = None, *, seed: int = 0
+) -> Waveform:
+    """Make a mel spectrogram audible: an example of a network, or what an inverter gave.
+
+    Magnitudes by the updates of Lee and Seung (NIPS 2000), phase by the fast algorithm of Griffin and Lim
+    (Perraudin, Balazs and Søndergaard, WASPAA 2013).
+
+    Parameters
+    ----------
+    model : Model
+        The network whose front end made the mel spectrogram.
+    mel_spectrogram : numpy.ndarray
+        Shape [time, mel], in ``model.frontend.unit``.
+    recording : Waveform, optional
+        What the example was made of; needed where the front end standardises every example by itself.
+    seed : int, optional
+        Seed of the phase that Griffin-Lim starts from.
+
+    Returns
+    -------
+    Waveform
+        At the front end's sample rate.
+
+    Raises
+    ------
+    UsageError
+        The front end cannot be undone, or the mel spectrogram has another shape or is not finite.
+
+    Examples
+    --------
+    >>> example = model.frontend(actprobe.load_audio("song.mp3"))[0]  # doctest: +SKIP
+    >>> sound = actprobe.sonify(model, example)  # doctest: +SKIP
+    >>> sound.samples, sound.sample_rate  # doctest: +SKIP
+    """
+    frontend = model.frontend
+    sonifier = Sonifier(frontend)
+    samples = None if recording is None else recording.resample(frontend.sample_rate).samples
+    reference = None if samples is None else frontend.reference(samples[: frontend.example_samples])
+    bands = sonifier.bands(mel_spectrogram, reference)
+    return Waveform(sonifier.sound(bands, seed=seed), frontend.sample_rate)
 
 
 def write_wav(path: Path, samples: Floats, sample_rate: int) -> float:

@@ -110,7 +110,6 @@ class BatchNorm(keras.layers.Layer):  # type: ignore[misc,name-defined]
         self.counts = 1
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights."""
         shape = (int(input_shape[-1]),)
         moving = {
             "trainable": False,
@@ -123,7 +122,6 @@ class BatchNorm(keras.layers.Layer):  # type: ignore[misc,name-defined]
         self.inverse_std = self.add_weight("inverse_std", shape, initializer="ones", **moving)
 
     def call(self, inputs: Any, training: Any = None) -> Any:
-        """Normalise by the moving averages, or in training by the batch."""
         if not training:
             centred = tf.cast(inputs, tf.float32) - self.mean
             return self._activated(centred * (self.gamma * self.inverse_std) + self.beta)

@@ -127,10 +127,10 @@ def load_inverter(
         Weight file, of the original's layout or made by ``actprobe-train-inverter``, or the name of a
         catalog entry. None gives seeded random weights.
     ending : str, optional
-        ``elu``, the default where inverters were published, or ``linear``; a file made here says it itself.
+        ``elu``, the default where inverters were published, or ``linear``; a file made here states it.
     architecture : str, optional
         ``published``, or ``designed`` for one that is designed even where there is a published one; a
-        file made here says it itself.
+        file made here states it.
     seed : int, optional
         Seed of random weights; not used with a checkpoint.
 

@@ -57,17 +57,17 @@ def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> N
 
 
 def architecture_in(path: Path) -> tuple[bool, str]:
-    """Look whether a file says what it is for, and for the architecture that it names.
+    """Look whether a file states what it is for, and for the architecture that it names.
 
-    What is seen here only decides which arrays the file is held against; all of it is checked then. The
-    originals do not say what they are for.
+    The originals do not state it. What is seen here only decides which arrays the file is held against; all
+    of it is checked then.
     """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - DIRECTORY_BYTES))
             tail = file.read(DIRECTORY_BYTES)
     except OSError:
-        return False, "published"  # whoever reads the file says what is wrong with it
+        return False, "published"  # reported by what reads the file
     designed = b'"architecture": "designed"' in tail
     return f"{ORIGIN}.npy".encode() in tail, "designed" if designed else "published"
 

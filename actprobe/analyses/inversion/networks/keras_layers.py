@@ -82,14 +82,12 @@ class UpConvolution(keras.layers.Layer):  # type: ignore[misc,name-defined]
         self.filters, self.scale, self.use_bias, self.keep = filters, scale, use_bias, keep
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights."""
         sizes = [4 if each == 2 else 3 for each in self.scale]
         self.kernel = self.add_weight("kernel", (*sizes, self.filters, int(input_shape[-1])))
         if self.use_bias:
             self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
 
     def call(self, inputs: Any) -> Any:
-        """Convolve."""
         if self.keep is not None:
             inputs = tf.slice(inputs, [0, 0, 0, 0], [-1, *self.keep, inputs.shape[-1]])
         outputs = up_convolution(inputs, tf.convert_to_tensor(self.kernel), self.scale)
@@ -105,7 +103,6 @@ class Fit(keras.layers.Layer):  # type: ignore[misc,name-defined]
         self.example_shape = example_shape
 
     def call(self, inputs: Any) -> Any:
-        """Cut at the end and at the top, pad on both sides."""
         time, mel = self.example_shape
         time, mel = min(time, inputs.shape[1]), min(mel, inputs.shape[2])
         cut = tf.slice(tf.squeeze(inputs, -1), [0, 0, 0], [-1, time, mel])
@@ -123,7 +120,6 @@ class Align(keras.layers.Layer):  # type: ignore[misc,name-defined]
         self.matrices = [interpolation(plan.feature_shape[axis], plan.places(axis)) for axis in (0, 1)]
 
     def call(self, inputs: Any) -> Any:
-        """Resample."""
         time, mel = (tf.constant(each, inputs.dtype) for each in self.matrices)
         return tf.einsum("bumc,mv->buvc", tf.einsum("btmc,tu->bumc", inputs, time), mel)
 

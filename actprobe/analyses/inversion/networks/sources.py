@@ -27,6 +27,8 @@ from actprobe.models import Model
 
 InverterSources: TypeAlias = "str | Path | Inverter | Sequence[str | Path | Inverter] | None"
 METHOD = "inverter"
+# Kinds of layers, as layer tables and Keras name them, that hold the same values as the layer before.
+RESHAPINGS = ("dropout", "flatten", "identity", "permute", "reshape", "zeropadding")
 PASSING = frozenset({"backup", "cache", "logs", "shards"})  # what a training keeps beside its result
 
 
@@ -57,7 +59,8 @@ def invertible_layers(model: Model) -> list[str]:
     names = [
         layer.name
         for layer in model.layers
-        if not layer.name.endswith("/linear") and layer.kind not in ("flatten", "zero padding", "identity")
+        if not layer.name.endswith("/linear")
+        and not layer.kind.lower().replace(" ", "").startswith(RESHAPINGS)
     ]
     return names[:-1]
 
@@ -185,7 +188,7 @@ def _layer_in(model: Model, name: str) -> str:
 
 
 def _loss_of(file: Path, layer: str) -> str:
-    """Name the loss of an inverter, if metrics.json beside it says so: of its training, or layer by layer."""
+    """Name the loss of an inverter, if metrics.json beside it has one: of its training, or layer by layer."""
     try:
         metrics = json.loads((file.parent / "metrics.json").read_text("utf-8"))
         return str(metrics.get(layer, metrics)["objective"]["name"])

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["inverter_card"]
+from actprobe.analyses.inversion.training.losses import Objective
+
+
+def file_name(model: str, layer: str) -> str:
+    """Name the file of an inverter, without its ending: ``NETWORK-inverter-LAYER``."""
+    return f"{model}-inverter-{layer}".replace("/", "_")
 
 
 def inverter_card(metrics: Mapping[str, Any]) -> str:
-    """Write the card of a training from its metrics.
-
-    Parameters
-    ----------
-    metrics : mapping
-        What metrics.json holds.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """Write the card of a training, in Markdown, from what its metrics.json holds."""
     model, settings, objective = metrics["model"], metrics["settings"], metrics["objective"]
     data, inverter = metrics["data"], metrics["inverter"]
     weights = model["weights"]
@@ -38,7 +32,8 @@ def inverter_card(metrics: Mapping[str, Any]) -> str:
         f"epoch {metrics['best_epoch']} was best on validation: mean squared error {best:.4f} of the excerpts"
     )  # fmt: skip
     nre = metrics.get("nre")
-    file = f"{model['name']}-inverter-{model['layer']}.npz".replace("/", "_")
+    file = f"{file_name(model['name'], model['layer'])}.npz"
+    l2 = Objective(objective["name"], l2=objective["l2"]).l2_weight
     measured = "" if nre is None else f"\n- NRE: {nre}\n"
     return f"""# An inverter of {model["name"]} {model["layer"]} ({whose})
 
@@ -53,16 +48,10 @@ the excerpt, in the front end's normalised units. Made by
 - Licence: that of the recordings decides; weights trained on a corpus for research are for research.
 - Network: {inverter["architecture"]}, ends {inverter["ending"]}.
 - Loss: {objective["name"]}{comparator}{variances}; squared weights times
-  {_l2_of(objective)}.
+  {l2}.
 - Training: {metrics["epochs"]} epochs of {metrics["steps_per_epoch"]} steps of
   {settings["batch_size"]} excerpts, Adam, rate {settings["learning_rate"]}, schedule
   {settings["schedule"]}, {settings["precision"]}, seed {settings["seed"]};
   {metrics["training_hours"]:.2f} hours, {metrics["examples_per_second"]:.0f} excerpts a second.
 - Of its epochs, {judged}.
 {measured}"""
-
-
-def _l2_of(objective: Mapping[str, Any]) -> float:
-    from actprobe.analyses.inversion.training.losses import Objective
-
-    return Objective(objective["name"], l2=objective["l2"]).l2_weight

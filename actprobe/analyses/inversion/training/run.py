@@ -1,95 +1,235 @@
-"""One training from recordings to a folder with the inverter, its figures and its card."""
+"""`train_inverter`: a feature inverter, trained on the recordings of a corpus, in a folder with its card."""
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
 
+from actprobe import backend
+from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
+from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.networks.design import plan_for
-from actprobe.analyses.inversion.networks.inverter_file import Origin
-from actprobe.analyses.inversion.training.card import inverter_card
+from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
+from actprobe.analyses.inversion.training.card import file_name, inverter_card
 from actprobe.analyses.inversion.training.comparator import feature_function
-from actprobe.analyses.inversion.training.feature_cache import cached_features, feature_bytes
+from actprobe.analyses.inversion.training.data import TrainingData
+from actprobe.analyses.inversion.training.learner import InverterLearner
 from actprobe.analyses.inversion.training.losses import Objective
-from actprobe.analyses.inversion.training.store import Excerpts, FrameStore
-from actprobe.analyses.inversion.training.training import Settings, Training
+from actprobe.analyses.inversion.training.result import TrainingResult
+from actprobe.analyses.inversion.training.task import Comparator, Task, choose_comparator
+from actprobe.batch.identity import made_by
+from actprobe.corpora.corpus import CorpusLike
 from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models.model import Model
-from actprobe.provenance import write_json
-from actprobe.training.batches import Batches, Rows
+from actprobe.models.source import ModelSource
+from actprobe.provenance import atomic_path, run_record, write_json
+from actprobe.training.batches import Batches
+from actprobe.training.device import (
+    distribution,
+    is_chief,
+    set_up_devices,
+    wait_for_all_workers,
+)
+from actprobe.training.history import plain_command
+from actprobe.training.loop import Picture, Training
+from actprobe.training.parts import Best, Judge
+from actprobe.training.settings import Settings
 
-__all__ = ["Task", "file_name", "train_inverter"]
-
-SHALLOW_BYTES = 1 << 20  # of features of an example; reading more takes longer than computing it
-VARIANCE_EXCERPTS = 1024
+PICTURES = 4
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What is to be inverted, and what it is compared by.
+def train_inverter(
+    model: Model | ModelSource,
+    corpus: CorpusLike,
+    *,
+    layer: str,
+    output_dir: str | Path,
+    loss: str = "joint",
+    comparator: str | Comparator | None = None,
+    comparator_checkpoint: str | Path | None = None,
+    valid: CorpusLike | None = None,
+    songs: CorpusLike | None = None,
+    songs_match: str = "*",
+    input_weight: float = 1.0,
+    feature_weight: float = 1.0,
+    l2: float | None = None,
+    adversarial_weight: float = 0.0,
+    ending: str | None = None,
+    architecture: str = "published",
+    excerpt_hop: int = 10,
+    epochs: int = 30,
+    steps_per_epoch: int | None = None,
+    max_minutes: float | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    schedule: str = "published",
+    validation_excerpts: int | None = 2048,
+    precision: str = "float32",
+    seed: int = 0,
+    jit_compile: bool = False,
+    cache_dir: str | Path | None = None,
+    cache_gb: float = 8.0,
+    strategy: str = "auto",
+    device: str = "auto",
+    memory_limit_mb: int | None = None,
+    threads: int = 0,
+) -> TrainingResult:
+    """Train a network that turns the features of a layer back into the excerpt.
+
+    A killed training goes on where it was when it is called again, and ends as it would have.
 
     Parameters
     ----------
     model : Model
-        The network whose features are inverted.
+        The network, from `actprobe.load_model` or `actprobe.wrap_model`.
+    corpus : str, Path, list, pandas.DataFrame or Corpus
+        What `actprobe.open_corpus` takes. Recordings of its split ``train`` are trained on, those of
+        ``valid`` choose the epoch; one whose split is not known is for training.
     layer : str
-        Its layer.
-    comparator : Model
-        The network of the feature term.
-    comparator_layer : str
-        Its layer.
-    loss : str
-        One of `actprobe.analyses.inversion.training.losses.LOSSES`.
-    input_weight, feature_weight : float
-        Factors of the terms.
-    ending : str or None
-        See `actprobe.analyses.inversion.networks.design.default_ending`.
-    architecture : str
-        See `actprobe.analyses.inversion.networks.design.plan_for`.
-    hop : int
-        Frames between the starts of excerpts.
-    l2 : float or None
-        See `actprobe.analyses.inversion.training.losses.Objective`.
-    """
-
-    model: Model
-    layer: str
-    comparator: Model
-    comparator_layer: str = "conv5"
-    loss: str = "joint"
-    input_weight: float = 1.0
-    feature_weight: float = 1.0
-    ending: str | None = None
-    architecture: str = "published"
-    hop: int = 10
-    l2: float | None = None
-
-
-def file_name(model: str, layer: str) -> str:
-    """Name the files of an inverter.
-
-    Parameters
-    ----------
-    model, layer : str
-        Whose features it inverts.
+        Layer whose features are inverted.
+    output_dir : str or Path
+        Gets NETWORK-inverter-LAYER.npz (of the epoch best on validation), README.md (the card), metrics.json,
+        history.json, training.json, run.json and the folders backup, logs and cache.
+    loss : str, optional
+        ``joint`` (the squared error of the excerpt and of its features at the comparator, means), ``eq3``
+        (the sums of the paper's equation 3), ``input`` (the excerpt alone), ``balanced`` (each term divided
+        by its variance) or ``released`` (as the authors' program ran).
+    comparator : str or tuple, optional
+        What inversions are compared by: a layer of the network, ``"MODEL:LAYER"``, or a pair of a model and
+        its layer; by default ``model.default_comparator``.
+    comparator_checkpoint : str or Path, optional
+        Weights of another comparator that is named.
+    valid : str, Path, list, pandas.DataFrame or Corpus, optional
+        Recordings that choose the epoch, instead of those of the corpus.
+    songs : str, Path, list, pandas.DataFrame or Corpus, optional
+        Further recordings, by their splits.
+    songs_match : str, optional
+        Names of ``songs`` that count, as a shell pattern.
+    input_weight, feature_weight : float, optional
+        Factors of the two terms of the loss.
+    l2 : float, optional
+        Factor of the squared weights; by default 1e-4, ``balanced`` 1e-6.
+    adversarial_weight : float, optional
+        Factor of an adversarial term.
+    ending : str, optional
+        ``elu``, which cuts at -1, or ``linear``; by default as published inverters end, else linear.
+    architecture : str, optional
+        ``published``: the published inverter where there is one; ``designed``: one designed from the shapes.
+    excerpt_hop : int, optional
+        Frames between excerpts.
+    epochs, steps_per_epoch : int, optional
+        How long; None for a pass over all excerpts.
+    max_minutes : float, optional
+        Begin no epoch that would end later.
+    batch_size : int, optional
+        Excerpts in a step.
+    learning_rate : float, optional
+        Of Adam, in the first epoch.
+    schedule : str, optional
+        How the rate falls: ``published``, ``cosine``, ``exponential`` or ``constant``.
+    validation_excerpts : int, optional
+        Excerpts that an epoch is judged by; None for all.
+    precision : str, optional
+        ``float32``, or ``mixed_bfloat16``, which is faster where the processor has it.
+    seed : int, optional
+        Seed of weights and order.
+    jit_compile : bool, optional
+        Whether the step is compiled with XLA.
+    cache_dir : str or Path, optional
+        Folder for frames and features, which trainings may share; by default in ``output_dir``.
+    cache_gb : float, optional
+        Features of a layer that take more are computed again in every step; 0 keeps none.
+    strategy : str, optional
+        ``mirrored`` (all GPUs of this machine), ``multi_worker`` (the machines of ``TF_CONFIG``) or ``auto``.
+    device, memory_limit_mb, threads : str, int, int, optional
+        ``cpu`` leaves GPUs alone; memory of each GPU that may be taken; threads for TensorFlow, 0 for what
+        there is. Other than the defaults they have to come before a model is opened.
 
     Returns
     -------
-    str
-        Such as ``svd-inverter-fc8``.
+    TrainingResult
+        ``table`` with a row an epoch, ``plot()``, ``path`` of the weights, ``inverter()``.
+
+    Raises
+    ------
+    UsageError
+        A layer, loss, comparator or schedule that does not exist, a comparator for excerpts of another shape,
+        or a folder that holds another training.
+    CorpusError
+        No recording can be used, or there are too few excerpts for one batch.
+
+    Examples
+    --------
+    >>> found = actprobe.train_inverter(model, "FOLDER", layer="LAYER", output_dir="OUT")  # doctest: +SKIP
+    >>> inverted = found.inverter()(model.activations(examples, ["LAYER"])["LAYER"])  # doctest: +SKIP
     """
-    return f"{model}-inverter-{layer}".replace("/", "_")
+    began = time.time()
+    model.layers.select([layer])
+    Objective(loss)
+    source, its_layer = choose_comparator(model, layer, loss, comparator, comparator_checkpoint)
+    settings = Settings(
+        epochs, steps_per_epoch, batch_size, learning_rate, schedule, precision, seed, jit_compile
+    )
+    opened = open_labelled(corpus, "unused")
+    recordings = [*opened.recordings]
+    if songs is not None:
+        further = open_labelled(songs, "unused").recordings
+        recordings += [song for song in further if fnmatch.fnmatch(song.name, songs_match)]
+    train = [each for each in recordings if each.split == "train"]
+    judging = [each for each in recordings if each.split == "valid"]
+    if valid is not None:
+        judging = open_labelled(valid, "unused").recordings
+    if not train:
+        raise CorpusError(opened.source, "has no recordings to train on")
+    set_up_devices(device, memory_limit_mb, threads)
+    chosen = distribution(strategy)
+    if max_minutes is not None and chosen.cluster_resolver is not None:
+        raise UsageError("--max_minutes is for one machine: several would not stop at the same epoch")
+    network = model.open()
+    task = Task(
+        network, layer, network if source is model else source.open(), its_layer, loss, input_weight,
+        feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight, validation_excerpts,
+    )  # fmt: skip
+    folder = Path(output_dir)
+    arguments = {
+        "corpus": opened.source, "layer": layer, "output_dir": str(folder), "loss": loss,
+        "comparator": f"{task.comparator.name}:{its_layer}", "songs_match": songs_match,
+        "input_weight": input_weight, "feature_weight": feature_weight, "l2": l2,
+        "adversarial_weight": adversarial_weight, "ending": ending, "architecture": architecture,
+        "excerpt_hop": excerpt_hop, "max_minutes": max_minutes, "validation_excerpts": validation_excerpts,
+        "cache_dir": None if cache_dir is None else str(cache_dir), "cache_gb": cache_gb,
+        "strategy": strategy, "device": device, "threads": threads, **asdict(settings),
+    }  # fmt: skip
+    with chosen.scope():
+        metrics = run_task(
+            folder,
+            task,
+            train,
+            judging,
+            settings,
+            command=plain_command(run_record("train_inverter", began, arguments, {})),
+            cache_dir=None if cache_dir is None else Path(cache_dir),
+            cache_bytes=cache_gb * 1e9,
+            deadline=math.inf if max_minutes is None else began + 60 * max_minutes,
+        )
+    provenance = made_by(
+        network, layer=metrics["model"]["layer"], corpus=opened.source, training=metrics["settings"]
+    )
+    write_json(folder / "run.json", run_record("train_inverter", began, arguments, provenance))
+    return TrainingResult.load(folder)
 
 
-def train_inverter(
+def run_task(
     output_dir: Path,
     task: Task,
     train: Sequence[LabelledRecording],
@@ -101,7 +241,7 @@ def train_inverter(
     cache_bytes: float = 8e9,
     deadline: float = math.inf,
 ) -> dict[str, Any]:
-    """Train an inverter and write its card.
+    """Train an inverter, and write metrics.json and the card; see `train_inverter`.
 
     Parameters
     ----------
@@ -116,9 +256,9 @@ def train_inverter(
     command : str
         For the card.
     cache_dir : Path, optional
-        Where frames and features are kept, ``output_dir/cache`` by default; trainings may share it.
+        Where frames and features are kept, ``output_dir/cache`` by default.
     cache_bytes : float, optional
-        Features of a layer that take more are computed again in every step; 0 caches none.
+        Features of a layer that take more are computed again in every step.
     deadline : float, optional
         ``time.time()`` after which no epoch is begun that would not end by then.
 
@@ -126,16 +266,8 @@ def train_inverter(
     -------
     dict
         What metrics.json holds.
-
-    Raises
-    ------
-    CorpusError
-        No recording can be used, or there are too few excerpts for one batch.
-    UsageError
-        A comparator for excerpts of another shape, or a folder that holds another training.
     """
     model, comparator = task.model, task.comparator
-    layer = model.layers[task.layer]
     if comparator.frontend.example_shape != model.frontend.example_shape:
         raise UsageError(
             f"the comparator {comparator.name} looks at excerpts of {comparator.frontend.example_shape}, "
@@ -144,17 +276,14 @@ def train_inverter(
     if not train:
         raise CorpusError(output_dir, "there are no recordings to train on")
     began = time.time()
-    plan = plan_for(
-        model.network, model.frontend, layer.name, ending=task.ending, architecture=task.architecture
-    )
-    objective = Objective(task.loss, task.input_weight, task.feature_weight, l2=task.l2)
+    layer, objective = model.layers[task.layer].name, task.objective
+    plan = plan_for(model.network, model.frontend, layer, ending=task.ending, architecture=task.architecture)
     folder = output_dir / "cache" if cache_dir is None else cache_dir
-    data = _Data(folder, task, objective.compares, settings, cache_bytes)
-    batches = data.batches(train, settings.seed)
-    valid_batches = None
+    data = TrainingData(folder, task, objective.compares, settings, cache_bytes)
+    batches, judged_by = data.batches(train), None
     if valid:
         try:
-            valid_batches = data.batches(valid, settings.seed, judging=True)
+            judged_by = data.batches(valid, judging=True)
         except CorpusError as error:
             logging.warning("no validation, the last epoch will be taken: %s", error)
     if task.loss == "balanced":
@@ -163,125 +292,72 @@ def train_inverter(
             "variance over the training set: excerpts %.4g, %s of %s %.4g",
             objective.input_variance, task.comparator_layer, comparator.name, objective.feature_variance,
         )  # fmt: skip
+    numbers = {"adversarial_weight": task.adversarial_weight, "validation_excerpts": task.validation_excerpts}
     described = {
-        "settings": asdict(settings),
+        "settings": {**asdict(settings), **numbers},
         "objective": asdict(objective),
-        "model": {"name": model.name, "layer": layer.name, "weights": asdict(model.weights)},
-        "comparator": _described(task) if objective.compares else None,
-        "inverter": {"ending": plan.ending, "architecture": task.architecture, "hop": task.hop},
-        "frontend": model.frontend.describe(),
+        **task.describe(plan.ending),
         "data": {
-            "train": batches.examples, "valid": 0 if valid_batches is None else valid_batches.examples,
+            "train": batches.examples, "valid": 0 if judged_by is None else judged_by.examples,
             "keys": data.keys,
         },
     }  # fmt: skip
+    inverter = build_inverter(plan, precision=settings.precision)
+    set_arrays(inverter, initial_arrays(plan, settings.seed), plan)
+    backend.keras.utils.set_random_seed(settings.seed)
+    learner = InverterLearner(
+        inverter,
+        objective,
+        feature_function(model, layer, settings.precision),
+        feature_function(comparator, task.comparator_layer, settings.precision),
+        task.adversarial_weight,
+    )
+    origin = Origin(model.name, layer, model.weights.sha256, plan.ending, task.architecture)
+    judging = None if judged_by is None else judged_by.once(task.validation_excerpts)
     training = Training(
         output_dir,
-        file_name(model.name, layer.name),
-        plan,
-        Origin(model.name, layer.name, model.weights.sha256, plan.ending, task.architecture),
-        objective,
         settings,
-        batches,
-        valid_batches,
         described,
-        feature_function(model, layer.name, settings.precision),
-        feature_function(comparator, task.comparator_layer, settings.precision),
+        learner,
+        lambda rate: backend.keras.optimizers.Adam(rate, epsilon=1e-8),
+        batches,
+        Judge("valid_input", "validation", dataset=judging, step=learner.judge),
+        Best(
+            output_dir / f"{file_name(model.name, layer)}.npz",
+            lambda: get_arrays(inverter, plan),
+            lambda path, arrays: save_inverter(path, arrays, origin),
+        ),
+        _pictures(learner, judged_by or batches),
     )
     history = training.run(deadline)
-    judged = [line["valid_input"] for line in history]
-    best = len(history) - 1 if valid_batches is None else int(np.nanargmin(judged))
+    best = history[training.best_epoch - 1]["valid_input"]
     metrics = {
         "command": command,
         **described,
         "recordings": {"train": len(train), "valid": len(valid), "left_out": data.problems},
-        "parameters": int(sum(np.prod(each.shape) for each in training.model.inverter.weights)),
-        "steps_per_epoch": training.steps,
-        "epochs": len(history),
-        "best_epoch": best + 1,
-        "valid_input": None if valid_batches is None else judged[best],
-        "training_hours": sum(line["seconds"] for line in history) / 3600,
+        "parameters": int(sum(np.prod(each.shape) for each in inverter.weights)),
+        "valid_input": None if judged_by is None else best,
         "session_hours": (time.time() - began) / 3600,
-        "examples_per_second": float(np.median([line["examples_per_second"] for line in history])),
-        "history": [
-            {k: None if v is None or math.isnan(v) else v for k, v in line.items()} for line in history
-        ],
+        **training.summary(),
     }
-    if training.is_chief:
+    if is_chief():
         write_json(output_dir / "metrics.json", metrics)
-        (output_dir / "README.md").write_text(inverter_card(metrics), encoding="utf-8")
+        with atomic_path(output_dir / "README.md") as temporary:
+            temporary.write_text(inverter_card(metrics), "utf-8")
+    wait_for_all_workers()
     return metrics
 
 
-def _described(task: Task) -> dict[str, Any]:
-    weights = asdict(task.comparator.weights)
-    return {"name": task.comparator.name, "layer": task.comparator_layer, "weights": weights}
+def _pictures(learner: InverterLearner, batches: Batches) -> Callable[[], list[Picture]]:
+    """Make what shows some excerpts and their inversions, one above the other in time."""
+    shown = batches.read(batches.spread(PICTURES))
 
+    def pictures() -> list[Picture]:
+        inverted = learner.inverter(learner.features_in(shown), training=False).numpy()
+        pairs = list(zip(shown["excerpt"].numpy(), inverted, strict=True))
+        return [
+            (f"excerpt {number}, then inverted", np.concatenate(pair), pair[0])
+            for number, pair in enumerate(pairs, 1)
+        ]
 
-class _Data:
-    """Recordings -> batches, with features from files where that pays."""
-
-    def __init__(
-        self, folder: Path, task: Task, compares: bool, settings: Settings, cache_bytes: float
-    ) -> None:
-        self.folder, self.task, self.compares = folder, task, compares
-        self.settings, self.cache_bytes = settings, cache_bytes
-        self.dtype = "bfloat16" if settings.precision == "mixed_bfloat16" else "float32"
-        self.keys: list[str] = []
-        self.problems: list[str] = []
-
-    def batches(
-        self, recordings: Sequence[LabelledRecording], seed: int, *, judging: bool = False
-    ) -> Batches:
-        task, settings = self.task, self.settings
-        store = FrameStore(self.folder, recordings, task.model.frontend)
-        self.keys.append(store.key)
-        self.problems += store.problems
-        excerpts = store.excerpts(task.hop)
-        batch_size = settings.batch_size
-        if judging:
-            batch_size = min(batch_size, len(excerpts))
-        parts = {"excerpt": store.rows(excerpts)}
-        wanted = [("features", task.model, task.layer)]
-        if self.compares and not judging:
-            wanted.append(("compared", task.comparator, task.comparator_layer))
-        by_model: dict[int, tuple[Model, list[str]]] = {}
-        for _, model, layer in wanted:
-            if self._pays(store, excerpts, model, layer):
-                by_model.setdefault(id(model), (model, []))[1].append(layer)
-        found: dict[tuple[int, str], Rows] = {}
-        for model, layers in by_model.values():
-            unique = list(dict.fromkeys(layers))
-            rows = cached_features(store, excerpts, model, unique, self.dtype)
-            found |= {(id(model), layer): rows[layer] for layer in unique}
-        for part, model, layer in wanted:
-            if (id(model), layer) in found:
-                parts[part] = found[id(model), layer]
-        return Batches(parts, batch_size, seed, source=str(recordings[0].path.parent))
-
-    def _pays(self, store: FrameStore, excerpts: Excerpts, model: Model, layer: str) -> bool:
-        width = int(np.prod(model.layers[layer].shape)) * (2 if self.dtype == "bfloat16" else 4)
-        whole = feature_bytes(store, excerpts, model, layer, self.dtype)
-        return width <= SHALLOW_BYTES and whole <= self.cache_bytes
-
-    def balance(self, objective: Objective, batches: Batches) -> Objective:
-        """Measure the variances of excerpts and compared features on evenly spaced examples."""
-        count = min(VARIANCE_EXCERPTS, batches.examples)
-        which = np.linspace(0, batches.examples - 1, count).round().astype(np.int64)
-        compared_of = feature_function(self.task.comparator, self.task.comparator_layer)
-        moments: dict[str, list[Any]] = {}
-        for start in range(0, count, 32):
-            batch = batches.read(which[start : start + 32])
-            compared = batch["compared"] if "compared" in batch else compared_of(batch["excerpt"])
-            for name, values in (("input", batch["excerpt"]), ("feature", compared)):
-                doubles = np.asarray(values, np.float64)
-                sums = moments.setdefault(name, [0.0, 0.0])
-                sums[0] += doubles.sum(0)
-                sums[1] += (doubles**2).sum(0)
-        variances = {
-            name: float(np.mean(squares / count - (total / count) ** 2))
-            for name, (total, squares) in moments.items()
-        }
-        return replace(
-            objective, input_variance=variances["input"], feature_variance=max(variances["feature"], 1e-12)
-        )
+    return pictures

@@ -75,7 +75,7 @@ class FrameStore(RecordingFrames):
             reason = self.problems[0] if self.problems else "there is none"
             raise CorpusError(where, f"none of the {len(recordings)} recordings can be used ({reason})")
 
-    def _frames_in(self, recording: LabelledRecording) -> Floats:
+    def _frames_in(self, recording: LabelledRecording) -> tuple[Floats, None]:
         frontend = self.frontend
         samples = recording.mixture(frontend.sample_rate)
         if len(samples) < frontend.example_samples and frontend.padding != "repeat":
@@ -89,7 +89,7 @@ class FrameStore(RecordingFrames):
             frames = frontend.examples(samples).reshape(-1, self.bands)
         if not np.isfinite(frames).all():
             raise AudioError(recording.path, "its log-mel frames hold NaN or infinity")
-        return np.asarray(frames, np.float32)
+        return np.asarray(frames, np.float32), None
 
     def excerpts(self, hop: int) -> Excerpts:
         """List the excerpts, in the order of the recordings.

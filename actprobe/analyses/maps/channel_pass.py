@@ -1,10 +1,13 @@
-"""The second pass of a map run: activation maps against the features of their recording and its partners."""
+"""The second pass over the corpus: activation maps against the features of their recording and its partners.
+
+A map is looked at once, and its keypoints serve all features and partners.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,8 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from actprobe.analyses.maps.describing import kept_keypoints
-from actprobe.analyses.maps.recording import Mapper, count_stretch
+from actprobe.analyses.maps.feature_pass import FeatureKeypoints, kept_keypoints
+from actprobe.analyses.maps.geometry import layer_tolerance
+from actprobe.analyses.maps.grid import MapGrid
+from actprobe.analyses.maps.images import map_image
+from actprobe.analyses.maps.keypoints import detect
+from actprobe.analyses.maps.pairs import COUNTS, Pair, compare
 from actprobe.analyses.maps.segments import Positions
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.batch.handle import ModelHandle
@@ -30,29 +37,23 @@ from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError, CorpusError
 from actprobe.models import Model
 
-__all__ = ["CountStore", "MapJob", "activations_at", "partners_of"]
+MATCH_FIELDS = np.dtype(
+    [
+        ("feature", "<i4"), ("channel", "<i4"), ("stretch", "<i4"), ("map_keypoint", "<i4"),
+        ("feature_keypoint", "<i4"), ("distance", "<f4"), ("agrees", "?"), ("negative", "?"),
+    ]
+)  # fmt: skip
+
+Mapper = Callable[..., Iterable[Any]]
+Counts = dict[str, NDArray[np.float64]]  # layer -> [recordings, features, 1 + partners, channels, 6]
 
 
 def partners_of(recordings: Sequence[Recording], count: int, seed: int) -> dict[str, tuple[Recording, ...]]:
-    """Choose for every recording the others whose features stand for the null.
+    """Choose for every recording, by its name, the others whose features stand for the null.
 
-    Recordings stand in a circle, in an order drawn by the seed and their names; the partners of one are
-    those behind it. So every recording is a partner as often as it has partners, and one that is
-    added or fails changes the partners of few others.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        Usable recordings.
-    count : int
-        Partners for each; fewer where there are fewer other recordings.
-    seed : int
-        Seed of the order.
-
-    Returns
-    -------
-    dict
-        Name of a recording -> its partners.
+    Recordings stand in a circle, in an order given by the seed and their names; the partners of one are those
+    behind it, fewer where there are fewer other recordings. So every recording is a partner as often as it
+    has partners, and one that is added or fails changes the partners of few others.
     """
     circle = sorted(
         recordings, key=lambda one: (hashlib.sha256(f"{seed} {one.name}".encode()).digest(), one.name)
@@ -65,41 +66,31 @@ def partners_of(recordings: Sequence[Recording], count: int, seed: int) -> dict[
 
 
 class CountStore(ShardStore):
-    """Shards of the second pass, which stand only while a recording's partners are the same.
-
-    Parameters
-    ----------
-    directory : Path
-        Folder for the shards of all keys.
-    key : str
-        Digest of all else that decides the numbers.
-    partners : mapping
-        Name of a recording -> its partners.
-    """
+    """Shards of the second pass, which stand only while a recording's partners are the same."""
 
     def __init__(self, directory: Path, key: str, partners: Mapping[str, Sequence[Recording]]) -> None:
-        super().__init__(directory, key)
+        super().__init__(directory, f"maps-{key}")
         self.partners = {name: tuple(others) for name, others in partners.items()}
 
     def state(self, recording: Recording) -> list[Any]:
-        """Say which state of a recording and of its partners is compared.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        list
-            JSON-able: their fingerprints, the recording's own first.
-        """
+        """Fingerprints of a recording and of its partners, its own first."""
         return [fingerprint(one) for one in (recording, *self.partners[recording.name])]
+
+    def counts(self, recordings: Sequence[Recording], layers: Sequence[str]) -> Counts:
+        """Read what was counted, in the order of the recordings; CorpusError when one has changed since."""
+        found: Counts = {}
+        for i, recording in enumerate(recordings):
+            shard = self.needed(recording)
+            for layer in layers:
+                if layer not in found:
+                    found[layer] = np.empty((len(recordings), *shard.arrays[layer].shape))
+                found[layer][i] = shard.arrays[layer]
+        return found
 
 
 @dataclass(frozen=True)
-class MapJob:
-    """The second pass: activations, their keypoints, and matches.
+class ChannelJob:
+    """Compares all channels of every recording with features.
 
     Parameters
     ----------
@@ -122,40 +113,16 @@ class MapJob:
     keep_matches: bool
 
     def prepare(self, recording: Recording) -> Prepared:
-        """Decode a recording for the front end.
-
-        Parameters
-        ----------
-        recording : Recording
-            A recording of the corpus.
-
-        Returns
-        -------
-        Prepared
-            Samples and where examples begin.
-        """
         return prepare_recording(recording, self.settings.frontend)
 
     def consumer(self, store: CountStore) -> _Comparer:
-        """Make what compares, beside the network.
-
-        Parameters
-        ----------
-        store : CountStore
-            Where the shards go.
-
-        Returns
-        -------
-        _Comparer
-            A new one.
-        """
         return _Comparer(self, store)
 
 
 class _Comparer:
     """Compares one recording after the other, its channels in threads."""
 
-    def __init__(self, job: MapJob, store: CountStore) -> None:
+    def __init__(self, job: ChannelJob, store: CountStore) -> None:
         self.job = job
         self.store = store
         self.seconds = StageSeconds()
@@ -193,7 +160,7 @@ class _Comparer:
                 self.seconds.network += perf_counter() - began
                 for layer, values in activations.items():
                     faults[layer] += int((~np.isfinite(values)).any(axis=(0, 1)).sum())
-                    counts, kept = count_stretch(
+                    counts, kept = count_segment(
                         values, places[layer], settings.grids[layer], features[settings.grids[layer]],
                         number, mapper=mapper, keep_matches=self.job.keep_matches,
                     )  # fmt: skip
@@ -229,7 +196,7 @@ def _channels_in_threads(threads: int) -> Iterator[Mapper]:
 def activations_at(
     model: Model, examples: NDArray[np.float32], places: Mapping[str, Positions]
 ) -> dict[str, NDArray[np.float32]]:
-    """Compute layers at the positions of one stretch's images.
+    """Compute layers at the positions of one segment's images.
 
     Parameters
     ----------
@@ -253,3 +220,78 @@ def activations_at(
         for layer, values in model.activations(examples[list(chosen)], layers).items():
             found[layer] = values[places[layer].row, places[layer].position]
     return found
+
+
+def count_segment(
+    activations: NDArray[np.float32],
+    place: Positions,
+    grid: MapGrid,
+    features: Sequence[Sequence[FeatureKeypoints]],
+    number: int,
+    *,
+    mapper: Mapper = map,
+    keep_matches: bool = False,
+) -> tuple[NDArray[np.float64], NDArray[np.void]]:
+    """Compare all channels of a layer, on one segment, with features of the recording and of its partners.
+
+    Parameters
+    ----------
+    activations : numpy.ndarray
+        float32, shape [time, mel, channel], at the positions of ``place``.
+    place : Positions
+        What the images are made of.
+    grid : MapGrid
+        The layer's pixels.
+    features : sequence of sequence of FeatureKeypoints
+        For each feature those of the recording itself, then those of each partner. A partner's
+        segments are taken in turn, and both images are compared as far as the shorter one goes.
+    number : int
+        Which segment of the recording it is.
+    mapper : callable, optional
+        Such as ``ThreadPoolExecutor.map``.
+    keep_matches : bool, optional
+        Whether to give the matches with the recording's own features, too.
+
+    Returns
+    -------
+    counts : numpy.ndarray
+        float64, shape [features, 1 + partners, channels, 6], see `actprobe.analyses.maps.pairs`.
+    matches : numpy.ndarray
+        Shape [matches], of type `MATCH_FIELDS`; empty unless asked for.
+    """
+    channels = activations.shape[-1]
+    counts = np.zeros((len(features), len(features[0]), channels, len(COUNTS)))
+    axes = sorted({choices[0].axis for choices in features})
+
+    def one(channel: int) -> list[NDArray[np.void]]:
+        activation = np.ascontiguousarray(activations[..., channel])
+        found = {
+            axis: detect(map_image(activation, place.times_seconds, grid, place.columns, axis))
+            for axis in axes
+        }
+        rows = []
+        for which, choices in enumerate(features):
+            tolerance = layer_tolerance(grid, choices[0].axis)
+            for choice, feature in enumerate(choices):
+                turn = number % len(feature.segments)
+                width = min(len(place.columns), feature.widths[turn])
+                pair = compare(
+                    found[feature.axis].up_to(width), feature.segments[turn].up_to(width), tolerance
+                )
+                counts[which, choice, channel] = pair.counts
+                if keep_matches and choice == 0 and len(pair.matches):
+                    rows.append(_match_rows(pair, which, channel, number))
+        return rows
+
+    kept = [rows for found in mapper(one, range(channels)) for rows in found]
+    return counts, np.concatenate(kept) if kept else np.empty(0, MATCH_FIELDS)
+
+
+def _match_rows(pair: Pair, feature: int, channel: int, segment: int) -> NDArray[np.void]:
+    rows = np.empty(len(pair.matches), MATCH_FIELDS)
+    rows["feature"], rows["channel"], rows["stretch"] = feature, channel, segment
+    rows["map_keypoint"], rows["feature_keypoint"] = pair.matches.first, pair.matches.second
+    rows["distance"], rows["agrees"], rows["negative"] = (
+        pair.matches.distances, pair.agreement.agrees, pair.negative,
+    )  # fmt: skip
+    return rows

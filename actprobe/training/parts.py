@@ -1,14 +1,42 @@
-"""How the epochs of a training are judged, and what is kept of the best one."""
+"""What differs between trainings: what learns, how its epochs are judged, what is kept of the best one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
+
+
+class Learner(Protocol):
+    """What learns.
+
+    Attributes
+    ----------
+    parts : mapping
+        Name -> what has weights (Keras models, further optimizers): saved and restored under these names.
+    variables : sequence of tf.Variable
+        What the optimizer changes.
+    means : sequence of str
+        Names of what `train` gives, ``loss`` among them: averaged over an epoch.
+    """
+
+    @property
+    def parts(self) -> Mapping[str, Any]: ...
+    @property
+    def variables(self) -> Sequence[Any]: ...
+    @property
+    def means(self) -> Sequence[str]: ...
+
+    def train(self, batch: Mapping[str, Any], optimizer: Any) -> Mapping[str, Any]:
+        """Take a step; gives scalar tensors by name."""
+
+
+def _no_step(batch: Mapping[str, Any]) -> dict[str, Any]:
+    raise NotImplementedError("a training without validation batches")
 
 
 @dataclass(frozen=True)
@@ -35,7 +63,7 @@ class Judge:
     label: str
     larger: bool = False
     dataset: Any = None
-    step: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    step: Callable[[Mapping[str, Any]], dict[str, Any]] = _no_step
     measure: Callable[[], float] | None = None
 
     @property

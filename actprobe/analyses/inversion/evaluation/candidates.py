@@ -1,0 +1,123 @@
+"""What is evaluated: inverters, inversion by optimisation, and baselines, each timed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.evaluation.baselines import BASELINES, baseline
+from actprobe.analyses.inversion.evaluation.excerpts import SampledExcerpts
+from actprobe.analyses.inversion.evaluation.scores import Inversion
+from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
+from actprobe.analyses.inversion.inverting.gradient import GradientInverter, GradientSettings
+from actprobe.analyses.inversion.networks.inverter import Inverter
+from actprobe.analyses.inversion.networks.sources import Source, invertible_layers
+from actprobe.errors import UsageError
+from actprobe.models import Model
+from actprobe.models.weights import hash_weights
+from actprobe.provenance import digest
+
+Floats = NDArray[np.float32]
+Invert = Callable[[NDArray[Any]], Floats]
+
+GRADIENT = "gradient"
+
+
+class Clock:
+    """How long inversions take."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, list[tuple[int, float]]] = {}
+
+    def timed(self, method: str, layer: str, invert: Invert) -> Invert:
+        """Make a function that does the same and is timed."""
+        calls = self._calls.setdefault(f"{method} {layer}", [])
+
+        def call(features: NDArray[Any]) -> Floats:
+            began = perf_counter()
+            inverted = invert(features)
+            calls.append((len(features), perf_counter() - began))
+            return inverted
+
+        return call
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds for each excerpt in this run; the first call, which traces, counts only if alone."""
+        found = {}
+        for name, calls in self._calls.items():
+            counted = calls[1:] or calls
+            if counted:
+                found[name] = sum(took for _, took in counted) / sum(count for count, _ in counted)
+        return found
+
+
+def candidates(
+    model: Model,
+    sampled: SampledExcerpts,
+    inverters: Sequence[tuple[Source, Inverter]],
+    settings: EvaluationSettings,
+    clock: Clock,
+) -> list[Inversion]:
+    """List all ways to invert that are evaluated; a UsageError where there are none but baselines."""
+    found = [
+        Inversion(
+            source.method,
+            inverter.layer,
+            clock.timed(source.method, inverter.layer, inverter),
+            _identity(inverter),
+        )
+        for source, inverter in inverters
+    ]
+    found += _by_gradient(model, sampled, found, settings, clock)
+    if not found:
+        raise UsageError("there is no inversion to evaluate")
+    mean = _mean(sampled.excerpts)
+    baselines = {name: partial(baseline, name, mean_excerpt=mean) for name in BASELINES}
+    return found + [Inversion(name, "", invert, name) for name, invert in baselines.items()]
+
+
+def _identity(inverter: Inverter) -> str:
+    found = hashlib.sha256(repr(inverter.plan).encode())
+    hash_weights(inverter.keras_model, found)
+    return found.hexdigest()
+
+
+def _by_gradient(
+    model: Model,
+    sampled: SampledExcerpts,
+    inversions: Sequence[Inversion],
+    settings: EvaluationSettings,
+    clock: Clock,
+) -> list[Inversion]:
+    """Inversion by optimisation, on the first excerpts of each recording's first draw."""
+    if settings.gradient_layers is None:
+        return []
+    layers = settings.gradient_layers or list(dict.fromkeys(each.layer for each in inversions))
+    layers = layers or invertible_layers(model)
+    first = sampled.draws[0]
+    rows = np.zeros(len(sampled.excerpts), np.bool_)
+    for owner in np.unique(sampled.owners[first]):
+        rows[first[sampled.owners[first] == owner][: settings.gradient_excerpts]] = True
+    search = GradientSettings(steps=settings.gradient_steps, seed=settings.seed)
+    found = []
+    for layer in [each.name for each in model.layers.select(layers)]:
+        inverter = GradientInverter(model, layer, search)
+        found.append(
+            Inversion(GRADIENT, layer, clock.timed(GRADIENT, layer, inverter), digest(asdict(search)), rows)
+        )
+    return found
+
+
+def _mean(excerpts: Floats) -> Floats:
+    """Mean over all excerpts, some at a time."""
+    total = np.zeros(excerpts.shape[1:])
+    for start in range(0, len(excerpts), 256):
+        total += excerpts[start : start + 256].sum(axis=0, dtype=np.float64)
+    return np.asarray(total / len(excerpts), np.float32)

@@ -1,0 +1,52 @@
+"""Finished evaluations of inverters, as Python and notebooks see them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from actprobe.analyses.inversion.figures import nre_figure
+from actprobe.batch.result import Result
+
+
+class EvaluationResult(Result):
+    """Inverters evaluated: what `actprobe.evaluate_inverters` returns; ``table`` is nre.csv.
+
+    Parameters
+    ----------
+    folder : str or Path
+        ``--output_dir`` of the run.
+
+    Examples
+    --------
+    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
+    >>> found.table.sort_values("nre")  # doctest: +SKIP
+    >>> found.plot()  # doctest: +SKIP
+    """
+
+    KIND = "evaluation"
+    TABLE = "nre.csv"
+
+    @cached_property
+    def detail(self) -> pd.DataFrame:
+        """nre_detail.csv: a row for each measure, by class and with intervals; differences of methods."""
+        return self.frame("nre_detail.csv")
+
+    @property
+    def summary(self) -> str:
+        """What was found, in the lines that the binary prints."""
+        failed = self.recordings[self.recordings["status"] == "failed"]
+        left_out = [f"left out: {row.path}: {row.reason}" for row in failed.itertuples()]
+        return "\n".join([self.table.to_string(index=False, float_format="%.4f"), *left_out])
+
+    def plot(self) -> Figure:
+        """Draw the NRE of every layer, as in figures/nre.png.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A line for each method, with intervals over recordings; baselines as dashed lines.
+        """
+        return nre_figure(self.table, self.detail, self.record.get("layers", ()))

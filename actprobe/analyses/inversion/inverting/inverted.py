@@ -1,0 +1,125 @@
+"""A span of a recording inverted from several layers, with its arrays and sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
+
+from actprobe.analyses.inversion.inverting.methods import Invert
+from actprobe.analyses.inversion.inverting.sound import Sonifier, write_wav
+from actprobe.analyses.inversion.inverting.spans import Span
+from actprobe.errors import UsageError
+from actprobe.frontends import FrontEnd
+from actprobe.models import Model
+from actprobe.provenance import atomic_path
+
+INPUT = "input"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """What became of a span.
+
+    Parameters
+    ----------
+    mel_spectrograms : dict
+        ``input``, then every layer -> float32 [frames, mel], in the front end's unit.
+    facts : dict
+        The same names -> numbers: ``feature_error``, the distance of the layer's features of the inversion
+        from those of the input by the norm of the latter; ``error``, the same of the mel spectrograms;
+        ``output`` of the network where it is one number; ``seconds`` it took.
+    """
+
+    mel_spectrograms: dict[str, Floats]
+    facts: dict[str, dict[str, float | None]]
+
+
+def invert_span(model: Model, span: Span, inverters: Mapping[str, Invert]) -> Inverted:
+    """Invert a span from every layer by what inverts it; a UsageError where the inversion is not finite."""
+    output = model.output_layer
+    features = model.activations(span.examples, list(dict.fromkeys([*inverters, output])))
+    one = features[output].shape[1:] == (1,)
+    mel_spectrograms = {INPUT: span.join(span.examples)}
+    facts: dict[str, dict[str, float | None]] = {
+        INPUT: {"output": float(features[output].mean()) if one else None}
+    }
+    for name, invert in inverters.items():
+        began = perf_counter()
+        inverted = invert(features[name])
+        took = perf_counter() - began
+        if not np.isfinite(inverted).all():
+            raise UsageError(f"the inversion of {name} is not finite")
+        again = model.activations(inverted, list(dict.fromkeys([name, output])))
+        facts[name] = {
+            "error": _relative(span.examples, inverted),
+            "feature_error": _relative(features[name], again[name]),
+            "output": float(again[output].mean()) if one else None,
+            "seconds": took,
+        }
+        mel_spectrograms[name] = span.join(inverted)
+    return Inverted(mel_spectrograms, facts)
+
+
+def _relative(wanted: NDArray[Any], found: NDArray[Any]) -> float | None:
+    """Summed distances of examples from those that are wanted, by the summed norms of these."""
+    wanted, found = (np.asarray(each, np.float64).reshape(len(each), -1) for each in (wanted, found))
+    norm = np.linalg.norm(wanted, axis=1).sum()
+    return float(np.linalg.norm(wanted - found, axis=1).sum() / norm) if norm > 0 else None
+
+
+def arrays_of(frontend: FrontEnd, span: Span, found: Inverted) -> dict[str, NDArray[Any]]:
+    """Give what inversion.npz holds.
+
+    The mel spectrograms; ``times``, seconds in the recording at the centre of each frame; and ``bands_hz``,
+    the centre of each band.
+    """
+    frames = len(found.mel_spectrograms[INPUT])
+    first = span.start_seconds + frontend.first_frame / frontend.sample_rate
+    times = first + np.arange(frames) * frontend.frame_hop / frontend.sample_rate
+    return {**found.mel_spectrograms, "times": times, "bands_hz": frontend.band_edges_hz()[1:-1]}
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as npz, whole or not at all."""
+    members: dict[str, Any] = dict(arrays)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **members)
+
+
+def save_sounds(
+    folder: Path, frontend: FrontEnd, span: Span, found: Inverted, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Make sounds of the mel spectrograms; ``seed`` is that of the phase that is estimated.
+
+    Returns
+    -------
+    dict
+        File -> ``gain`` it was multiplied by, and ``error_db``, how far the bands of the sound lie from
+        those of its mel spectrogram. Empty, with a warning, where it is not known how to undo the front end.
+    """
+    try:
+        sonifier = Sonifier(frontend)
+    except UsageError as error:
+        logging.warning("no sounds: %s", error)
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    rate = frontend.sample_rate
+    facts = {"original.wav": {"gain": write_wav(folder / "original.wav", span.samples, rate)}}
+    reference = frontend.reference(span.samples)
+    for name, mel_spectrogram in found.mel_spectrograms.items():
+        bands = sonifier.bands(mel_spectrogram, reference)
+        for ending, phase_of in (("", None), ("-own-phase", span.samples)):
+            file = f"{name.replace('/', '-')}{ending}.wav"
+            samples = sonifier.sound(bands, phase_of=phase_of, seed=seed)
+            gain = write_wav(folder / file, samples, rate)
+            facts[file] = {"gain": gain, "error_db": sonifier.error_db(bands, samples)}
+    return facts
