@@ -1,9 +1,10 @@
-"""The only place that imports TensorFlow, tf-keras, tensorflow-io, TensorFlow Serving, essentia and librosa.
+"""The only place that imports TensorFlow, Keras, PyTorch, tensorflow-io, TensorFlow Serving, essentia and librosa.
 
 essentia has to be imported before TensorFlow in a process: in the other order essentia's random
 device cannot be opened. Every other module writes ``from actprobe import backend`` and then
-``backend.tf``, ``backend.keras``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
-heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
+``backend.tf``, ``backend.keras`` (tf-keras), ``backend.keras3``, ``backend.torch``, ``backend.essentia``,
+``backend.librosa`` or ``backend.tfio``; nothing heavy is loaded until one of these is touched, and
+``backend.essentia`` alone never loads TensorFlow.
 ``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api. Two have no public
 name in TensorFlow: ``backend.freeze`` makes a function's variables constants, and ``backend.session_call``
 makes a call of a session that is looked up once and not at each call.
@@ -23,7 +24,9 @@ from typing import Any
 
 from actprobe.errors import ActprobeError
 
-__all__ = ["essentia", "freeze", "keras", "librosa", "serving", "session_call", "tf", "tfio"]  # noqa: F822  (by __getattr__)
+__all__ = [  # noqa: F822  (by __getattr__)
+    "essentia", "freeze", "keras", "keras3", "librosa", "serving", "session_call", "tf", "tfio", "torch",
+]  # fmt: skip
 
 # librosa compiles these when they are imported, and Numba keeps what it compiled in two files each.
 COMPILED_ON_IMPORT = ("librosa.util.utils", "librosa.core.audio", "librosa.core.pitch")
@@ -88,6 +91,20 @@ def _load_keras() -> Any:
         return importlib.import_module("tf_keras")
 
 
+def _load_keras3() -> Any:
+    _get("tf")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with _quiet():
+        return importlib.import_module("keras")
+
+
+def _load_torch() -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise ActprobeError(f"PyTorch is not installed (pip install 'actprobe[torch]'): {error}") from error
+
+
 def _load_tfio() -> Any:
     _get("tf")
     try:
@@ -141,11 +158,13 @@ _LOADERS = {
     "essentia": _load_essentia,
     "freeze": _load_freeze,
     "keras": _load_keras,
+    "keras3": _load_keras3,
     "librosa": _load_librosa,
     "serving": _ServingApi,
     "session_call": _load_session_call,
     "tf": _load_tf,
     "tfio": _load_tfio,
+    "torch": _load_torch,
 }
 
 

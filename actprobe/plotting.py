@@ -41,7 +41,7 @@ def new_figure(width: float, height: float) -> Figure:
 def hertz_ticks(
     places_of: Callable[[NDArray[np.float64]], NDArray[np.float64]], low: float, high: float
 ) -> list[Tick]:
-    """Say where round frequencies stand on an axis, none so near to another that labels overlap.
+    """Say where round frequencies are on an axis, none so close to another that labels overlap.
 
     Parameters
     ----------
@@ -64,17 +64,9 @@ def hertz_ticks(
 
 
 def band_ticks(centres_hz: NDArray[np.float64]) -> list[Tick]:
-    """Say where round frequencies stand on an axis of bands.
+    """Say where round frequencies are on an axis of bands with these centres, upwards.
 
-    Parameters
-    ----------
-    centres_hz : numpy.ndarray
-        Centres of the bands, shape [bands], upwards.
-
-    Returns
-    -------
-    list of tuple
-        Place and label; band k stands at k, from k - 0.5 to k + 0.5.
+    Band k is at k, from k - 0.5 to k + 0.5.
     """
     bands = np.arange(len(centres_hz), dtype=np.float64)
 
@@ -85,30 +77,14 @@ def band_ticks(centres_hz: NDArray[np.float64]) -> list[Tick]:
 
 
 def set_title(figure: Figure, title: str) -> None:
-    """Write a title over a figure, in as many lines as its width needs.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-    title : str
-        The title.
-    """
+    """Write a title over a figure, in as many lines as its width needs."""
     width = int(CHARACTERS_AN_INCH * figure.get_figwidth())
     lines = [textwrap.fill(line, max(width, 20)) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=11)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure as a PNG, whole or not at all; the same figure gives the same file.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-    path : Path
-        PNG to be; its folder is made.
-    """
+    """Save a figure as a PNG, whole or not at all, making its folder; equal figures give equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})

@@ -1,6 +1,9 @@
 """The singing voice detector's training: examples, augmentations, steps, figures."""
 
 import json
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from actprobe.detection.spectra import CENTRE, SpectraStore, frame_times
 from actprobe.errors import CorpusError, UsageError
 from actprobe.frontends.logmel import BINS, MELS, SvdFrontEnd, filter_bank
 
+PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
+PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
 RATE = 22_050
 SEED = 3
 
@@ -42,9 +47,13 @@ def recording(name, sung, seconds=4.0, split="train", seed=0, load=None):
     return LabelledRecording(name, Path(name), sung, split, load=load or (lambda self, rate: stems))
 
 
+def four_recordings():
+    return [recording(f"r{i}", [(0.3 * i, 0.3 * i + 1.5), (3, 3.5)], seed=i) for i in range(4)]
+
+
 @pytest.fixture
 def recordings():
-    return [recording(f"r{i}", [(0.3 * i, 0.3 * i + 1.5), (3, 3.5)], seed=i) for i in range(4)]
+    return four_recordings()
 
 
 @pytest.fixture
@@ -159,6 +168,14 @@ def test_the_store_is_made_once(tmp_path, recordings, store):
     assert [track.name for track in again.tracks] == [each.name for each in recordings]
 
 
+def test_recordings_of_the_same_name_keep_their_own_labels(tmp_path):
+    alike = [recording("r", [(0, 1)]), recording("r", [(2, 3)], seed=1)]
+    broken = LabelledRecording("r", tmp_path / "gone.wav", np.zeros((0, 2)))
+    store = SpectraStore(tmp_path / "spectra", [broken, *alike])
+    for track, each in zip(store.tracks, alike, strict=True):
+        assert track.labels.tolist() == each.labels_at(frame_times(track.frames)).tolist()
+
+
 def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path, recordings):
     broken = LabelledRecording("gone", tmp_path / "gone.wav", np.zeros((0, 2)))
     assert len(SpectraStore(tmp_path / "a", [*recordings, broken]).tracks) == len(recordings)
@@ -260,6 +277,86 @@ def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, 
         assert ours == pytest.approx(theirs, abs=1e-5)
     with pytest.raises(UsageError, match="other settings"):
         a_training(tmp_path / "killed", store, learning_rate=0.1)
+
+
+def train_and_die(moment, folder):
+    """Train until a file whose name holds ``moment`` is written, and be killed in the middle of it."""
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write_text, rename = Path.write_text, Path.replace
+
+    def half_written(self, text, *arguments):
+        if moment in self.name:
+            write_text(self, text[: len(text) // 2], *arguments)
+            die()
+        return write_text(self, text, *arguments)
+
+    def never_renamed(self, target):
+        if moment in Path(target).name:
+            os.truncate(self, self.stat().st_size // 2)
+            die()
+        return rename(self, target)
+
+    Path.write_text, Path.replace = half_written, never_renamed
+    a_training(folder, SpectraStore(folder / "spectra", four_recordings())).run()
+
+
+def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path):
+    folder = tmp_path / "killed"
+    moments = (
+        ".f16",
+        ".json",
+        "training.json",
+        "svd.npz",
+        "history.json",
+    )  # .json: first that of the spectra
+    for left_over, moment in enumerate(moments, 1):
+        killed = PROCESSES.Process(target=train_and_die, args=(moment, folder))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL, moment
+        assert len(list(folder.rglob(".*.tmp"))) == left_over, moment
+    resumed = a_training(folder, SpectraStore(folder / "spectra", four_recordings()))
+    whole = a_training(tmp_path / "whole", SpectraStore(tmp_path / "spectra", four_recordings()))
+    for line, other in zip(resumed.run(), whole.run(), strict=True):
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    with np.load(folder / "svd.npz") as ours, np.load(tmp_path / "whole/svd.npz") as theirs:
+        assert all(ours[name] == pytest.approx(theirs[name], abs=1e-5) for name in theirs.files)
+
+
+def test_a_kill_after_the_history_repeats_the_epoch(tmp_path, store, monkeypatch):
+    from actprobe import backend
+
+    def disk_full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backend.keras.callbacks.BackupAndRestore, "on_epoch_end", disk_full)
+        with pytest.raises(OSError, match="No space left"):
+            a_training(tmp_path / "killed", store).run()
+    assert len(json.loads((tmp_path / "killed/history.json").read_text())["epochs"]) == 1
+    resumed, whole = a_training(tmp_path / "killed", store), a_training(tmp_path / "whole", store)
+    for line, other in zip(resumed.run(), whole.run(), strict=True):
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
+
+
+def test_the_epoch_with_the_largest_area_is_kept(tmp_path, store):
+    from actprobe.detection.training import detector_training
+    from actprobe.training.settings import Settings
+
+    settings = Settings(4, 2, 4, 0.05, "exponential", seed=SEED)
+    segments = Segments(store, 3, NO_AUGMENTATION, SEED)
+    valid = [recording("v", [(0.5, 2)], seed=7)]
+    training = detector_training(tmp_path, segments, valid, settings, store.normalization())
+    areas = iter([0.6, 0.9, 0.7, 0.9])
+    kept = []
+    training.judge = replace(training.judge, measure=lambda: next(areas))
+    training.best = replace(training.best, save=lambda path, arrays: kept.append(len(training.history)))
+    training.run()
+    assert kept == [1, 2]
+    assert training.best_epoch == 2
 
 
 def written_scalars(logs, name):

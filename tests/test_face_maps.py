@@ -1,5 +1,6 @@
 """The face of maps: one call writes its folder whole and returns what `load_run` opens later."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -169,6 +170,14 @@ def test_a_damaged_gallery_is_told(found, tmp_path) -> None:
     (tmp_path / "gallery/gallery.json").write_text(json.dumps(index[:1]))
     with pytest.raises(CorpusError, match="is not a picture"):
         read_gallery(tmp_path)
+
+
+def test_without_a_corpus_maps_takes_the_phantom(model, tmp_path, monkeypatch) -> None:
+    small = functools.partial(write_phantom, recordings=2, seconds=2)
+    monkeypatch.setattr("actprobe.batch.opening.write_phantom", small)
+    found = actprobe.maps(model, output_dir=tmp_path, figures=0, **OPTIONS)
+    assert len(found.recordings) == 2
+    assert found.record["corpus"].startswith(str(tmp_path / "phantom"))
 
 
 class Unopened:

@@ -159,7 +159,8 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network():
     from actprobe import backend
     from actprobe.analyses.inversion.training import comparator
     from actprobe.frontends import SvdFrontEnd
-    from actprobe.models import Model, WeightsRecord
+    from actprobe.models import WeightsRecord
+    from actprobe.models.keras_model import KerasModel
     from actprobe.models.keras_build import build_keras
     from actprobe.models.network import Network
     from actprobe.models.spec_table import layer_table
@@ -178,7 +179,7 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network():
         for weight in keras_model.weights:
             noise = np.random.default_rng(len(weight.shape)).uniform(0, 0.1, weight.shape)
             weight.assign_add(noise)
-        model = Model(Network("planted", table, specs=specs), keras_model, frontend, WeightsRecord("x"))
+        model = KerasModel(Network("planted", table, specs=specs), keras_model, frontend, WeightsRecord("x"))
         assert all(map(comparator._known, specs)) == quick
         expected = model.activations(examples, table.names)
         for layer in table.names:

@@ -450,12 +450,21 @@ def test_what_is_drawn_is_what_was_counted(finished, svd, tmp_path) -> None:
         pair = look.pair
         recording = [one.name for one in viewer.recordings].index(pair.recording)
         counts = viewer.counts[pair.layer][recording, names.index(look.feature), 0, pair.channel]
-        assert np.allclose(pair.pair.counts, counts)
+        assert np.allclose(pair.compared.counts, counts)
     listed_matches = match_rows(looks)
-    assert len(listed_matches) == sum(len(look.pair.pair.matches) for look in looks)
+    assert len(listed_matches) == sum(len(look.pair.compared.matches) for look in looks)
     agreeing = listed_matches[listed_matches.agrees & (listed_matches.place_unit == "Hz")]
     assert (agreeing.map_seconds - agreeing.feature_seconds).abs().max() < 0.6
-    draw_figures(found.record, found.table, [Item.of(look) for look in looks], tmp_path)
+    items = [Item.of(look) for look in looks]
+    for look, item in zip(looks, items, strict=True):
+        side, rows = item.side(look.feature), match_rows([look])
+        inverted = np.invert(look.pair.map_picture)
+        assert np.array_equal(side.map_picture, inverted if side.negative else look.pair.map_picture)
+        shown = item.start + np.array(side.matches)[:, [0, 2]] * (item.end - item.start)
+        assert np.allclose(shown, rows[["feature_seconds", "map_seconds"]], atol=1e-3)
+        assert np.array_equal(np.array(side.matches)[:, 5] == 1, rows.agrees)
+    assert {item.side(item.feature).negative for item in items} == {True, False}
+    draw_figures(found.record, found.table, items, tmp_path)
     figures = list(tmp_path.glob("*.png"))
     assert len(figures) == len(looks) + 1
     assert all(path.stat().st_size > 10_000 for path in figures)

@@ -21,7 +21,8 @@ from actprobe.checkpoints.catalog import entries
 from actprobe.errors import FrontEndError, UsageError, WeightsError
 from actprobe.frontends import VggishFrontEnd
 from actprobe.frontends.vggish import vggish_mel_matrix
-from actprobe.models import Model, WeightsRecord, layers_of, load_model, network_named
+from actprobe.models import WeightsRecord, layers_of, load_model, network_named
+from actprobe.models.keras_model import KerasModel
 from actprobe.models.weights import set_weights
 from actprobe.models.networks import vggish as network
 from actprobe.models.networks import vggish_smoke
@@ -192,7 +193,7 @@ def arrays():
 def vggish(arrays):
     keras_model = network.build()
     set_weights(keras_model, network.port(TfCheckpointWeights(arrays, "")))
-    yield Model(network_named("vggish"), keras_model, VggishFrontEnd(), WeightsRecord("unverified"))
+    yield KerasModel(network_named("vggish"), keras_model, VggishFrontEnd(), WeightsRecord("unverified"))
     gc.collect()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.models import Model, load_model
+from actprobe.models.keras_model import KerasModel
 from actprobe.models.weights import hash_weights
 
 
@@ -58,7 +59,7 @@ class ModelHandle:
                     f"{self.name} does not have the weights it was opened with ({self.weights}), so other "
                     f"processes cannot open it: use --executor=local:N"
                 )
-            self._model = Model(model.network, model.keras_model, self.frontend, self.weights)
+            self._model = KerasModel(model.network, model.keras_model, self.frontend, self.weights)
         return self._model
 
 

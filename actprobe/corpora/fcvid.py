@@ -29,7 +29,7 @@ from actprobe.errors import CorpusError
 
 TABLE = "fcvid_dataset.csv"
 VIDEOS = 5147
-# In the order of the class ids, which is that of the outputs of `actprobe.models.networks.cnn_at_fcvid`.
+# In the order of the class ids, which is that of the outputs of the network trained on them.
 CLASSES = (
     "accordion",
     "trumpet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,37 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.models.dense import DenseEvaluation, overlap_enough, why_not_dense
+from actprobe.models.dense import DenseEvaluation
 from actprobe.models.inverter_specs import Plan
 from actprobe.models.network import Network
 from actprobe.models.output import Output, output_layer_of, threshold_beside
-from actprobe.models.random_weights import LentWeights, seed_weights
 from actprobe.models.specs import Spec
 from actprobe.models.weights import WeightsRecord
 
 VALUES_IN_BATCH = 1 << 20
 
 Activations = dict[str, NDArray[np.float32]]
+Compute = Callable[[NDArray[np.float32]], Activations]
 
 
-class Model:
+class Model(ABC):
     """A network that has been opened.
 
     Parameters
     ----------
     network : Network
         What it offers.
-    keras_model : tf_keras.Model
-        Input [batch, time, mel]; output a dict with every layer by name.
     frontend : FrontEnd
         Waveform -> examples.
     weights : WeightsRecord
         Which weights the model holds.
-    lent : callable, optional
-        Makes the context in which the network computes, see `LentWeights`.
 
     Attributes
     ----------
@@ -49,22 +45,14 @@ class Model:
         The layers by name.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        keras_model: Any,
-        frontend: FrontEnd,
-        weights: WeightsRecord,
-        lent: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
+    what = "a network that TensorFlow does not compute"
+
+    def __init__(self, network: Network, frontend: FrontEnd, weights: WeightsRecord) -> None:
         self.network = network
         self.name = network.name
         self.layers = network.layers
-        self.keras_model = keras_model
         self.frontend = frontend
         self.weights = weights
-        self._lent = lent
-        self._functions: dict[tuple[str, ...], Any] = {}
 
     def __repr__(self) -> str:
         """Name the network and its weights."""
@@ -115,6 +103,21 @@ class Model:
         """The output from which a detector decides yes: that of its model card, 0.5 without one."""
         return threshold_beside(self.weights.path)
 
+    @property
+    def keras_model(self) -> Any:
+        """The network in tf-keras: input [batch, time, mel], output a dict with every layer by name.
+
+        Raises
+        ------
+        UsageError
+            TensorFlow does not compute the network.
+        """
+        raise UsageError(
+            f"{self.name} is {self.what}: its gradients are not at hand in TensorFlow, which gradient "
+            f"inversion, losses in a comparator, attribution and export need"
+        )
+
+    @abstractmethod
     def with_random_weights(self, seed: int) -> Model:
         """Open the same network with seeded random weights, the control of every analysis.
 
@@ -126,18 +129,10 @@ class Model:
         Returns
         -------
         Model
-            The control. A user's own network is not built again: it holds the random weights for the
-            time it computes, and its own otherwise.
+            The control. A user's own Keras network is not built again: it holds the random weights for
+            the time it computes, and its own otherwise. A PyTorch network is copied and initialised
+            again by its modules' ``reset_parameters``.
         """
-        record = WeightsRecord("seeded random", seed=seed)
-        if self.network.build is None:
-            lent = LentWeights(self.keras_model, seed)
-            control = Model(self.network, self.keras_model, self.frontend, record, lent)
-            control._functions = self._functions
-            return control
-        keras_model = self.network.build()
-        seed_weights(keras_model, seed)
-        return Model(self.network, keras_model, self.frontend, record)
 
     def dense_refusal(self, layers: Sequence[str]) -> str:
         """Say why layers cannot be evaluated densely.
@@ -157,7 +152,8 @@ class Model:
         UsageError
             A layer that the network does not have.
         """
-        return why_not_dense(self.keras_model, self.layers.select(layers), self.frontend)
+        self.layers.select(layers)
+        return f"it is {self.what}"
 
     def evaluation(self, layers: Sequence[str]) -> str:
         """Choose how the examples of a recording go through the network.
@@ -172,8 +168,7 @@ class Model:
         str
             ``dense`` where that is possible and examples overlap so much that it is faster, else ``batches``.
         """
-        worthwhile = overlap_enough(self.frontend) and not self.dense_refusal(layers)
-        return "dense" if worthwhile else "batches"
+        return "batches"
 
     def dense(
         self,
@@ -209,16 +204,7 @@ class Model:
         >>> frames = model.frontend.frames(waveform.samples)  # doctest: +SKIP
         >>> activations = model.dense(["conv1"])(frames)["conv1"]  # doctest: +SKIP
         """
-        chosen = dict(zip(layers, self.layers.select(layers), strict=True))
-        return DenseEvaluation(
-            self.name,
-            self.keras_model,
-            chosen,
-            self.frontend,
-            reduce=reduce,
-            excerpts_at_once=excerpts_at_once,
-            lent=self._lent,
-        )
+        raise UsageError(f"{self.name} cannot be evaluated densely: {self.dense_refusal(layers)}")
 
     @property
     def batch_size(self) -> int:
@@ -291,21 +277,17 @@ class Model:
                 f"([batch, time, mel]), not {list(examples.shape)}"
             )
         tensors = tuple(layer.tensor for layer in self.layers.select(layers))
-        function = self._function(tuple(dict.fromkeys(tensors)))
+        compute = self._compute(tuple(dict.fromkeys(tensors)))
         step = batch_size or self.batch_size
-        with self._lent():
+        with self._computing():
             for start in range(0, len(examples), step):
-                outputs = function(examples[start : start + step])
-                yield {name: outputs[tensor].numpy() for name, tensor in zip(layers, tensors, strict=True)}
+                outputs = compute(examples[start : start + step])
+                yield {name: outputs[tensor] for name, tensor in zip(layers, tensors, strict=True)}
 
-    def _function(self, tensors: tuple[str, ...]) -> Any:
-        """Trace the part of the network that these layers need, once."""
-        if tensors not in self._functions:
-            tf, keras = backend.tf, backend.keras
-            outputs = {name: self.keras_model.output[name] for name in tensors}
-            part = keras.Model(self.keras_model.input, outputs)
-            signature = [tf.TensorSpec((None, *self.frontend.example_shape), tf.float32)]
-            self._functions[tensors] = tf.function(
-                lambda examples: part(examples, training=False), input_signature=signature
-            )
-        return self._functions[tensors]
+    def _computing(self) -> AbstractContextManager[None]:
+        """Make the context in which the network computes."""
+        return nullcontext()
+
+    @abstractmethod
+    def _compute(self, tensors: tuple[str, ...]) -> Compute:
+        """Give what computes tensors, named as in `Layer.tensor`, of a batch of examples."""

@@ -16,6 +16,7 @@ from absl import logging
 
 from actprobe.checkpoints.catalog import CatalogEntry
 from actprobe.errors import UsageError, WeightsError
+from actprobe.models.keras_model import KerasModel
 from actprobe.models.model import Model
 from actprobe.models.network import Network, network_in
 from actprobe.models.random_weights import seed_weights
@@ -119,7 +120,7 @@ def load_model(
                 entry.normalization,
             )
         record = _record(str(path), weights.sha256, entry)
-    return Model(network, keras_model, frontend, record)
+    return KerasModel(network, keras_model, frontend, record)
 
 
 def _normalization(file: str | Path, model: str) -> Path:

@@ -136,7 +136,7 @@ def _side(pair: MapPair) -> Side:
     blank = np.full((2, 2), GREY, np.uint8)  # constant: there is nothing to see
     feature = blank if pair.feature_picture is None else pair.feature_picture
     activation = blank if pair.map_picture is None else pair.map_picture
-    if pair.pair.negative and pair.map_picture is not None:
+    if pair.compared.negative and pair.map_picture is not None:
         activation = np.invert(activation)
     low, high = pair.edges
     ticks = [[(place - low) / (high - low), label] for place, label in pair.ticks()]
@@ -144,7 +144,7 @@ def _side(pair: MapPair) -> Side:
         pair.feature.name,
         pair.feature.unit,
         pair.axis_name,
-        bool(pair.pair.negative),
+        bool(pair.compared.negative),
         feature,
         activation,
         ticks,
@@ -153,7 +153,7 @@ def _side(pair: MapPair) -> Side:
 
 
 def _matches(pair: MapPair) -> list[list[float]]:
-    matches = pair.pair.matches
+    matches = pair.compared.matches
     if not len(matches) or pair.map_picture is None or pair.feature_picture is None:
         return []
     ends = []
@@ -162,5 +162,5 @@ def _matches(pair: MapPair) -> list[list[float]]:
         (pair.map_keypoints.points[matches.first], pair.map_picture),
     ):
         ends.append((points.astype(np.float64) + 0.5) / [picture.shape[1], picture.shape[0]])
-    table = np.column_stack([*ends, matches.distances, pair.pair.agreement.agrees])
+    table = np.column_stack([*ends, matches.distances, pair.compared.agreement.agrees])
     return [[round(float(value), 4) for value in row] for row in table]

@@ -55,7 +55,7 @@ class MapPair:
         uint8, shape [rows, columns], the highest frequency first; None for one that shows nothing.
     map_keypoints, feature_keypoints : Keypoints
         What was found in them.
-    pair : Pair
+    compared : Pair
         Their matches.
     """
 
@@ -69,7 +69,7 @@ class MapPair:
     feature_picture: NDArray[np.uint8] | None
     map_keypoints: Keypoints
     feature_keypoints: Keypoints
-    pair: Pair
+    compared: Pair
 
     @property
     def in_hertz(self) -> bool:
@@ -199,7 +199,7 @@ class Viewer:
             place = places[layer]
             values = activations_at(self.model, examples, {layer: place})[layer][..., channel]
             pair = self._pair(recording, layer, channel, values, place, found[feature])
-            if best is None or pair.pair.agreement.count > best.pair.agreement.count:
+            if best is None or pair.compared.agreement.count > best.compared.agreement.count:
                 best, of_best = pair, values
         if best is None:
             raise CorpusError(recording.path, f"is too short for a position of {layer}")
@@ -229,16 +229,16 @@ class Viewer:
             feature_image(feature, grid, place.columns),
         )
         keypoints = detect(pictures[0]), detect(pictures[1])
-        pair = compare(*keypoints, layer_tolerance(grid, feature.axis))
+        compared = compare(*keypoints, layer_tolerance(grid, feature.axis))
         entry = next(one for one in self.settings.features if one.name == feature.name)
-        return MapPair(recording.name, layer, channel, entry, grid, place, *pictures, *keypoints, pair)
+        return MapPair(recording.name, layer, channel, entry, grid, place, *pictures, *keypoints, compared)
 
 
 def match_rows(looks: Sequence[Look]) -> pd.DataFrame:
     """List the matches of looks as matches.csv has them, one row a match."""
     parts = [pd.DataFrame(columns=list(MATCH_COLUMNS))] if not looks else []
     for look in looks:
-        pair, matches = look.pair, look.pair.pair.matches
+        pair, matches = look.pair, look.pair.compared.matches
         ends = {}
         for side, points in (
             ("map", pair.map_keypoints.points[matches.first]),
@@ -252,11 +252,11 @@ def match_rows(looks: Sequence[Look]) -> pd.DataFrame:
             "layer": pair.layer,
             "channel": pair.channel,
             "feature": look.feature,
-            "negative": pair.pair.negative,
+            "negative": pair.compared.negative,
             "map_keypoint": matches.first,
             "feature_keypoint": matches.second,
             "distance": matches.distances,
-            "agrees": pair.pair.agreement.agrees,
+            "agrees": pair.compared.agreement.agrees,
             **ends,
             "place_unit": "Hz" if pair.in_hertz else "semitones above C",
         }

@@ -17,6 +17,7 @@ from actprobe.frontends.absent import NoFrontEnd
 from actprobe.models.adapters.receptive import whole
 from actprobe.models.adapters.taps import Tap, Taps, collect
 from actprobe.models.geometry import Axis, State, as_layer
+from actprobe.models.keras_model import KerasModel
 from actprobe.models.model import Model
 from actprobe.models.network import Network
 from actprobe.models.output import Output, labelled, output_layer_of
@@ -92,7 +93,7 @@ def wrap_model(
     layers = _table(taps, tensors, frontend, name)
     record = WeightsRecord("user model", sha256=_digest(keras_model))
     network = Network(name, layers, outputs=None if outputs is None else _labelled(layers, outputs))
-    return Model(network, keras.Model(inputs, tensors, name="wrapped"), frontend, record)
+    return KerasModel(network, keras.Model(inputs, tensors, name="wrapped"), frontend, record)
 
 
 def _check(keras_model: Any, name: str) -> None:

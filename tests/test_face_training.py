@@ -1,0 +1,249 @@
+"""Trainings by the face: one call writes its folder whole, and the binary writes the same weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from matplotlib.figure import Figure
+
+import actprobe
+from actprobe.analyses.inversion.training.task import choose_comparator
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.mir1k import open_mir1k
+from actprobe.errors import CorpusError, UsageError
+from actprobe.models import load_model
+from actprobe.models.source import ModelSource
+
+RATE = 22_050
+OF_ANY_TRAINING = {
+    "README.md", "metrics.json", "history.json", "training.json", "run.json", "backup", "logs"
+}  # fmt: skip
+
+
+def sound(seconds: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    times = np.arange(int(seconds * RATE)) / RATE
+    tone = np.sin(2 * np.pi * 220 * (1 + seed) * times) * (0.5 + 0.5 * np.sin(9 * times))
+    return (0.2 * tone + 0.02 * rng.standard_normal(len(times))).astype(np.float32)
+
+
+def written(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def opened_again(found: actprobe.Result) -> None:
+    again = actprobe.load_run(found.folder)
+    assert type(again) is type(found)
+    assert again.record == found.record
+    pd.testing.assert_frame_equal(again.table, found.table)
+    assert "Examples" not in repr(again)
+    assert f"{len(found.table)} rows" in repr(again)
+
+
+# Feature inverters
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four songs, the last of which is for testing and would be an error to read."""
+    folder = tmp_path_factory.mktemp("songs")
+    for seed in range(3):
+        soundfile.write(folder / f"{seed}.wav", sound(3.0, seed), RATE)
+    (folder / "3.wav").write_bytes(b"RIFF")
+    (folder / "splits.csv").write_text("path,split\n0.wav,train\n1.wav,train\n2.wav,valid\n3.wav,test\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model() -> actprobe.Model:
+    return load_model("svd", seed=2)
+
+
+@pytest.fixture(scope="module")
+def trained(model: actprobe.Model, songs: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
+    return actprobe.train_inverter(
+        model,
+        songs,
+        layer="mp6",
+        output_dir=tmp_path_factory.mktemp("trained"),
+        epochs=2,
+        steps_per_epoch=2,
+        batch_size=4,
+        seed=2,
+    )
+
+
+def test_a_training_writes_its_folder_whole(trained: actprobe.Result, model: actprobe.Model) -> None:
+    assert written(trained.folder) == OF_ANY_TRAINING | {"cache", "svd-inverter-mp6.npz"}
+    assert trained.record["model"] == "svd"
+    assert trained.record["command"] == "actprobe.train_inverter(...)"
+    assert trained.metrics["command"] == trained.record["command"]
+    assert trained.metrics["comparator"]["layer"] == model.default_comparator
+    assert trained.metrics["recordings"] == {"train": 2, "valid": 1, "left_out": []}
+    assert trained.table["epoch"].tolist() == [1, 2]
+    assert trained.table["valid_input"].min() == trained.metrics["valid_input"]
+    assert f"epoch {trained.metrics['best_epoch']}" in trained.summary
+    opened_again(trained)
+
+
+def test_a_training_gives_its_inverter(trained: actprobe.Result, model: actprobe.Model) -> None:
+    features = np.zeros((2, *model.layers["mp6"].shape), np.float32)
+    by_name, by_model = trained.inverter()(features), trained.inverter(model)(features)
+    assert by_name.shape == (2, 115, 80)
+    assert np.array_equal(by_name, by_model)
+
+
+def test_a_training_draws_its_curves(trained: actprobe.Result) -> None:
+    figure = trained.plot()
+    assert isinstance(figure, Figure)
+    above, below = figure.axes
+    assert [line.get_label() for line in above.lines] == ["loss", "input", "feature", "l2"]
+    assert below.lines[0].get_ydata().tolist() == trained.table["valid_input"].tolist()
+
+
+def test_the_binary_trains_the_same_inverter(
+    trained: actprobe.Result, songs: Path, tmp_path: Path, binary
+) -> None:
+    done = binary(
+        "actprobe-train-inverter", "--model=svd", "--seed=2", "--layer=mp6", "--corpus=folder",
+        f"--corpus_dir={songs}", f"--output_dir={tmp_path}", "--epochs=2", "--steps_per_epoch=2",
+        "--batch_size=4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        trained.summary,
+        f"{tmp_path}: svd-inverter-mp6.npz, README.md, metrics.json",
+    ]
+    assert (tmp_path / trained.path.name).read_bytes() == trained.path.read_bytes()
+    card = (tmp_path / "README.md").read_text()
+    assert "\n    actprobe-train-inverter --model=svd --seed=2 --layer=mp6 " in card
+    opened_again(actprobe.load_run(tmp_path))
+
+
+def test_further_recordings_are_those_whose_names_match(
+    model: actprobe.Model, songs: Path, tmp_path: Path
+) -> None:
+    found = actprobe.train_inverter(
+        model,
+        [songs / "0.wav"],
+        songs=songs,
+        songs_match="[12].wav",
+        valid=[songs / "0.wav", songs / "1.wav"],
+        layer="mp6",
+        loss="input",
+        output_dir=tmp_path,
+        epochs=1,
+        steps_per_epoch=1,
+        batch_size=2,
+    )
+    assert found.metrics["recordings"] == {"train": 2, "valid": 2, "left_out": []}
+    assert found.metrics["comparator"] is None
+
+
+def test_what_cannot_be_trained_is_refused_before_the_network_is_opened(
+    songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: ModelSource) -> None:
+        raise AssertionError("the network was opened")
+
+    monkeypatch.setattr(ModelSource, "open", opened)
+    (tmp_path / "test").mkdir()
+    soundfile.write(tmp_path / "test/0.wav", sound(3.0, 0), RATE)
+    (tmp_path / "test/splits.csv").write_text("path,split\n0.wav,test\n")
+    for wrong, error, message in (
+        ({"layer": "fc99"}, UsageError, "has no layer 'fc99'"),
+        ({"loss": "mse"}, UsageError, "there is no loss 'mse'"),
+        ({"comparator": "fc99"}, UsageError, "has no layer 'fc99'"),
+        ({"comparator": "cnn_at:elu3"}, UsageError, "--comparator_checkpoint is needed"),
+        ({"schedule": "linear"}, UsageError, "there is no schedule 'linear'"),
+        ({"precision": "float16"}, UsageError, "there is no precision 'float16'"),
+        ({"epochs": 0}, UsageError, "epochs=0: at least 1"),
+        ({"corpus": tmp_path / "gone"}, CorpusError, "is not a folder|does not exist"),
+        ({"corpus": tmp_path / "test"}, CorpusError, "has no recordings to train on"),
+    ):
+        options = {"corpus": songs, "layer": "mp6", "output_dir": tmp_path / "out"} | wrong
+        with pytest.raises(error, match=message):
+            actprobe.train_inverter(ModelSource("svd"), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_comparator_is_a_layer_a_name_or_a_pair(model: actprobe.Model) -> None:
+    source, other = ModelSource("svd"), ModelSource("cnn_at")
+    assert choose_comparator(source, "fc8", "joint") == (source, "conv5")
+    assert choose_comparator(source, "fc8", "input") == (source, "fc8")
+    assert choose_comparator(source, "fc8", "joint", "conv2") == (source, "conv2")
+    assert choose_comparator(source, "fc8", "joint", "svd:conv2") == (source, "conv2")
+    assert choose_comparator(source, "fc8", "joint", (model, "conv2")) == (model, "conv2")
+    weights = ModelSource("svd", "other.npz")
+    assert choose_comparator(source, "fc8", "joint", "svd:conv2", "other.npz") == (weights, "conv2")
+    assert choose_comparator(other, "elu3", "input") == (other, "elu3")
+    with pytest.raises(UsageError, match="--comparator=MODEL:LAYER is needed for cnn_at"):
+        choose_comparator(other, "elu3", "joint")
+
+
+# The singing voice detector
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips of a voice and noise in the layout of MIR-1K: for training, validation and testing."""
+    folder = tmp_path_factory.mktemp("clips")
+    (folder / "Wavfile").mkdir()
+    (folder / "vocal-nonvocalLabel").mkdir()
+    labels = (np.arange(149) >= 49).astype(int)
+    for seed, name in enumerate(("amy_1_01", "stool_1_01", "annar_1_01")):
+        both = np.stack([0.1 * sound(3.0, 5), sound(3.0, seed)], 1)
+        soundfile.write(folder / "Wavfile" / f"{name}.wav", both, RATE)
+        (folder / "vocal-nonvocalLabel" / f"{name}.vocal").write_text("\n".join(map(str, labels)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detector(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
+    return actprobe.train_detector(
+        f"mir1k:{clips}",
+        output_dir=tmp_path_factory.mktemp("detector"),
+        epochs=2,
+        steps_per_epoch=1,
+        batch_size=2,
+        excerpts=2,
+    )
+
+
+def test_a_detector_is_trained_and_its_folder_written_whole(detector: actprobe.Result) -> None:
+    assert written(detector.folder) == OF_ANY_TRAINING | {"spectra", "svd.npz", "meanstd.npz"}
+    assert detector.table["epoch"].tolist() == [1, 2]
+    assert set(detector.figures["recordings"]) == {"valid", "mir1k test"}
+    assert detector.summary.splitlines()[0].startswith("valid: AUC 0.")
+    assert [axes.get_ylabel() for axes in detector.plot().axes] == ["training loss", "validation AUC"]
+    assert json.loads((detector.folder / "history.json").read_text())["epochs"][0]["valid_auc"] > 0
+    opened_again(detector)
+    opened = load_model(detector.model, detector.path, detector.normalization)
+    assert opened.threshold == detector.metrics["figures"]["valid"]["labels as they are"]["threshold"]
+
+
+def test_the_binary_trains_the_same_detector(
+    detector: actprobe.Result, clips: Path, tmp_path: Path, binary
+) -> None:
+    done = binary(
+        "actprobe-train-detector", "--corpus=mir1k", f"--corpus_dir={clips}", f"--output_dir={tmp_path}",
+        "--epochs=2", "--steps_per_epoch=1", "--batch_size=2", "--excerpts=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    last = f"{tmp_path}: svd.npz, meanstd.npz, README.md, metrics.json"
+    assert done.stdout.splitlines() == [*detector.summary.splitlines(), last]
+    for path in (detector.path, detector.normalization):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_detector_learns_from_labelled_recordings_of_any_kind(clips: Path, tmp_path: Path) -> None:
+    recordings = open_mir1k(clips)
+    assert all(isinstance(each, LabelledRecording) for each in recordings)
+    found = actprobe.train_detector(
+        recordings, output_dir=tmp_path, epochs=1, steps_per_epoch=None, batch_size=20, excerpts=1
+    )
+    frames = found.metrics["data"]["frames"]
+    assert found.metrics["steps_per_epoch"] == max(1, frames // 9 // 20)
