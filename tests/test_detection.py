@@ -279,24 +279,19 @@ def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, 
         a_training(tmp_path / "killed", store, learning_rate=0.1)
 
 
-def train_and_die(moment, folder):
-    """Train until a file whose name holds ``moment`` is written, and be killed in the middle of it."""
-
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
+def train_and_die(name, text, folder):
+    """Train until a file with that name and text is written, and be killed in the middle of it."""
     write_text, rename = Path.write_text, Path.replace
 
-    def half_written(self, text, *arguments):
-        if moment in self.name:
-            write_text(self, text[: len(text) // 2], *arguments)
-            die()
-        return write_text(self, text, *arguments)
+    def half_written(self, whole, *arguments):
+        if name in self.name and text in whole:
+            write_text(self, whole[: len(whole) // 2], *arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write_text(self, whole, *arguments)
 
     def never_renamed(self, target):
-        if moment in Path(target).name:
-            os.truncate(self, self.stat().st_size // 2)
-            die()
+        if target.suffix == name:
+            os.kill(os.getpid(), signal.SIGKILL)
         return rename(self, target)
 
     Path.write_text, Path.replace = half_written, never_renamed
@@ -305,19 +300,13 @@ def train_and_die(moment, folder):
 
 def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path):
     folder = tmp_path / "killed"
-    moments = (
-        ".f16",
-        ".json",
-        "training.json",
-        "svd.npz",
-        "history.json",
-    )  # .json: first that of the spectra
-    for left_over, moment in enumerate(moments, 1):
-        killed = PROCESSES.Process(target=train_and_die, args=(moment, folder))
+    moments = ((".f16", ""), ("spectra-", "notes"), ("training.json", ""), ("history.json", '"epoch": 2'))
+    for name, text in moments:
+        killed = PROCESSES.Process(target=train_and_die, args=(name, text, folder))
         killed.start()
         killed.join()
-        assert killed.exitcode == -signal.SIGKILL, moment
-        assert len(list(folder.rglob(".*.tmp"))) == left_over, moment
+        assert killed.exitcode == -signal.SIGKILL, name
+    assert len(list(folder.rglob(".*.tmp"))) == len(moments)
     resumed = a_training(folder, SpectraStore(folder / "spectra", four_recordings()))
     whole = a_training(tmp_path / "whole", SpectraStore(tmp_path / "spectra", four_recordings()))
     for line, other in zip(resumed.run(), whole.run(), strict=True):

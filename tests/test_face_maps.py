@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import actprobe
+from actprobe.analyses.maps.figures import pair_figure
 from actprobe.analyses.maps.gallery import read_gallery
 from actprobe.analyses.maps.result import MapResult
 from actprobe.corpora.phantom import write_phantom
@@ -155,6 +157,14 @@ def test_a_corpus_that_was_a_list_has_to_be_given_again(model, folder, tmp_path)
     with pytest.raises(UsageError, match=r"was a list of 2 recordings: give it again, corpus="):
         found.plot("mp6/0", model=model)
     assert isinstance(found.plot("mp6/0", model=model, corpus=recordings), Figure)
+
+
+def test_a_map_that_is_constant_is_grey_and_not_black(found) -> None:
+    item = read_gallery(found.folder)[0]
+    blank = [replace(side, map_picture=np.full((2, 2), 128, np.uint8), matches=[]) for side in item.sides]
+    figure = pair_figure(found.record, found.table, replace(item, sides=blank), item.feature)
+    image = figure.axes[1].images[0]
+    assert np.allclose(image.to_rgba(image.get_array())[..., :3], 128 / 255, atol=0.01)
 
 
 def test_a_damaged_gallery_is_told(found, tmp_path) -> None:

@@ -16,9 +16,9 @@ import soundfile
 from actprobe.analyses.inversion.networks.inverter import load_inverter
 from actprobe.analyses.inversion.training.card import inverter_card
 from actprobe.analyses.inversion.training.feature_cache import cached_features
-from actprobe.analyses.inversion.training.run import run_task
 from actprobe.analyses.inversion.training.store import FrameStore
 from actprobe.analyses.inversion.training.task import Task
+from actprobe.analyses.inversion.training.training import run_task
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.labelled_folders import open_voiceless_folder
 from actprobe.errors import ActprobeError, CorpusError, UsageError
@@ -160,8 +160,8 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network():
     from actprobe.analyses.inversion.training import comparator
     from actprobe.frontends import SvdFrontEnd
     from actprobe.models import WeightsRecord
-    from actprobe.models.keras_model import KerasModel
     from actprobe.models.keras_build import build_keras
+    from actprobe.models.keras_model import KerasModel
     from actprobe.models.network import Network
     from actprobe.models.spec_table import layer_table
     from actprobe.models.specs import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool
@@ -363,7 +363,7 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
     tmp_path, whole, detector, recordings, cache, monkeypatch
 ):
     from actprobe import backend
-    from actprobe.analyses.inversion.training import run
+    from actprobe.analyses.inversion.training import training
     from actprobe.training import history
 
     def failing_at(call, real):
@@ -379,7 +379,7 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
 
     # The weights of the first epoch, the history of the second (training.json is there), the last backup.
     for owner, name, call in (
-        (run, "save_inverter", 1),
+        (training, "save_inverter", 1),
         (history, "write_json", 2),
         (backend.keras.callbacks.BackupAndRestore, "on_epoch_end", 2),
     ):

@@ -12,31 +12,27 @@ from numpy.typing import NDArray
 
 
 class Learner(Protocol):
-    """What learns.
-
-    Attributes
-    ----------
-    parts : mapping
-        Name -> what has weights (Keras models, further optimizers): saved and restored under these names.
-    variables : sequence of tf.Variable
-        What the optimizer changes.
-    means : sequence of str
-        Names of what `train` gives, ``loss`` among them: averaged over an epoch.
-    """
+    """What learns."""
 
     @property
-    def parts(self) -> Mapping[str, Any]: ...
+    def parts(self) -> Mapping[str, Any]:
+        """Name -> what has weights (Keras models, further optimizers), saved and restored by these names."""
+
     @property
-    def variables(self) -> Sequence[Any]: ...
+    def variables(self) -> Sequence[Any]:
+        """What the optimizer changes, tf.Variable."""
+
     @property
-    def means(self) -> Sequence[str]: ...
+    def means(self) -> Sequence[str]:
+        """Names of what `train` gives, ``loss`` among them: averaged over an epoch."""
 
     def train(self, batch: Mapping[str, Any], optimizer: Any) -> Mapping[str, Any]:
         """Take a step; gives scalar tensors by name."""
 
 
 def _no_step(batch: Mapping[str, Any]) -> dict[str, Any]:
-    raise NotImplementedError("a training without validation batches")
+    """Refuse: this training has no validation batches."""
+    raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ def pair_figure(record: Mapping[str, Any], table: pd.DataFrame, item: Item, feat
     )
     for axes, picture, title in pictures:
         extent = (item.start, item.end, 0.0, 1.0)
-        axes.imshow(picture, cmap="gray", extent=extent, aspect="auto", interpolation="nearest")
+        axes.imshow(
+            picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest"
+        )
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_ylabel(side.axis)
         axes.set_yticks([place for place, _ in side.ticks], [label for _, label in side.ticks])

@@ -113,7 +113,7 @@ class Sonifier:
         whole = (frames + 2 * framing.around - 1) * framing.hop + framing.n_fft
         before = framing.before
         longer = np.pad(
-            np.asarray(samples, np.float64), (before, max(whole - before - len(samples), 0)), mode="reflect"
+            np.asarray(samples, np.float64), (before, max(whole - before - len(samples), 0)), mode=framing.pad_mode
         )[:whole]
         found = backend.librosa.stft(
             longer, n_fft=framing.n_fft, hop_length=framing.hop, win_length=len(framing.window),

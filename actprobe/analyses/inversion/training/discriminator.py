@@ -11,24 +11,13 @@ from typing import Any
 
 from actprobe import backend
 
-__all__ = ["build_discriminator"]
-
 CHANNELS = (16, 32, 64)
 
 
 def build_discriminator(example_shape: tuple[int, int]) -> Any:
-    """Build the network.
+    """Build the network: excerpts [batch, time, mel] -> [batch, time / 8, mel / 8, 1].
 
-    Parameters
-    ----------
-    example_shape : tuple of int
-        (time, mel) of excerpts.
-
-    Returns
-    -------
-    tf_keras.Model
-        Excerpts [batch, time, mel] -> [batch, time / 8, mel / 8, 1]: near 1 where a patch seems recorded,
-        near 0 where it seems made.
+    It gives about 1 where a patch seems recorded, about 0 where it seems made.
     """
     keras = backend.keras
     layers = keras.layers

@@ -60,26 +60,7 @@ def _layout(model: Model, layer: str) -> _Layout:
 
 
 def feature_bytes(store: FrameStore, excerpts: Excerpts, model: Model, layer: str, dtype: str) -> int:
-    """Say how large the file of a layer's features would be.
-
-    Parameters
-    ----------
-    store : FrameStore
-        The frames.
-    excerpts : Excerpts
-        Examples that are wanted.
-    model : Model
-        The network.
-    layer : str
-        Its layer.
-    dtype : str
-        ``float32`` or ``bfloat16``.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Say how large the file of a layer's features would be, for dtype ``float32`` or ``bfloat16``."""
     layout = _layout(model, layer)
     rows = len(excerpts)
     if layout.stride:

@@ -26,8 +26,6 @@ from actprobe import backend
 from actprobe.analyses.inversion.networks.fused import fused
 from actprobe.errors import UsageError
 
-__all__ = ["LOSSES", "Objective", "squared_weights"]
-
 LOSSES = ("joint", "input", "eq3", "released", "balanced")
 
 L2 = 1e-4
@@ -92,34 +90,12 @@ class Objective:
         return BALANCED_L2 if self.name == "balanced" else L2
 
     def distance(self, found: Any, wanted: Any) -> Any:
-        """Measure a squared distance: a mean over all values, or for ``eq3`` a sum over those of an example.
-
-        Parameters
-        ----------
-        found, wanted : tf.Tensor
-            Shape [batch, ...].
-
-        Returns
-        -------
-        tf.Tensor
-            float32 scalar.
-        """
+        """Measure a squared distance: a mean over all values, for ``eq3`` a sum over those of an example."""
         mean = _mean_square(found, wanted)
         return mean * float(found.shape[1:].num_elements()) if self.name == "eq3" else mean
 
     def total(self, input_term: Any, feature_term: Any, l2_term: Any) -> Any:
-        """Put the terms together.
-
-        Parameters
-        ----------
-        input_term, feature_term, l2_term : tf.Tensor
-            What `distance` and `squared_weights` gave.
-
-        Returns
-        -------
-        tf.Tensor
-            float32 scalar.
-        """
+        """Put together what `distance` and `squared_weights` gave."""
         balanced = self.name == "balanced"
         input_factor = self.input_weight / (self.input_variance if balanced else 1.0)
         feature_factor = self.feature_weight / (self.feature_variance if balanced else 1.0)
@@ -143,18 +119,7 @@ def _mean_square(found: Any, wanted: Any) -> Any:
 
 
 def squared_weights(variables: Sequence[Any]) -> Any:
-    """Sum the squares of all kernels and gammas; biases and betas are left out, as published.
-
-    Parameters
-    ----------
-    variables : sequence of tf.Variable
-        Of the inverter.
-
-    Returns
-    -------
-    tf.Tensor
-        float32 scalar.
-    """
+    """Sum the squares of all kernels and gammas; biases and betas are left out, as published."""
     tf = backend.tf
     counted = [each for each in variables if each.name.split("/")[-1].split(":")[0] in ("kernel", "gamma")]
     return tf.add_n([2 * tf.nn.l2_loss(tf.convert_to_tensor(each)) for each in counted])
