@@ -103,6 +103,7 @@ setup(
     extras_require={
         "bench": ["torch>=2.5"],
         "corpora": ["mirdata>=0.3.9"],
+        "torch": ["torch>=2.5"],
         "test": TEST,
         "docs": DOCS,
         "dev": [

@@ -13,15 +13,15 @@ from actprobe.version import __version__
 
 if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
+    from actprobe.analyses.finished_runs import load_run
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
+    from actprobe.analyses.inversion.inverting.mel_to_sound import sonify
     from actprobe.analyses.inversion.inverting.run import invert
-    from actprobe.analyses.inversion.inverting.sound import sonify
     from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
     from actprobe.analyses.inversion.training.run import train_inverter
     from actprobe.analyses.maps.run import maps
     from actprobe.analyses.neurons.compare import compare
     from actprobe.analyses.neurons.run import neurons
-    from actprobe.analyses.runs import load_run
     from actprobe.audio import Waveform, load_audio
     from actprobe.batch.result import Result
     from actprobe.corpora import Corpus, open_corpus
@@ -48,12 +48,12 @@ _HOMES = {
     "load_audio": "actprobe.audio",
     "load_inverter": "actprobe.analyses.inversion.networks.inverter",
     "load_model": "actprobe.models",
-    "load_run": "actprobe.analyses.runs",
+    "load_run": "actprobe.analyses.finished_runs",
     "maps": "actprobe.analyses.maps.run",
     "neurons": "actprobe.analyses.neurons.run",
     "open_corpus": "actprobe.corpora",
     "report": "actprobe.explorer.page",
-    "sonify": "actprobe.analyses.inversion.inverting.sound",
+    "sonify": "actprobe.analyses.inversion.inverting.mel_to_sound",
     "train_detector": "actprobe.detection.run",
     "train_inverter": "actprobe.analyses.inversion.training.run",
     "wrap_model": "actprobe.models",

@@ -1,4 +1,4 @@
-"""The only place that imports TensorFlow, Keras, PyTorch, tensorflow-io, TensorFlow Serving, essentia and librosa.
+"""The only place that imports TensorFlow, Keras, PyTorch, TensorFlow's add-ons, essentia and librosa.
 
 essentia has to be imported before TensorFlow in a process: in the other order essentia's random
 device cannot be opened. Every other module writes ``from actprobe import backend`` and then

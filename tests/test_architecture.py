@@ -29,12 +29,14 @@ STEPS: list[tuple[int, set[str]]] = [
     (5, {"plotting"}),
     (5, {"batch", "statistics", "training"}),
     (6, {"analyses/activations", "analyses/inversion", "analyses/maps", "analyses/neurons", "detection"}),
-    (6, {"analyses/runs"}),
+    (6, {"analyses/finished_runs"}),
     (7, {"explorer", "serving"}),
     (8, {"__init__", "cli"}),
 ]
 STEP = {package: step for step, (_, packages) in enumerate(STEPS) for package in packages}
-FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "essentia", "tensorflow_io", "tensorflow_serving", "librosa"}
+FRAMEWORKS = {
+    "tensorflow", "tf_keras", "keras", "torch", "essentia", "tensorflow_io", "tensorflow_serving", "librosa",
+}  # fmt: skip
 # Where a network or the class of a front end may be named.
 AT_HOME = ("actprobe/models/", "actprobe/frontends/", "actprobe/detection/", "checkpoints/")
 

@@ -41,6 +41,7 @@ CHECKS = frozenset(
 
 EXTENSION_POINTS = (
     "actprobe.frontends.FrontEnd",
+    "actprobe.frontends.LogMelFrontEnd",
     "actprobe.features.feature",
     "actprobe.features.feature_map",
     "actprobe.serving.client.Client",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import actprobe
-from actprobe.analyses.runs import KINDS, result_class
+from actprobe.analyses.finished_runs import KINDS, result_class
 from actprobe.batch.result import Result
 from actprobe.detection.training import NORMALIZATION
 from actprobe.errors import CorpusError

@@ -23,8 +23,8 @@ from actprobe.frontends.mm_cnn import read_mean
 from actprobe.models import Model, layers_of, load_model
 from actprobe.models.keras_build import build_keras
 from actprobe.models.networks import mm_cnn, mm_cnn_multilayer
-from actprobe.models.specs import Branches, Conv, Dense, Dropout, Flatten, MaxPool, Pad, Spec
 from actprobe.models.spec_table import layer_table
+from actprobe.models.specs import Branches, Conv, Dense, Dropout, Flatten, MaxPool, Pad, Spec
 from actprobe.models.weights import set_weights
 from actprobe.weights import Keras1Weights, seeded_kernel
 

@@ -13,6 +13,7 @@ import soundfile
 import actprobe
 from actprobe import backend
 from actprobe.analyses.neurons.merged import open_merged
+from actprobe.corpora import Recording, named
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import CorpusError, UsageError
 from actprobe.explorer.assets import Assets, packed, packed_unit_range
@@ -470,6 +471,31 @@ def test_a_network_of_ones_own_has_its_layers_part(own_model, tmp_path) -> None:
     assert 'id="layer=ours/classes"' in page
     assert "user model (sha256 " in page
     assert "nan" not in page.split('id="layers"')[1]
+
+
+def open_ours(folder, split=None) -> list[Recording]:
+    """Stand in for the module of a corpus whose names are not paths."""
+    paths = sorted(Path(folder).glob("audio/*.wav"))
+    return [Recording(path.stem, path, {"number": path.stem[-1]}) for path in paths]
+
+
+def test_a_corpus_of_ones_own_is_a_line_of_the_registry_from_analysis_to_sound(
+    own_model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(named.CORPORA, "ours", named.NamedCorpus(f"{__name__}:open_ours"))
+    write_phantom(tmp_path / "data/audio", recordings=4, seconds=2)
+    found = actprobe.neurons(
+        own_model, f"ours:{tmp_path / 'data'}", layers=["classes"], features=["number", "loudness"],
+        output_dir=tmp_path / "run", permutations=0, random_seeds=0, figures=0, executor="local:1",
+    )  # fmt: skip
+    assert found.recordings["path"].tolist() == [f"phantom_{number:05}" for number in range(4)]
+    assert found.recordings["number"].astype(float).tolist() == [0, 1, 2, 3]
+    (run,) = shown_runs([found])
+    assert run.recording_path("phantom_00002") == tmp_path / "data/audio/phantom_00002.wav"
+    assert run.recording_path("phantom_00009") is None
+    assert list(report(found, output_dir=tmp_path).path.parent.glob("assets/audio/*.mp3"))
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    assert shown_runs([found])[0].recording_path("phantom_00002") is None
 
 
 def test_runs_of_before_have_the_layers_that_the_name_of_their_network_tells(neuron_run) -> None:

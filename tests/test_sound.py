@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import actprobe
-from actprobe.analyses.inversion.inverting.sound import Sonifier, write_wav
+from actprobe.analyses.inversion.inverting.mel_to_sound import Sonifier, write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
 

@@ -23,11 +23,11 @@ from actprobe.frontends import VggishFrontEnd
 from actprobe.frontends.vggish import vggish_mel_matrix
 from actprobe.models import WeightsRecord, layers_of, load_model, network_named
 from actprobe.models.keras_model import KerasModel
-from actprobe.models.weights import set_weights
 from actprobe.models.networks import vggish as network
 from actprobe.models.networks import vggish_smoke
 from actprobe.models.networks.vggish_postprocess import VggishPostprocessor, quantise
 from actprobe.models.networks.vggish_smoke import smoke_checks
+from actprobe.models.weights import set_weights
 from actprobe.weights import TfCheckpointWeights
 
 DATA = Path(__file__).parent / "data"

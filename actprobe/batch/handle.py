@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.models import Model, load_model
 from actprobe.models.keras_model import KerasModel
-from actprobe.models.weights import hash_weights
 
 
 class ModelHandle:
@@ -27,12 +25,13 @@ class ModelHandle:
         self.name = model.name
         self.weights = model.weights
         self.frontend = model.frontend.detached()
+        self._own = model.network.build is None
         self._digest = ""
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the network itself behind."""
-        if self._model is not None and self.weights.kind != "user model":
-            self._digest = _digest(self._model)
+        if self._model is not None and not self._own:
+            self._digest = self._model.digest()
         return {**vars(self), "_model": None}
 
     @property
@@ -46,7 +45,7 @@ class ModelHandle:
             that are not what the model was opened with.
         """
         if self._model is None:
-            if self.weights.kind == "user model":
+            if self._own:
                 raise UsageError(
                     f"{self.name} is a model of your own, which other processes cannot open: use "
                     f"--executor=local:N"
@@ -54,16 +53,10 @@ class ModelHandle:
             record = self.weights
             file = record.catalog_name if record.kind == "open" else record.path
             model = load_model(self.name, file or None, seed=record.seed or 0)
-            if _digest(model) != self._digest:
+            if model.digest() != self._digest:
                 raise UsageError(
                     f"{self.name} does not have the weights it was opened with ({self.weights}), so other "
                     f"processes cannot open it: use --executor=local:N"
                 )
             self._model = KerasModel(model.network, model.keras_model, self.frontend, self.weights)
         return self._model
-
-
-def _digest(model: Model) -> str:
-    found = hashlib.sha256()
-    hash_weights(model.keras_model, found)
-    return found.hexdigest()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from actprobe.analyses.runs import load_run
+from actprobe.analyses.finished_runs import load_run
 from actprobe.batch.result import Result
-from actprobe.errors import CorpusError
+from actprobe.corpora import open_corpus
+from actprobe.corpora.named import parse_named
+from actprobe.errors import ActprobeError, CorpusError
 
 SHOWN = ("neurons", "maps", "evaluation", "inversion")  # the kinds of runs that a page has a part for
 
@@ -100,7 +103,18 @@ class ShownRun:
             path = folder / name
             if path.is_file():
                 return path
-        return None
+        return self._named.get(name)
+
+    @cached_property
+    def _named(self) -> dict[str, Path]:
+        """Name -> path in a corpus that was opened by its name: such names need not be paths."""
+        corpus = str(self.record.get("corpus", ""))
+        if parse_named(corpus) is None:
+            return {}
+        try:
+            return {one.name: one.path for one in open_corpus(corpus) if one.path.is_file()}
+        except ActprobeError:  # it is no longer there
+            return {}
 
 
 def shown_runs(runs: Sequence[Result | str | os.PathLike[str]]) -> list[ShownRun]:

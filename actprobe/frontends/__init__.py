@@ -3,22 +3,26 @@
 from actprobe.frontends.base import PADDINGS, FrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
 from actprobe.frontends.framing import Framing
+from actprobe.frontends.log_mel_frontend import LogMelFrontEnd
 from actprobe.frontends.logmel import SvdFrontEnd
 from actprobe.frontends.melgram import MelgramFrontEnd, melgram_db
 from actprobe.frontends.mm_cnn import MmCnnFrontEnd
 from actprobe.frontends.segments import SegmentFrontEnd, cover
 from actprobe.frontends.vggish import VggishFrontEnd
+from actprobe.frontends.waveform import WaveformFrontEnd
 
 __all__ = [
     "PADDINGS",
     "FrameFrontEnd",
     "Framing",
     "FrontEnd",
+    "LogMelFrontEnd",
     "MelgramFrontEnd",
     "MmCnnFrontEnd",
     "SegmentFrontEnd",
     "SvdFrontEnd",
     "VggishFrontEnd",
+    "WaveformFrontEnd",
     "cover",
     "melgram_db",
 ]

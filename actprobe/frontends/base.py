@@ -295,7 +295,7 @@ class FrontEnd(ABC):
         samples = as_waveform(waveform, sample_rate).resample(self.sample_rate).samples
         if len(samples) == 0:
             raise FrontEndError(f"{self.name}: the waveform holds no samples")
-        return self.examples(samples)
+        return np.asarray(self.examples(samples), np.float32)
 
 
 def pad_to(samples: NDArray[np.float32], length: int, padding: str) -> NDArray[np.float32]:

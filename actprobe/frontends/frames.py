@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -180,21 +181,12 @@ class FrameGraph(ExampleGraph):
         return tf.map_fn(transform, waveform, fn_output_signature=spec, parallel_iterations=4)
 
     def _by_pieces(self, samples: Any) -> Any:
-        """Turn a recording into frames, a bounded number at a time, so that spectra stay few."""
         tf, frontend = backend.tf, self.frontend
-        frames = frontend.frames_in(tf.shape(samples)[0])
-        pieces = -(-frames // FRAMES_AT_ONCE)
-        size = -(-frames // pieces)
-        step, overlap = size * frontend.frame_hop, frontend.frame_length - frontend.frame_hop
-        missing = tf.maximum(0, pieces * step + overlap - tf.shape(samples)[0])
-        padded = tf.pad(samples, [[0, missing]])
-        found = tf.map_fn(
-            lambda piece: frontend.graph(padded[piece * step : (piece + 1) * step + overlap]),
-            tf.range(pieces),
-            fn_output_signature=tf.TensorSpec((None, frontend.example_shape[1]), tf.float32),
-            parallel_iterations=1,
-        )
-        return tf.reshape(found, (-1, frontend.example_shape[1]))[:frames]
+        return by_pieces(
+            frontend.graph, samples, frontend.frames_in(tf.shape(samples)[0]), FRAMES_AT_ONCE,
+            length=frontend.frame_length, hop=frontend.frame_hop,
+            spec=tf.TensorSpec((None, frontend.example_shape[1]), tf.float32),
+        )  # fmt: skip
 
     def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
         tf = backend.tf
@@ -203,3 +195,50 @@ class FrameGraph(ExampleGraph):
         every = tf.reshape(prepared, (-1, bands))
         windows = tf.gather(every, first[:, None] + tf.range(frames)[None, :])
         return tf.ensure_shape(self.frontend.finished(windows), (None, frames, bands))
+
+
+def by_pieces(
+    transform: Callable[[Any], Any],
+    samples: Any,
+    frames: Any,
+    at_once: int,
+    *,
+    length: int,
+    hop: int,
+    spec: Any,
+) -> Any:
+    """Turn a recording into frames in a graph, a bounded number at a time, so that spectra stay few.
+
+    Parameters
+    ----------
+    transform : callable
+        Samples -> the frames that lie within them, [frames, mel].
+    samples : tf.Tensor
+        Shape [samples].
+    frames : tf.Tensor
+        int32 scalar: how many there are.
+    at_once : int
+        How many are computed together.
+    length, hop : int
+        Samples of a frame, and between frames.
+    spec : tf.TensorSpec
+        What `transform` gives, [None, mel].
+
+    Returns
+    -------
+    tf.Tensor
+        Shape [frames, mel].
+    """
+    tf = backend.tf
+    pieces = -(-frames // at_once)
+    size = -(-frames // pieces)
+    step, overlap = size * hop, length - hop
+    missing = tf.maximum(0, pieces * step + overlap - tf.shape(samples)[0])
+    padded = tf.pad(samples, [[0, missing]])
+    found = tf.map_fn(
+        lambda piece: transform(padded[piece * step : (piece + 1) * step + overlap]),
+        tf.range(pieces),
+        fn_output_signature=spec,
+        parallel_iterations=1,
+    )
+    return tf.reshape(found, (-1, spec.shape[1]))[:frames]

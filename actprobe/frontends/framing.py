@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,16 @@ class Framing:
     window : numpy.ndarray
         float64, shape [frame_length].
     centred : bool
-        Whether frame k is centred on sample k hop, the recording mirrored at its ends, or begins there.
+        Whether frame k is centred on sample k hop, the recording padded at its ends, or begins there.
     bank : numpy.ndarray
         float64, shape [bins, mel]; bins above those of the bank are empty.
-    power : int
+    power : float
         1 if the bank takes magnitudes, 2 if it takes their squares.
     range_db : float
         What lies further under the loudest band is not compared; a melgram holds 40 dB and no more.
+    pad_mode : str
+        What lies around a recording whose frames are centred: ``reflect``, itself mirrored, or ``constant``,
+        zeros.
     """
 
     sample_rate: int
@@ -44,8 +47,9 @@ class Framing:
     window: Doubles = field(repr=False)
     centred: bool
     bank: Doubles = field(repr=False)
-    power: int
+    power: float
     range_db: float = RANGE_DB
+    pad_mode: Literal["reflect", "constant"] = "reflect"
 
     @property
     def around(self) -> int:

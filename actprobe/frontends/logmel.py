@@ -110,6 +110,8 @@ class SvdFrontEnd(InnerFrameFrontEnd):
     Excerpt k of the original, which is frames k to k + 114, is example k when ``hop`` is 1. Its
     detector judges the centre, frame k + 57.
 
+    Not a setting of `LogMelFrontEnd`, whose triangles are librosa's, not Yaafe's.
+
     Parameters
     ----------
     normalization : str or Path, optional

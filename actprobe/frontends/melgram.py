@@ -104,6 +104,9 @@ class MelgramFrontEnd(SegmentFrontEnd):
     overall level is then lost to the network. Constants from an npz keep level differences between
     recordings.
 
+    Not a setting of `LogMelFrontEnd`: power is squared before its logarithm, in single precision, and
+    segments cover a recording evenly.
+
     Parameters
     ----------
     normalization : str or Path, optional

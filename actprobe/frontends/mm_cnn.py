@@ -54,6 +54,9 @@ class MmCnnFrontEnd(FrameFrontEnd):
     file of the multi-layer network is the same). Nothing is divided by. The segments of the original do
     not overlap; frames after the last whole segment are dropped.
 
+    Not a setting of `LogMelFrontEnd`: power is squared before its logarithm, in single precision, and the
+    mean differs from frame to frame.
+
     Parameters
     ----------
     normalization : str or Path, optional

@@ -70,6 +70,8 @@ class VggishFrontEnd(InnerFrameFrontEnd):
     An example of 96 frames of 25 ms, 10 ms apart, spans 0.975 s. The original gives nothing for a
     recording shorter than that; here it is lengthened to one example, see `padding`.
 
+    Not a setting of `LogMelFrontEnd`: triangles are linear in mel, and the window begins with the transform.
+
     Parameters
     ----------
     normalization : str or Path, optional

@@ -1,11 +1,11 @@
 """The networks: one file each, opened by `load_model`."""
 
-from actprobe.models.adapters.tf_keras import wrap_model
+from actprobe.models.adapters.wrap import wrap_model
+from actprobe.models.layer_table import Layer, LayerTable
 from actprobe.models.model import Model
 from actprobe.models.output import Output
 from actprobe.models.registry import NETWORKS, layers_of, load_model, network_named
 from actprobe.models.source import ModelSource
-from actprobe.models.table import Layer, LayerTable
 from actprobe.models.weights import WeightsRecord
 
 __all__ = [

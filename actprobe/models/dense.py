@@ -28,7 +28,7 @@ from actprobe.frontends.base import FrontEnd
 from actprobe.models import dense_rows
 from actprobe.models.dense_graph import DenseGraph, Value
 from actprobe.models.dense_layers import Refused, Shared, as_singles
-from actprobe.models.table import Layer
+from actprobe.models.layer_table import Layer
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, Floats]

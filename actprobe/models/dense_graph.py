@@ -21,7 +21,7 @@ from actprobe.models.dense_layers import (
     merged,
     shared,
 )
-from actprobe.models.keras_kinds import MERGES, is_one_of
+from actprobe.models.keras_kinds import MERGES, is_one_of, original
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,8 @@ class DenseGraph:
         refusal = next((value.place for value in inputs if isinstance(value.place, Refused)), None)
         if refusal is not None:
             return [self._add((), call, refusal) for _ in produced]
-        layer = getattr(node.layer, "pre_activation_of", node.layer)
+        called = getattr(node.layer, "pre_activation_of", node.layer)
+        layer = original(called)
         if len(inputs) > 1 and is_one_of(layer, MERGES):
             inputs = [self._laid_out(value) for value in inputs]
         places = [value.place for value in inputs]
@@ -141,7 +142,7 @@ class DenseGraph:
         if len(places) > 1 and any(isinstance(each, Shared) for each in places):
             place, call = merged(layer, places, call)
         elif places and isinstance(places[0], Shared):
-            linear = layer is not node.layer
+            linear = called is not node.layer
             place, call = followed(layer, places[0], call, _arguments(node), linear=linear)
         if len(produced) == 1 or isinstance(place, Refused):
             return [self._add(tuple(inputs), call, place, width) for width in widths]

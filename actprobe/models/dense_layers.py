@@ -18,7 +18,9 @@ from actprobe.models.keras_kinds import (
     MERGES,
     PADDINGS,
     POOLINGS,
+    RECURRENT,
     each,
+    is_kind_of,
     is_one_of,
     pairs,
 )
@@ -168,7 +170,7 @@ def followed(
         return (Refused(f"{layer.name} pads in time") if pads else _like(layer, place)), call
     if is_one_of(layer, CROPPINGS):
         return _like(layer, place), call
-    if isinstance(layer, backend.keras.layers.RNN | backend.keras.layers.Bidirectional):
+    if is_kind_of(layer, RECURRENT):
         return Refused(f"{layer.name} is recurrent"), call
     return Refused(_unknown(layer)), call
 

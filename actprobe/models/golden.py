@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from actprobe.errors import WeightsError
 from actprobe.models.golden_file import Array, read_arrays
 from actprobe.models.golden_parts import AXES, Part, find_layer, part_of
-from actprobe.models.table import LayerTable
+from actprobe.models.layer_table import LayerTable
 
 # In this order when the shapes leave a choice.
 ORDERS = (

@@ -11,7 +11,7 @@ import numpy as np
 
 from actprobe.errors import UsageError
 from actprobe.models.golden_file import Array
-from actprobe.models.table import Layer, LayerTable
+from actprobe.models.layer_table import Layer, LayerTable
 
 AXES = ("batch", "time", "mel", "channel")
 
@@ -65,6 +65,7 @@ class Part:
 
 
 def find_layer(layers: LayerTable, name: str) -> Layer | None:
+    """Look a layer up; None for a name that is not one."""
     try:
         layer: Layer = layers[name]
     except UsageError:

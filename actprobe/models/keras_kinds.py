@@ -1,4 +1,7 @@
-"""Keras classes by what their outputs depend on; classes derived from them are unknown."""
+"""Keras classes by what their outputs depend on; classes derived from them are unknown.
+
+A layer is one of tf-keras, or one that stands for a layer of Keras 3 (`actprobe.models.adapters.keras3`).
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,32 @@ PADDINGS = ("ZeroPadding1D", "ZeroPadding2D")
 CROPPINGS = ("Cropping1D", "Cropping2D")
 
 
+RECURRENT = ("RNN", "Bidirectional")
+
+
+def original(layer: Any) -> Any:
+    """Give the layer of Keras 3 that a layer stands for; any other layer itself."""
+    return getattr(layer, "stands_for", layer)
+
+
 def is_one_of(layer: Any, names: Sequence[str]) -> bool:
     """Whether a layer is of one of these very classes of Keras, not of one derived from them."""
-    return any(type(layer) is getattr(backend.keras.layers, name) for name in names)
+    return type(original(layer)) in _classes(layer, names)
+
+
+def is_kind_of(layer: Any, names: Sequence[str]) -> bool:
+    """Whether a layer is of one of these classes of Keras or of one derived from them."""
+    return isinstance(original(layer), _classes(layer, names))
+
+
+def of_keras3(thing: Any) -> bool:
+    """Whether a layer or model is one of Keras 3; imports nothing."""
+    return any(each.__module__.startswith("keras.src.") for each in type(thing).__mro__)
+
+
+def _classes(layer: Any, names: Sequence[str]) -> tuple[type, ...]:
+    layers = (backend.keras3 if of_keras3(original(layer)) else backend.keras).layers
+    return tuple(getattr(layers, name) for name in names if hasattr(layers, name))
 
 
 def each(sizes: Any) -> tuple[int, ...]:

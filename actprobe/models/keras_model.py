@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,7 +16,7 @@ from actprobe.models.dense import DenseEvaluation, overlap_enough, why_not_dense
 from actprobe.models.model import Activations, Compute, Model
 from actprobe.models.network import Network
 from actprobe.models.random_weights import LentWeights, seed_weights
-from actprobe.models.weights import WeightsRecord
+from actprobe.models.weights import WeightsRecord, hash_weights
 
 
 class KerasModel(Model):
@@ -30,6 +31,8 @@ class KerasModel(Model):
     lent : callable, optional
         Makes the context in which the network computes, see `LentWeights`.
     """
+
+    has_gradients = True
 
     def __init__(
         self,
@@ -47,6 +50,11 @@ class KerasModel(Model):
     @property
     def keras_model(self) -> Any:
         return self._keras_model
+
+    def digest(self) -> str:
+        found = hashlib.sha256()
+        hash_weights(self.keras_model, found)
+        return found.hexdigest()
 
     def with_random_weights(self, seed: int) -> KerasModel:
         record = WeightsRecord("seeded random", seed=seed)

@@ -46,6 +46,7 @@ class Model(ABC):
     """
 
     what = "a network that TensorFlow does not compute"
+    has_gradients = False  # whether `keras_model` is there
 
     def __init__(self, network: Network, frontend: FrontEnd, weights: WeightsRecord) -> None:
         self.network = network
@@ -116,6 +117,10 @@ class Model(ABC):
             f"{self.name} is {self.what}: its gradients are not at hand in TensorFlow, which gradient "
             f"inversion, losses in a comparator, attribution and export need"
         )
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Hash the weights as they are now."""
 
     @abstractmethod
     def with_random_weights(self, seed: int) -> Model:

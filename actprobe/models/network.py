@@ -9,9 +9,9 @@ from typing import Any
 
 from actprobe.frontends.base import FrontEnd
 from actprobe.models.inverter_specs import Plan
+from actprobe.models.layer_table import LayerTable
 from actprobe.models.output import Output, output_layer_of
 from actprobe.models.specs import Spec
-from actprobe.models.table import LayerTable
 
 
 @dataclass(frozen=True, eq=False)

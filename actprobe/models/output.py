@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import logging
 
-from actprobe.models.table import LayerTable
+from actprobe.models.layer_table import LayerTable
 
 THRESHOLD = 0.5  # of a detector without a model card
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from actprobe.models.layer_table import Layer, LayerTable
 from actprobe.models.model import Model
-from actprobe.models.table import Layer, LayerTable
 
 
 def network_record(model: Model) -> dict[str, Any]:

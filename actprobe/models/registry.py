@@ -17,10 +17,10 @@ from absl import logging
 from actprobe.checkpoints.catalog import CatalogEntry
 from actprobe.errors import UsageError, WeightsError
 from actprobe.models.keras_model import KerasModel
+from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
 from actprobe.models.network import Network, network_in
 from actprobe.models.random_weights import seed_weights
-from actprobe.models.table import LayerTable
 from actprobe.models.weights import WeightsRecord, set_weights
 from actprobe.weights.cache import identify, locate, mismatch
 

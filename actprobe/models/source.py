@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import WeightsError
+from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
 from actprobe.models.network import Network
 from actprobe.models.registry import load_model, network_named
-from actprobe.models.table import LayerTable
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from actprobe.frontends.base import FrontEnd
-from actprobe.models.geometry import Axis, State, as_layer
+from actprobe.models.layer_table import Layer, LayerTable
+from actprobe.models.receptive_field import Axis, State, as_layer
 from actprobe.models.specs import (
     BatchNorm,
     Branches,
@@ -25,7 +26,6 @@ from actprobe.models.specs import (
     Spec,
     padding_before,
 )
-from actprobe.models.table import Layer, LayerTable
 
 
 def layer_table(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.models.table import Layer
+from actprobe.models.layer_table import Layer
 
 Floats = NDArray[np.float64]
 

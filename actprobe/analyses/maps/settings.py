@@ -20,7 +20,7 @@ from actprobe.features import Feature, get_feature
 from actprobe.features.own import own_sources
 from actprobe.frontends import FrontEnd
 from actprobe.models import Layer, Model
-from actprobe.models.table import LayerTable
+from actprobe.models.layer_table import LayerTable
 from actprobe.provenance import versions
 
 FORMAT = 1  # raise when shards of before must not be read any more

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from actprobe.models.geometry import Axis, State
 from actprobe.models.keras_kinds import (
     BY_POSITION,
     CONVOLUTIONS,
@@ -21,8 +20,10 @@ from actprobe.models.keras_kinds import (
     POOLINGS,
     each,
     is_one_of,
+    original,
     pairs,
 )
+from actprobe.models.receptive_field import Axis, State
 
 
 def seen_by(layer: Any, states: Sequence[State | None], tensors: Sequence[Any], output: Any) -> State | None:
@@ -44,7 +45,7 @@ def seen_by(layer: Any, states: Sequence[State | None], tensors: Sequence[Any], 
     State or None
         Geometry of the output, if it is a map or a sequence and can be known.
     """
-    rank = output.shape.rank
+    layer, rank = original(layer), output.shape.rank
     known = [state for state in states if state is not None and not state.vector]
     if not known or len(known) < len(states) or rank not in (3, 4):
         return None
@@ -55,7 +56,8 @@ def seen_by(layer: Any, states: Sequence[State | None], tensors: Sequence[Any], 
     if len(known) > 1:
         return None
     given = tuple(tensors[0].shape[1:])
-    if tuple(output.shape[1:]) == (*given, 1) and given[-1] == first.mel.size:
+    last = first.mel if len(given) > 1 else first.time
+    if tuple(output.shape[1:]) == (*given, 1) and given[-1] == last.size:
         return first  # a channel axis is added
     if rank != tensors[0].shape.rank:
         return None
@@ -122,12 +124,13 @@ def whole(axis: Axis) -> Axis:
 
 def _merged(states: Sequence[State]) -> State | None:
     """See what any of the branches sees, if their positions correspond."""
-    time = _union([state.time for state in states])
-    mel = _union([state.mel for state in states])
+    time = union([state.time for state in states])
+    mel = union([state.mel for state in states])
     return None if time is None or mel is None else replace(states[0], time=time, mel=mel)
 
 
-def _union(axes: Sequence[Axis]) -> Axis | None:
+def union(axes: Sequence[Axis]) -> Axis | None:
+    """See along one axis what any of the branches sees; None where their positions differ."""
     if len({(axis.size, axis.stride) for axis in axes}) > 1:
         return None
     low = min(axis.first - (axis.field - 1) / 2 for axis in axes)

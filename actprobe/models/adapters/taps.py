@@ -9,7 +9,8 @@ from typing import Any
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.models.adapters.receptive import seen_by
-from actprobe.models.geometry import State
+from actprobe.models.keras_kinds import is_kind_of, is_one_of, original
+from actprobe.models.receptive_field import State
 
 # Layers with an activation of their own, whose value before it can be had by leaving it out.
 _ACTIVATED = (
@@ -101,9 +102,9 @@ def collect(keras_model: Any, states: Sequence[State | None], taps: Taps) -> dic
         if node.is_input:
             continue
         layer = node.layer
-        calls[layer.name] = calls.get(layer.name, 0) + 1
-        again = f"#{calls[layer.name]}" if calls[layer.name] > 1 else ""
-        name = f"{layer.name}{again}"
+        name = original(layer).name
+        calls[name] = calls.get(name, 0) + 1
+        name = f"{name}#{calls[name]}" if calls[name] > 1 else name
         given = list(node.keras_inputs)
         before = [seen.get(id(tensor)) for tensor in given]
         produced = backend.tf.nest.flatten(node.outputs)
@@ -118,7 +119,7 @@ def collect(keras_model: Any, states: Sequence[State | None], taps: Taps) -> dic
             state = taps.example if tensor.shape.rank == 2 else state
             seen[id(tensor)] = state
             names[id(tensor)] = key
-            taps.add(key, type(layer).__name__, tensor, state)
+            taps.add(key, type(original(layer)).__name__, tensor, state)
     return seen
 
 
@@ -143,15 +144,15 @@ def _collect_linear(
     layer: Any, name: str, given: Any, given_name: str, before: State | None, output: Any, taps: Taps
 ) -> None:
     """Find what enters the nonlinearity of a layer."""
-    keras = backend.keras
     linear = f"{name}/linear"
-    activated: tuple[Any, ...] = tuple(getattr(keras.layers, kind) for kind in _ACTIVATED)
-    if any(type(layer) is getattr(keras.layers, kind) for kind in _NONLINEAR):
-        if getattr(layer, "activation", None) is not keras.activations.linear and given_name:
+    activation = getattr(original(layer), "activation", None)
+    nothing = activation is None or _is_linear(activation)
+    if is_one_of(layer, _NONLINEAR):
+        if not _is_linear(activation) and given_name:
             taps.alias(linear, given_name)
-    elif isinstance(layer, activated):
-        if layer.activation in (None, keras.activations.linear):
-            if not isinstance(layer, keras.layers.Dense):
+    elif is_kind_of(layer, _ACTIVATED):
+        if nothing:
+            if not is_kind_of(layer, ("Dense",)):
                 taps.alias(linear, name)
         else:
             state = seen_by(layer, [before], [given], output)
@@ -159,18 +160,25 @@ def _collect_linear(
             taps.add(linear, "pre-activation", _without_activation(layer)(given), state)
 
 
+def _is_linear(activation: Any) -> bool:
+    """Whether a function is Keras' own that does nothing."""
+    module, name = getattr(activation, "__module__", None), getattr(activation, "__name__", "")
+    return name == "linear" and str(module).split(".")[0] in ("keras", "tf_keras")
+
+
 def _without_activation(layer: Any) -> Any:
     """Make a layer that computes what another computes before its activation, with its weights."""
 
     class PreActivation(backend.keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
-            activation = layer.activation
+            holder = original(layer)
+            activation = holder.activation
             # Keras' own way of setting attributes would enter an activation with weights anew.
-            object.__setattr__(layer, "activation", backend.keras.activations.linear)
+            object.__setattr__(holder, "activation", backend.keras.activations.linear)
             try:
                 return layer(inputs)
             finally:
-                object.__setattr__(layer, "activation", activation)
+                object.__setattr__(holder, "activation", activation)
 
     made = PreActivation(dtype=layer.dtype_policy)  # Keras gives it a name that no other layer has
     made.pre_activation_of = layer  # its weights are found through this

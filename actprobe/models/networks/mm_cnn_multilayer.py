@@ -13,11 +13,11 @@ from typing import Any
 
 from actprobe.errors import UsageError
 from actprobe.models.keras_build import build_keras
+from actprobe.models.layer_table import LayerTable
 from actprobe.models.networks.mm_cnn import BRANCHES, CLASSES, EPSILON, FRONTEND, branch
 from actprobe.models.output import labelled
 from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import BatchNorm, Branches, Conv, Dense, Dropout, Elu, Flatten, MaxPool, Spec
-from actprobe.models.table import LayerTable
 
 NAME = "mm_cnn_multilayer"
 IRMAS_CLASSES = len(CLASSES)

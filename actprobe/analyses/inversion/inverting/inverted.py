@@ -12,8 +12,8 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
+from actprobe.analyses.inversion.inverting.mel_to_sound import Sonifier, write_wav
 from actprobe.analyses.inversion.inverting.methods import Invert
-from actprobe.analyses.inversion.inverting.sound import Sonifier, write_wav
 from actprobe.analyses.inversion.inverting.spans import Span
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd

@@ -15,8 +15,8 @@ from dataclasses import replace
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models.inverter_specs import Plan, Step, conv, dense, up
+from actprobe.models.layer_table import Layer
 from actprobe.models.network import Network
-from actprobe.models.table import Layer
 
 ARCHITECTURES = ("published", "designed")
 

@@ -36,6 +36,11 @@ def feature_function(model: Model, layer: str, precision: str = "float32") -> Ca
     -------
     callable
         Tensor [batch, time, mel] -> [batch, *layer.shape], differentiable.
+
+    Raises
+    ------
+    UsageError
+        TensorFlow does not compute the network.
     """
     wanted = model.layers[layer].tensor
     known = model.specs is not None and all(map(_known, model.specs))
@@ -44,6 +49,22 @@ def feature_function(model: Model, layer: str, precision: str = "float32") -> Ca
         return _quick_function(model.keras_model, model.specs or (), wanted, dtype)
     part = backend.keras.Model(model.keras_model.input, model.keras_model.output[wanted])
     return lambda examples: part(backend.tf.cast(examples, backend.tf.float32), training=False)
+
+
+def layer_function(model: Model, layer: str, precision: str = "float32") -> Callable[[Any], Any]:
+    """Make what `feature_function` makes, of any network: without gradients where it has none."""
+    if model.has_gradients:
+        return feature_function(model, layer, precision)
+    tf, shape = backend.tf, model.layers[layer].shape
+
+    def function(examples: Any) -> Any:
+        floats = tf.cast(examples, tf.float32)
+        found = tf.numpy_function(
+            lambda given: model.activations(given, [layer])[layer], [floats], tf.float32
+        )
+        return tf.ensure_shape(found, (None, *shape))
+
+    return function
 
 
 def _known(spec: Spec) -> bool:

@@ -18,7 +18,7 @@ from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.networks.design import plan_for
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
 from actprobe.analyses.inversion.training.card import file_name, inverter_card
-from actprobe.analyses.inversion.training.comparator import feature_function
+from actprobe.analyses.inversion.training.comparator import feature_function, layer_function
 from actprobe.analyses.inversion.training.data import TrainingData
 from actprobe.analyses.inversion.training.learner import InverterLearner
 from actprobe.analyses.inversion.training.task import Task
@@ -82,6 +82,9 @@ def run_task(
         raise CorpusError(output_dir, "there are no recordings to train on")
     began = time.time()
     layer, objective = model.layers[task.layer].name, task.objective
+    compared_of = None
+    if objective.compares:
+        compared_of = feature_function(comparator, task.comparator_layer, settings.precision)
     plan = plan_for(model.network, model.frontend, layer, ending=task.ending, architecture=task.architecture)
     folder = output_dir / "cache" if cache_dir is None else cache_dir
     data = TrainingData(folder, task, objective.compares, settings, cache_bytes)
@@ -113,8 +116,8 @@ def run_task(
     learner = InverterLearner(
         inverter,
         objective,
-        feature_function(model, layer, settings.precision),
-        feature_function(comparator, task.comparator_layer, settings.precision),
+        layer_function(model, layer, settings.precision),
+        compared_of,
         task.adversarial_weight,
     )
     origin = Origin(model.name, layer, model.weights.sha256, plan.ending, task.architecture)

@@ -106,14 +106,16 @@ class Sonifier:
         Returns
         -------
         numpy.ndarray
-            complex128, shape [time + 2 around, bins]; before and after the sound it is mirrored.
+            complex128, shape [time + 2 around, bins]; before and after lies `Framing.pad_mode`.
         """
         framing = self.framing
         frames = (len(samples) - framing.samples_of(1)) // framing.hop + 1
         whole = (frames + 2 * framing.around - 1) * framing.hop + framing.n_fft
         before = framing.before
         longer = np.pad(
-            np.asarray(samples, np.float64), (before, max(whole - before - len(samples), 0)), mode=framing.pad_mode
+            np.asarray(samples, np.float64),
+            (before, max(whole - before - len(samples), 0)),
+            mode=framing.pad_mode,
         )[:whole]
         found = backend.librosa.stft(
             longer, n_fft=framing.n_fft, hop_length=framing.hop, win_length=len(framing.window),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.frontends.base import FrontEnd
-from actprobe.models.table import Layer
+from actprobe.models.layer_table import Layer
 
 
 @dataclass(frozen=True)
