@@ -69,7 +69,7 @@ setup(
     packages=[*find_packages(include=["actprobe", "actprobe.*"]), "actprobe.checkpoints"],
     package_dir={"actprobe.checkpoints": "checkpoints"},
     package_data={
-        "actprobe": ["py.typed", "explorer/templates/*.html"],
+        "actprobe": ["py.typed", "explorer/static/*", "explorer/templates/*.html"],
         "actprobe.checkpoints": ["*.json", "*.md", "*/*"],
     },
     scripts=sorted(str(path.relative_to(HERE)) for path in (HERE / "bin").glob("actprobe-*")),
