@@ -23,6 +23,7 @@ class Rows(FrontEnd):
         return np.arange(0, max(samples - 40, 0) + 1, 40)
 
     def examples(self, samples):
+        samples = np.pad(samples, (0, max(0, 40 - len(samples))))
         pieces = np.stack([samples[start : start + 40] for start in self.example_starts(len(samples))])
         return np.repeat(pieces.reshape(-1, 4, 10).mean(axis=2)[..., np.newaxis], 2, axis=2)
 
