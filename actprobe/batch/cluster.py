@@ -47,35 +47,15 @@ def walk_on_cluster(
     address: str,
     spent: StageSeconds,
 ) -> Iterator[LedgerRow]:
-    """Do a job on a cluster.
+    """Do a job on a cluster, and yield ledger rows as chunks are finished.
 
-    A task whose worker dies goes to another one, which leaves out what is finished. Recordings with
-    which worker after worker dies have failed.
+    A task whose worker dies goes to another one, which leaves out what is finished. Recordings with which
+    worker after worker dies have failed.
 
-    Parameters
-    ----------
-    job : Job
-        What is to be done; every worker opens it.
-    recordings : sequence of Recording
-        What is to be done it with; the workers find them, and the store, at the same paths.
-    store : Store
-        Where the shards go.
-    workers : int
-        Processes of a cluster of this machine that is started and ended here; 0 for an existing one.
-    address : str
-        Scheduler of an existing cluster.
-    spent : StageSeconds
-        Gets where the time went, summed over the workers.
-
-    Yields
-    ------
-    LedgerRow
-        As chunks are finished.
-
-    Raises
-    ------
-    ActprobeError
-        The scheduler cannot be reached or was lost, or the workers cannot open the job.
+    Every worker opens the job, and finds the recordings and the store at the same paths. ``workers``:
+    processes of a cluster of this machine that is started and ended here; 0 for an existing one, whose
+    scheduler is at ``address``. ``spent`` gets where the time went, summed over the workers. ActprobeError:
+    the scheduler cannot be reached or was lost, or the workers cannot open the job.
     """
     image = cloudpickle.dumps(job)
     left = {recording.name: replace(recording, path=recording.path.absolute()) for recording in recordings}

@@ -28,17 +28,11 @@ DEFAULT = "local:2"
 
 @dataclass(frozen=True)
 class Executor:
-    """Who does the work.
+    """Where the work is done.
 
-    Parameters
-    ----------
-    kind : str
-        ``local`` or ``dask``.
-    workers : int
-        Feature processes of ``local``, processes with a network of a cluster of our own; 0 for an
-        existing cluster.
-    address : str
-        Scheduler of an existing cluster, ``tcp://HOST:PORT``; empty otherwise.
+    ``kind`` is ``local`` or ``dask``. ``workers``: feature processes of ``local``, or processes with a
+    network of a cluster that is started here; 0 for an existing cluster, whose scheduler is at ``address``,
+    ``tcp://HOST:PORT``.
     """
 
     kind: Literal["local", "dask"]
@@ -63,34 +57,14 @@ def run_job(
     *,
     stages: StageSeconds | None = None,
 ) -> list[LedgerRow]:
-    """Do a job for every recording that is not finished yet.
+    """Do a job for every recording not finished yet; one ledger row a recording, in the order of the corpus.
 
-    A recording that cannot be used is listed with its reason, and tried again by the next run. So is
-    one that crashes the process that prepares it; one whose process is killed from outside is tried
-    once more first.
+    A recording that cannot be used is listed with its reason, and tried again by the next run. So is one that
+    crashes the process that prepares it; one whose process is killed from outside is tried once more first.
 
-    Parameters
-    ----------
-    job : Job
-        What is to be done.
-    recordings : sequence of Recording
-        The corpus.
-    store : Store
-        Where the shards go; shared by all workers of a cluster.
-    executor : str, optional
-        ``local:N``, ``dask:N`` or ``dask://HOST:PORT``.
-    stages : StageSeconds, optional
-        Filled with where the time went, summed over all processes.
-
-    Returns
-    -------
-    list of LedgerRow
-        One a recording, in the order of the corpus.
-
-    Raises
-    ------
-    UsageError
-        No such executor, or a job that another process cannot open.
+    ``store`` is shared by all workers of a cluster. ``executor`` is ``local:N``, ``dask:N`` or
+    ``dask://HOST:PORT``. ``stages`` is filled with where the time went, summed over all processes.
+    UsageError: no such executor, or a job that another process cannot open.
     """
     chosen = parse_executor(executor)
     spent = stages if stages is not None else StageSeconds()

@@ -49,16 +49,10 @@ def start_ahead(workers: int, *preload: str) -> None:
 
 
 class FeaturePool:
-    """Processes that do a job's ``prepare``.
+    """Processes that do a job's ``prepare``; they start at once, while the caller goes on.
 
-    Parameters
-    ----------
-    job : Job
-        Pickled once, by cloudpickle, so that functions of a script or notebook can be in it.
-    workers : int
-        Processes; they start at once, while the caller goes on.
-    time_limit_seconds : float, optional
-        A recording that takes longer than this, an hour, has failed and its process is ended.
+    The job is pickled once, by cloudpickle, so that functions of a script or notebook can be in it. A
+    recording that takes longer than ``time_limit_seconds``, an hour, has failed and its process is ended.
     """
 
     def __init__(self, job: Any, workers: int, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
@@ -78,18 +72,10 @@ class FeaturePool:
             return [process.pid for process in (*self._idle, *self._busy)]
 
     def prepare(self, recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Any]]:
-        """Prepare recordings, a few ahead, in order.
+        """Prepare recordings, a few ahead, and yield them in order, each with what came of it.
 
-        Yields
-        ------
-        recording : Recording
-        prepared : object
-            What the job's ``prepare`` returned, or a LedgerRow with the reason why it could not.
-
-        Raises
-        ------
-        ActprobeError
-            The processes cannot be started.
+        That is what the job's ``prepare`` returned, or a LedgerRow with the reason why it could not.
+        ActprobeError where the processes cannot be started.
         """
         waiting: deque[tuple[Recording, Future[Any]]] = deque()
         try:

@@ -13,11 +13,6 @@ class ModelHandle:
     """A model that opens itself again where it is unpickled, when it is first asked for.
 
     Pickled, it is name, weight file or seed, and front end; unpickling loads no TensorFlow.
-
-    Parameters
-    ----------
-    model : Model
-        An opened model.
     """
 
     def __init__(self, model: Model) -> None:

@@ -12,12 +12,8 @@ from actprobe.provenance import digest, versions
 def made_by(model: Model, **decides: Any) -> dict[str, Any]:
     """Put together what decides the numbers of a run, JSON-able.
 
-    Parameters
-    ----------
-    model : Model
-        The network; its weights and front end are described.
-    **decides
-        All else that decides them: layers, features, settings, the ``format`` of the shards.
+    The network's weights and front end are described; ``decides`` is all else: layers, features, settings,
+    the ``format`` of the shards.
     """
     described = {"weights": {**vars(model.weights)}, "frontend": model.frontend.describe()}
     return {"model": model.name, **described, **decides, "versions": versions()}

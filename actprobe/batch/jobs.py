@@ -57,14 +57,9 @@ class Job(Protocol):
 class StageSeconds:
     """Where the time went, in seconds; stages that run side by side add up to more than the clock.
 
-    Parameters
-    ----------
-    decode, features : float
-        Summed over the feature processes.
-    frontend, network, shards : float
-        In the process of the network, or summed over those of a cluster.
-    waiting : float
-        How long the process of the network waited for the feature processes.
+    ``decode`` and ``features`` are summed over the feature processes; ``frontend``, ``network`` and
+    ``shards`` are those of the process of the network, or summed over those of a cluster; ``waiting`` is how
+    long the process of the network waited for the feature processes.
     """
 
     decode: float = 0.0

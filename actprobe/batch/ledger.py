@@ -18,26 +18,15 @@ if TYPE_CHECKING:  # feature processes make rows, but no tables
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One recording.
+    """One recording, by its name in the corpus (``path``).
 
-    Parameters
-    ----------
-    path : str
-        Name of the recording in its corpus.
-    status : str
-        ``ok`` or ``failed``.
-    reason : str
-        Why it failed; empty when ok.
-    warning : str
-        What a careful reader should know; empty when nothing.
-    seconds : float or None
-        Duration that was decoded.
-    sample_rate : int or None
-        The recording's own rate in Hz.
-    examples : int or None
-        Examples that went through the network.
-    features : dict
-        Feature name -> value.
+    ``status`` is ``ok`` or ``failed``, ``reason`` why it failed.
+
+    - ``warning``: what a careful reader should know.
+    - ``seconds``: duration that was decoded.
+    - ``sample_rate``: the recording's own, in Hz.
+    - ``examples``: how many went through the network.
+    - ``features``: name -> value.
     """
 
     path: str

@@ -27,18 +27,11 @@ PARTLY_FILLED = 0.5
 class Prepared:
     """A recording that is ready for the front end and the network.
 
-    Parameters
-    ----------
-    row : LedgerRow
-        What the ledger says of it.
-    samples : numpy.ndarray
-        float32, shape [samples], at the front end's rate.
-    starts : numpy.ndarray
-        Seconds from the start of the recording to that of each example.
-    by_example : dict
-        Feature name -> float64 [examples]; empty when the features are those of the whole recording.
-    seconds : StageSeconds
-        Where the time went.
+    - ``samples``: float32 [samples], at the front end's rate.
+    - ``starts``: seconds from the start of the recording to that of each example.
+    - ``by_example``: feature name -> float64 [examples]; empty when the features are those of the whole
+      recording.
+    - ``seconds``: where the time went.
     """
 
     row: LedgerRow
@@ -56,33 +49,12 @@ def prepare_recording(
     *,
     waveform: Waveform | None = None,
 ) -> Prepared:
-    """Decode a recording, describe it and bring it to the front end's rate.
+    """Decode a recording, compute its features and resample it to the front end's rate.
 
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    frontend : FrontEnd
-        Says at which rate and where examples begin; no TensorFlow is needed for that.
-    features : sequence of Feature
-        Scalar features.
-    unit : str, optional
-        ``recording``: features of the whole. ``excerpt``: features of the segment that each example
-        spans; the ledger then has their means.
-    waveform : Waveform, optional
-        The recording if it is decoded already.
-
-    Returns
-    -------
-    Prepared
-        Samples and features.
-
-    Raises
-    ------
-    AudioError
-        It cannot be decoded, or is silent.
-    FeatureError
-        A feature cannot be computed.
+    The front end gives that rate and where examples begin, which needs no TensorFlow. ``unit``: ``recording``
+    for features of the whole, or ``excerpt`` for features of the segment that each example spans; the ledger
+    then has their means. ``waveform`` is the recording if it is decoded already. AudioError: it cannot be
+    decoded, or is silent. FeatureError: a feature cannot be computed.
     """
     spent = StageSeconds()
     began = perf_counter()

@@ -12,15 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Count things that are done.
-
-    Parameters
-    ----------
-    total : int
-        How many there are.
-    what : str
-        What they are, such as ``recordings``.
-    """
+    """Count things that are done, ``total`` of ``what``, such as ``recordings``."""
 
     def __init__(self, total: int, what: str) -> None:
         self.total = total

@@ -21,14 +21,9 @@ from actprobe.provenance import atomic_path, canonical_json
 
 @dataclass(frozen=True)
 class Shard:
-    """What a run keeps of one recording, or of another part of its work.
+    """The stored results of one recording, or of another part of a run.
 
-    Parameters
-    ----------
-    facts : dict
-        JSON-able: duration, rate, feature values, warnings.
-    arrays : dict
-        Name -> array.
+    ``facts`` are JSON-able: duration, rate, feature values, warnings; ``arrays`` are by name.
     """
 
     facts: dict[str, Any]
@@ -36,17 +31,10 @@ class Shard:
 
 
 class ShardStore:
-    """The shards of one run.
+    """The shards of one run, in a folder of ``directory`` that is named by the run's key.
 
-    Shards live in a folder named by the run's key, so that runs that would compute other numbers never
-    meet; a shard is taken as finished only if what it was computed from is still in the same `state`.
-
-    Parameters
-    ----------
-    directory : Path
-        Folder for the shards of all keys.
-    key : str
-        Digest of all that decides the numbers.
+    The key is a digest of all that decides the numbers, so that runs that would compute others never share a
+    folder; a shard is taken as finished only if what it was computed from is still in the same `state`.
     """
 
     def __init__(self, directory: Path, key: str) -> None:

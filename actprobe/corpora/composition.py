@@ -43,14 +43,8 @@ Floats = NDArray[np.float64]
 class Hit:
     """A drum hit.
 
-    Parameters
-    ----------
-    onset : float
-        Seconds.
-    drum : str
-        ``kick``, ``snare`` or ``hi_hat``.
-    level_db : float
-        Level relative to the drum's full stroke.
+    ``onset`` in seconds; ``drum`` is ``kick``, ``snare`` or ``hi_hat``; ``level_db`` is relative to the
+    drum's full stroke.
     """
 
     onset: float
@@ -62,16 +56,8 @@ class Hit:
 class Note:
     """A pitched note.
 
-    Parameters
-    ----------
-    onset, offset : float
-        Beginning and end in seconds; its release follows.
-    midi : int
-        Pitch as a MIDI note number.
-    timbre : str
-        Name in `actprobe.corpora.synthesis.TIMBRES`, or ``voice``.
-    level_db : float
-        Level relative to the other notes.
+    ``onset`` and ``offset`` in seconds (the release follows); ``midi``, a MIDI note number; ``timbre``, a
+    name in `actprobe.corpora.synthesis.TIMBRES`, or ``voice``; ``level_db``, relative to the other notes.
     """
 
     onset: float
@@ -85,22 +71,9 @@ class Note:
 class Score:
     """What a recording plays.
 
-    Parameters
-    ----------
-    kind : str
-        One of `KINDS`.
-    tempo_bpm : float
-        Quarter notes per minute.
-    key : str
-        Such as ``A minor``; empty when nothing pitched is played.
-    hits : list of Hit
-        The percussive stem. Hits at the same time are one onset.
-    notes : list of Note
-        The harmonic stem.
-    syllables : list of Syllable
-        The voice.
-    singer : str
-        ``tenor`` or ``soprano``.
+    ``kind`` is one of `KINDS`; ``tempo_bpm`` counts quarter notes; ``key`` is such as ``A minor``, empty when
+    nothing pitched is played. ``hits`` are the percussive stem (hits at the same time are one onset),
+    ``notes`` the harmonic stem, ``syllables`` the voice. ``singer`` is ``tenor`` or ``soprano``.
     """
 
     kind: str

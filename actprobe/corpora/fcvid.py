@@ -50,25 +50,12 @@ HELD_OUT = 0.3
 
 
 def open_fcvid(folder: str | Path, split: str | None = None) -> list[Recording]:
-    """List the videos of the table.
+    """List the videos of the table: those of a split of Slizovskaia et al., or by default all.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Where the table and the folders of the classes are; or the table itself.
-    split : str, optional
-        ``train``, ``valid`` or ``test`` as Slizovskaia et al. made them; by default all.
-
-    Returns
-    -------
-    list of Recording
-        In the order of the table, whether the file is there or not, so that a run can say what is missing.
-        Labels: ``instrument`` (one of `CLASSES`), ``youtube_id`` and, for the whole table only, ``split``.
-
-    Raises
-    ------
-    CorpusError
-        No table, a line that is none, a class id that contradicts the path, or not one file of the table.
+    ``folder`` holds the table and the folders of the classes, or is the table itself. The recordings are in
+    the order of the table, whether the file is there or not, so that a run can say what is missing. Labels:
+    ``instrument`` (one of `CLASSES`), ``youtube_id`` and, for the whole table only, ``split``. CorpusError:
+    no table, an invalid line, a class id that contradicts the path, or not one file of the table.
     """
     folder = Path(folder)
     table = folder if folder.suffix.lower() == ".csv" else folder / TABLE

@@ -31,14 +31,8 @@ AUDIO_SUFFIXES = frozenset(
 class Recording:
     """One audio file of a corpus.
 
-    Parameters
-    ----------
-    name : str
-        Path relative to the folder or as the manifest gives it, with forward slashes; unique.
-    path : Path
-        Where the file is.
-    labels : dict
-        Further columns of the manifest, as text.
+    ``name`` is unique: the path relative to the folder or as the manifest gives it, with forward slashes.
+    ``labels`` are further columns of the manifest, as text.
     """
 
     name: str
@@ -47,26 +41,12 @@ class Recording:
 
 
 def open_folder(source: str | Path) -> list[Recording]:
-    """List the recordings of a folder, a manifest or one file.
+    """List the recordings of a folder, a CSV manifest or one audio file; at least one.
 
-    A folder is walked with its subfolders; files with an audio suffix count, hidden ones do not. A
-    manifest is a CSV with a column ``path``, relative to the manifest's folder; what it names is
-    listed whether it exists or not, so that a run can say what is missing.
-
-    Parameters
-    ----------
-    source : str or Path
-        Folder, ``.csv`` manifest or audio file.
-
-    Returns
-    -------
-    list of Recording
-        Sorted by name for a folder, in the manifest's order otherwise; at least one.
-
-    Raises
-    ------
-    CorpusError
-        Nothing there, nothing usable in it, or not a readable manifest.
+    A folder is walked with its subfolders and sorted by name; files with an audio suffix count, hidden ones
+    do not. A manifest is a CSV with a column ``path``, relative to the manifest's folder; what it names is
+    listed in its order, whether it exists or not, so that a run can say what is missing. CorpusError: nothing
+    usable there, or not a readable manifest.
     """
     source = Path(source)
     if source.is_dir():

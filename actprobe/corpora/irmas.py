@@ -44,27 +44,13 @@ TESTING = "IRMAS-TestingData-Part*"
 
 
 def open_irmas(folder: str | Path, split: str | None = None) -> list[Recording]:
-    """List the excerpts.
+    """List the excerpts of a split, ``train`` or ``test``, or by default of both, sorted by name.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Where the folders of the training and testing data are, or one of these.
-    split : str, optional
-        ``train`` or ``test``; by default both.
-
-    Returns
-    -------
-    list of Recording
-        Sorted by name. Labels: ``instrument`` (codes, several with semicolons between them in the testing
-        data), ``split``, and for training data ``genre`` (one of `GENRES`) and ``drums`` (``yes`` or ``no``),
-        empty where not annotated. Testing data with a label file that cannot be read has an empty
-        ``instrument``, and a warning is logged.
-
-    Raises
-    ------
-    CorpusError
-        No such folder, or no excerpt in it.
+    ``folder`` holds the folders of the training and testing data, or is one of these. Labels: ``instrument``
+    (codes, several with semicolons between them in the testing data), ``split``, and for training data
+    ``genre`` (one of `GENRES`) and ``drums`` (``yes`` or ``no``), empty where not annotated. Testing data
+    with a label file that cannot be read has an empty ``instrument``, and a warning is logged. CorpusError
+    where there is no excerpt.
     """
     folder = Path(folder)
     if not folder.is_dir():

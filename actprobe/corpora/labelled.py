@@ -27,23 +27,10 @@ def load_mixture(recording: LabelledRecording, sample_rate: int) -> Stems:
 class LabelledRecording(Recording):
     """A recording and where somebody sings in it.
 
-    Parameters
-    ----------
-    name : str
-        Unique in its corpus.
-    path : Path
-        The audio file.
-    sung : numpy.ndarray
-        Intervals with singing, shape [intervals, 2], beginning and end in seconds, in order, disjoint.
-    split : str
-        ``train``, ``valid`` or ``test``.
-    singer : str
-        Who sings, where the corpus says so.
-    load : callable
-        (recording, sample_rate) -> name of a stem -> samples of shape [samples]: ``mixture``, or
-        ``accompaniment`` and ``voice``, whose mean is the mixture.
-    labels : dict
-        Further labels, as text.
+    ``sung`` holds the intervals with singing, [intervals, 2], in seconds, ascending and disjoint; ``split``
+    is ``train``, ``valid`` or ``test``; ``singer`` is who sings, where the corpus says so. ``load`` takes the
+    recording and a sample rate and gives a function from the name of a stem to its samples: ``mixture``, or
+    ``accompaniment`` and ``voice``, whose mean is the mixture.
     """
 
     labels: dict[str, str] = field(default_factory=dict, compare=False, kw_only=True)

@@ -25,18 +25,11 @@ LABELS = ("needed", "optional", "unused")
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """The recordings of a training or an evaluation.
+    """The recordings of a training or an evaluation; at least one.
 
-    Parameters
-    ----------
-    recordings : list of LabelledRecording
-        At least one.
-    source : str
-        Where they are from, for messages and run.json.
-    name : str
-        What tables call the corpus: ``mir1k test``, ``folder``.
-    known : bool
-        Whether it is known where somebody sings; if not, no recording has a sung interval.
+    ``source`` is where they are from, for messages and run.json; ``name`` is what tables call the corpus:
+    ``mir1k test``, ``folder``. ``known``: whether it is known where somebody sings; if not, no recording has
+    a sung interval.
     """
 
     recordings: list[LabelledRecording]
@@ -50,28 +43,12 @@ class LabelledCorpus:
 
 
 def open_labelled(source: CorpusLike, labels: str = "needed") -> LabelledCorpus:
-    """Open a corpus for a training or an evaluation.
+    """Open a corpus, as `actprobe.open_corpus` takes it, for a training or an evaluation.
 
-    Parameters
-    ----------
-    source : str, os.PathLike, list, pandas.DataFrame or Corpus
-        As `actprobe.open_corpus` takes it.
-    labels : str, optional
-        ``needed``: a plain folder (``FOLDER`` or ``folder:FOLDER``) has to hold .lab files, and a recording
-        without labels is refused. ``optional``: a plain folder without one .lab file is taken without labels
-        (`LabelledCorpus.known` is False). ``unused``: labels do not matter, splits do.
-
-    Returns
-    -------
-    LabelledCorpus
-        A recording whose split is not known is for training.
-
-    Raises
-    ------
-    CorpusError
-        Nothing usable there, or no labels where they are needed.
-    UsageError
-        As `actprobe.open_corpus`.
+    ``labels``: ``needed``: a plain folder (``FOLDER`` or ``folder:FOLDER``) has to hold .lab files, and a
+    recording without labels is refused. ``optional``: a plain folder without one .lab file is taken without
+    labels (`LabelledCorpus.known` is False). ``unused``: labels do not matter, splits do. A recording whose
+    split is not known is for training. CorpusError: nothing usable there, or no labels where they are needed.
     """
     if labels not in LABELS:
         raise ValueError(f"labels={labels!r} is none of {LABELS}")

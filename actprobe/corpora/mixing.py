@@ -55,14 +55,8 @@ def _add(stem: Floats, sound: Floats, onset: float, sample_rate: int) -> None:
 def gain_contour(rng: np.random.Generator, place: float, seconds: float) -> tuple[Floats, Floats]:
     """Make a loudness contour: an overall gain, and a random swell whose mean in dB is 0.
 
-    ``place``, 0 to 1, is where the overall gain lies in `GAIN_RANGE_DB`.
-
-    Returns
-    -------
-    times : numpy.ndarray
-        Seconds, every 50 ms.
-    gain : numpy.ndarray
-        Linear gain at these times.
+    ``place``, 0 to 1, is where the overall gain lies in `GAIN_RANGE_DB`. Gives times in seconds, every 50 ms,
+    and the linear gain at these times.
     """
     low, high = GAIN_RANGE_DB
     times = np.linspace(0.0, seconds, int(np.ceil(seconds / CONTOUR_HOP_SECONDS)) + 1)

@@ -24,13 +24,8 @@ Opener = Callable[[str | Path, str | None], list[Recording]]
 class NamedCorpus:
     """How a corpus is opened.
 
-    Parameters
-    ----------
-    opener : str
-        ``MODULE:FUNCTION``; the function takes the folder and a split (None: all) and gives the recordings.
-    singing : bool
-        Whether those are `LabelledRecording`, which say where somebody sings: what trainings and evaluations
-        ask for.
+    ``opener`` is ``MODULE:FUNCTION``; the function takes the folder and a split (None: all) and gives the
+    recordings. ``singing``: whether those are `LabelledRecording`, which trainings and evaluations need.
     """
 
     opener: str
@@ -73,30 +68,13 @@ def parse_named(text: str) -> tuple[str, str | None, str] | None:
 
 
 def open_named(name: str, directory: str | Path, split: str | None = None) -> list[Recording]:
-    """List the recordings of a corpus by its name.
+    """List the recordings of a corpus by its name, of one split or by default of all.
 
-    Parameters
-    ----------
-    name : str
-        One of `NAMES`; ``folder`` is any folder, manifest or file, as `open_folder` takes it, ``labelled`` a
-        folder with ``.lab`` files of singing, ``voiceless`` one in which nobody sings.
-    directory : str or Path
-        Where the corpus is.
-    split : str, optional
-        ``train``, ``valid`` or ``test``; by default all.
-
-    Returns
-    -------
-    list of Recording
-        With the labels that each corpus's module names; those with labels of singing are `LabelledRecording`
-        and have the labels ``voice_activity``, ``singer`` and ``split``.
-
-    Raises
-    ------
-    UsageError
-        No corpus has that name.
-    CorpusError
-        It is not in that folder.
+    ``name`` is one of `NAMES`: ``folder`` is any folder, manifest or file, as `open_folder` takes it,
+    ``labelled`` a folder with ``.lab`` files of singing, ``voiceless`` one in which nobody sings. The labels
+    are those that the module of the corpus names; recordings with labels of singing are `LabelledRecording`
+    and have the labels ``voice_activity``, ``singer`` and ``split``. UsageError for an unknown name,
+    CorpusError where the corpus is not in that folder.
     """
     if name not in CORPORA:
         raise UsageError(f"no corpus is called {name!r}; there are: {', '.join(CORPORA)}")

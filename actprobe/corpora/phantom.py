@@ -92,42 +92,18 @@ def write_phantom(
     stems: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
-    """Write the phantom corpus: wav files, the ground truth of each as JSON, and a manifest.
+    """Write the phantom corpus: wav files, the truth of each as JSON, and a manifest, whose path is returned.
 
-    Each file appears complete or not at all, the manifest last, so that a folder with a manifest is a
-    whole corpus. Phantom files of an earlier corpus in the folder are replaced or removed, other files
-    are left alone. The same arguments give the same bytes, on one machine; a file that holds them already
-    is left as it is, its time of modification too, so that what was computed from it still holds.
+    Each file appears complete or not at all, the manifest last, so that a folder with a manifest is a whole
+    corpus. Phantom files of an earlier corpus in the folder are replaced or removed, other files are left
+    alone. The same arguments give the same bytes, on one machine; a file that holds them already is left as
+    it is, its time of modification too, so that what was computed from it still holds.
 
-    Parameters
-    ----------
-    directory : str or os.PathLike
-        Folder for the corpus; made when it is not there.
-    recordings : int, optional
-        How many. The first ones do not depend on it.
-    seconds : float, optional
-        Duration of each, at least 2 s.
-    sample_rate : int, optional
-        Rate in Hz, at least 8000.
-    seed : int, optional
-        Seed of the corpus.
-    stems : bool, optional
-        Whether to write each recording's stems too, as ``stems/phantom_00000_voice.wav``.
-    progress : callable, optional
-        Called with the recordings done and the recordings in all, after each.
-
-    Returns
-    -------
-    pathlib.Path
-        The manifest: ``path`` of each wav and ``truth`` of each JSON relative to the folder, and the columns
-        of `PhantomRecording.row`.
-
-    Raises
-    ------
-    CorpusError
-        The folder cannot be written.
-    UsageError
-        An argument is out of its range.
+    The first recordings do not depend on how many ``recordings`` there are. ``seconds`` is at least 2 and
+    ``sample_rate`` at least 8000 Hz, otherwise UsageError. ``stems`` writes those too, as
+    ``stems/phantom_00000_voice.wav``. ``progress`` is called after each recording with the number done and
+    the number in all. The manifest has the ``path`` of each wav and the ``truth`` of each JSON relative to
+    the folder, and the columns of `PhantomRecording.row`. CorpusError where the folder cannot be written.
     """
     if recordings < 1:
         raise UsageError(f"recordings={recordings}: a corpus has at least one")

@@ -42,16 +42,8 @@ CONSONANT_SECONDS = 0.05
 class Syllable:
     """One sung note.
 
-    Parameters
-    ----------
-    onset, offset : float
-        Beginning and end in seconds.
-    midi : int
-        Pitch as a MIDI note number.
-    vowel : str
-        One of a, e, i, o, u.
-    consonant : bool
-        Whether it begins with `CONSONANT_SECONDS` of unvoiced fricative.
+    ``onset`` and ``offset`` in seconds; ``midi``, a MIDI note number; ``vowel``, one of a, e, i, o, u;
+    ``consonant``, whether it begins with `CONSONANT_SECONDS` of unvoiced fricative.
     """
 
     onset: float

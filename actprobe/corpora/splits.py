@@ -13,16 +13,10 @@ from actprobe.errors import CorpusError
 
 @dataclass(frozen=True)
 class Splits:
-    """What a training is made of.
+    """The data of a training.
 
-    Parameters
-    ----------
-    source : str
-        The corpus, for messages and run.json.
-    train, valid : list of LabelledRecording
-        To learn from, and to choose epoch and threshold by.
-    tests : dict
-        Name of a set -> recordings to judge the result by.
+    ``source`` names the corpus, for messages and run.json; ``train`` is to learn from, ``valid`` to choose
+    epoch and threshold by; ``tests`` maps the name of a set to recordings to judge the result by.
     """
 
     source: str
@@ -39,26 +33,11 @@ def open_splits(
 ) -> Splits:
     """Gather the recordings of a training, split by split.
 
-    Parameters
-    ----------
-    corpus : str, os.PathLike or Corpus
-        As `actprobe.corpora.labelled_corpus.open_labelled` takes it; it has to say where somebody sings.
-    songs : sequence of LabelledRecording, optional
-        Further labelled recordings.
-    voiceless : sequence of LabelledRecording, optional
-        Recordings without singing; those for training are used.
-    close_gaps_seconds : float, optional
-        Gaps under this count as sung in the corpus's training recordings.
-
-    Returns
-    -------
-    Splits
-        Without any for validation the last epoch is taken and the threshold is tuned on training recordings.
-
-    Raises
-    ------
-    CorpusError
-        The corpus cannot be read or has nothing to train on.
+    ``corpus`` is what `actprobe.corpora.labelled_corpus.open_labelled` takes; it has to say where somebody
+    sings. ``songs`` are further labelled recordings. Of ``voiceless``, recordings without singing, those for
+    training are used. Gaps under ``close_gaps_seconds`` count as sung in the corpus's training recordings.
+    Without any recording for validation the last epoch is taken and the threshold is tuned on training
+    recordings. CorpusError: the corpus cannot be read or has nothing to train on.
     """
     found = open_labelled(corpus)
     train = [each.close_gaps(close_gaps_seconds) for each in found.split("train")]

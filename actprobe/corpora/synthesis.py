@@ -82,18 +82,12 @@ def hi_hat(rng: np.random.Generator, sample_rate: int) -> Samples:
 
 @dataclass(frozen=True)
 class Timbre:
-    """How an instrument's partials stand to each other and how its notes begin and end.
+    """How loud an instrument's partials are, and how its notes begin and end.
 
-    Parameters
-    ----------
-    partials : tuple of float
-        Amplitudes of the partials, from the fundamental up.
-    attack, release : float
-        Rise and fall of a note in seconds.
-    decay : float
-        Time constant of the fundamental's decay in seconds; infinite for a sustained sound.
-    damping : float
-        Added decay per partial in 1/s: strings lose their upper partials first.
+    - ``partials``: amplitudes, from the fundamental up.
+    - ``attack`` and ``release``: rise and fall of a note in seconds.
+    - ``decay``: time constant of the fundamental's decay in seconds; infinite for a sustained sound.
+    - ``damping``: added decay per partial in 1/s, since strings lose their upper partials first.
     """
 
     partials: tuple[float, ...]

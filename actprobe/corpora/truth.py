@@ -22,31 +22,16 @@ Interval = tuple[float, float]
 class PhantomRecording:
     """A synthetic recording and everything that is true of it.
 
-    Parameters
-    ----------
-    kind : str
-        One of `KINDS`.
-    seed, index : int
-        What it was rendered from.
-    sample_rate : int
-        Rate in Hz.
-    stems : dict of str to numpy.ndarray
-        float32, shape [samples], for each of `STEMS`; zeros for one that the kind does not have.
-    onsets : dict of str to numpy.ndarray
-        For each of `STEMS`, the seconds at which something begins in it, ascending.
-    gain_times, gain : numpy.ndarray
-        The rendered loudness contour: linear gain at times in seconds, linear between them. It
-        multiplies a mix whose RMS is `actprobe.corpora.mixing.REFERENCE_RMS_DB`.
-    voice_intervals : list of tuple of float
-        Seconds in which somebody sings, consonants included.
-    voiced_intervals : list of tuple of float
-        Seconds in which the voice has a pitch.
-    notes : dict of str to list of Note
-        Every note of the ``harmonic`` stem and of the ``voice``.
-    tempo_bpm : float
-        Quarter notes per minute.
-    key : str
-        Such as ``A minor``; empty when nothing pitched is played.
+    It was rendered from ``seed`` and ``index``. ``kind`` is one of `KINDS`; ``tempo_bpm`` counts quarter
+    notes; ``key`` is such as ``A minor``, empty when nothing pitched is played.
+
+    - ``stems``: float32 [samples] for each of `STEMS`, zeros for one that the kind does not have.
+    - ``onsets``: for each of `STEMS`, the seconds at which something begins in it, ascending.
+    - ``gain_times``, ``gain``: the rendered loudness contour, linear gain at times in seconds, linear between
+      them; it multiplies a mix whose RMS is `actprobe.corpora.mixing.REFERENCE_RMS_DB`.
+    - ``voice_intervals``: seconds in which somebody sings, consonants included.
+    - ``voiced_intervals``: seconds in which the voice has a pitch.
+    - ``notes``: every note of the ``harmonic`` stem and of the ``voice``.
     """
 
     kind: str
@@ -125,15 +110,12 @@ class PhantomRecording:
         }
 
     def row(self) -> dict[str, str | float]:
-        """Sum the ground truth up in one row of the manifest.
+        """Summarise the ground truth in one row of the manifest.
 
-        Returns
-        -------
-        dict
-            ``kind``, ``seconds``, ``sample_rate``, ``tempo_bpm``, ``key``; ``true_onset_rate`` of the mix
-            and ``true_STEM_onset_rate`` of each stem in 1/s; ``true_gain``, the mean of the linear gain
-            contour, and ``true_gain_db``, the same in dB; ``true_level_db``, the RMS of the mix in dBFS;
-            ``true_voice_fraction``, the part of the time in which somebody sings.
+        ``kind``, ``seconds``, ``sample_rate``, ``tempo_bpm``, ``key``; ``true_onset_rate`` of the mix and
+        ``true_STEM_onset_rate`` of each stem in 1/s; ``true_gain``, the mean of the linear gain contour, and
+        ``true_gain_db``, the same in dB; ``true_level_db``, the RMS of the mix in dBFS;
+        ``true_voice_fraction``, the part of the time in which somebody sings.
         """
         gain = float(np.mean(self.gain))
         rms = float(np.sqrt(np.mean(np.square(self.samples, dtype=np.float64))))

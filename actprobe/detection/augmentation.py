@@ -26,19 +26,9 @@ def decibels(db: float) -> np.float32:
 
 
 def stretch(frames: Floats, positions: NDArray[np.float64]) -> Floats:
-    """Read a spectrogram at fractional positions in time.
+    """Interpolate a spectrogram [frames, bins] linearly at fractional positions in time.
 
-    Parameters
-    ----------
-    frames : numpy.ndarray
-        float32, shape [frames, bins].
-    positions : numpy.ndarray
-        Shape [wanted], in frames, from 0 to the last.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [wanted, bins], interpolated linearly.
+    ``positions`` [wanted] are in frames, from 0 to the last. float32 [wanted, bins].
     """
     before = np.minimum(positions.astype(np.int64), len(frames) - 1)
     after = np.minimum(before + 1, len(frames) - 1)
@@ -55,18 +45,10 @@ def shift_factors(largest: float, steps: int = SHIFT_STEPS) -> NDArray[np.float6
 
 
 def shifted_filter_banks(factors: NDArray[np.float64]) -> Floats:
-    """Warp the mel filter bank so that everything seems to be at another pitch.
+    """Warp the mel filter bank by factors of frequency (2 is an octave up), so that pitch seems shifted.
 
-    Parameters
-    ----------
-    factors : numpy.ndarray
-        Factors of frequency; 2 is an octave up.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [factors, 372, 80]. Bin k moves to bin k times the factor; what would come from above
-        the last bin is the last bin.
+    float32 [factors, 372, 80]. Bin k moves to bin k times the factor; what would come from above the last bin
+    is the last bin.
     """
     bank = filter_bank()
     banks = np.zeros((len(factors), *bank.shape), np.float32)
@@ -85,19 +67,8 @@ def shifted_filter_banks(factors: NDArray[np.float64]) -> Floats:
 def filter_gains_db(rng: np.random.Generator, largest_db: float, hz: NDArray[np.float64]) -> Floats:
     """Sample a random filter: a Gaussian bump or dip on the logarithmic frequency axis.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        For height, centre (150 to 8000 Hz) and width (5 to 7 semitones).
-    largest_db : float
-        Largest height either way.
-    hz : numpy.ndarray
-        Where the gains are wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 dB, of the same shape.
+    Its height is at most ``largest_db`` either way, its centre 150 to 8000 Hz, its width 5 to 7 semitones.
+    float32 dB at the frequencies ``hz``.
     """
     height = rng.uniform(-largest_db, largest_db)
     low, high = np.log2(FILTER_CENTRE_HZ)
@@ -115,18 +86,8 @@ def band_centres_hz() -> NDArray[np.float64]:
 
 
 def log_mel_frames(magnitudes: Floats, bank: Floats) -> Floats:
-    """Take magnitudes to log-mel.
+    """Apply a filter bank [372, 80] to magnitudes [frames, 372] and take logarithms.
 
-    Parameters
-    ----------
-    magnitudes : numpy.ndarray
-        float32, shape [frames, 372].
-    bank : numpy.ndarray
-        float32, shape [372, 80].
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [frames, 80], natural logarithms no lower than ln(1e-7).
+    float32 [frames, 80], natural logarithms no lower than ln(1e-7).
     """
     return np.asarray(np.log(np.maximum(magnitudes @ bank, np.float32(FLOOR))), np.float32)

@@ -32,16 +32,8 @@ def evaluate(
 ) -> Scores:
     """Compare predictions with labels over all recordings together.
 
-    Parameters
-    ----------
-    predictions : sequence of Predictions
-        What `predict_all` found.
-    threshold : float
-        See `Scores`.
-    closed_gap_seconds : float, optional
-        Gaps under this count as sung.
-    median_frames : int, optional
-        Length of the median filter over time; 1 for none.
+    Gaps under ``closed_gap_seconds`` count as sung. ``median_frames`` is the length of the median filter over
+    time; 1 for none. ``threshold``: see `Scores`.
     """
     return score(*_together(predictions, closed_gap_seconds, median_frames), threshold)
 
@@ -57,19 +49,10 @@ def _together(
 def report(
     valid: Sequence[Predictions], tests: Mapping[str, Sequence[Predictions]]
 ) -> dict[str, dict[str, Any]]:
-    """Give all figures: with labels as they are and with short gaps closed, plain and smoothed.
+    """Give all scores: with labels as they are and with short gaps closed, plain and smoothed.
 
-    Parameters
-    ----------
-    valid : sequence of Predictions
-        Recordings that the threshold is tuned on: the most accurate one over all of them.
-    tests : mapping
-        Name of a set -> its predictions.
-
-    Returns
-    -------
-    dict
-        Set -> way of counting -> `Scores` as a dict.
+    The threshold is the most accurate one over all recordings of ``valid``. ``tests`` maps the name of a set
+    to its predictions. Gives set -> way of counting -> `Scores` as a dict.
     """
     figures: dict[str, dict[str, Any]] = {name: {} for name in ("valid", *tests)}
     for way, (gap, median) in WAYS.items():

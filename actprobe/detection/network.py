@@ -19,18 +19,7 @@ from actprobe.models.specs import Conv, Dense
 
 
 def build_trainable(seed: int) -> Any:
-    """Build the network with orthogonal kernels and zero biases.
-
-    Parameters
-    ----------
-    seed : int
-        Seeds the kernels.
-
-    Returns
-    -------
-    tf_keras.Model
-        As `actprobe.models.networks.svd.build` gives it.
-    """
+    """Build `actprobe.models.networks.svd.build` with orthogonal kernels from a seed, and zero biases."""
     model = svd.build()
     weighted = [spec for spec in svd.SPECS if isinstance(spec, Conv | Dense)]
     for number, spec in enumerate(weighted):
@@ -42,24 +31,12 @@ def build_trainable(seed: int) -> Any:
 
 
 def logits(model: Any, frames: Any, dropout_seed: Any = None, precision: str = "float32") -> Any:
-    """Predict singing for the excerpts of segments that begin 9 frames apart.
+    """Predict singing for the excerpts of segments that begin 9 frames apart, before the sigmoid.
 
-    Parameters
-    ----------
-    model : tf_keras.Model
-        The network; its variables are used, so that gradients reach them.
-    frames : tf.Tensor
-        float32, shape [segments, 115 + 9 k, 80], normalised.
-    dropout_seed : tf.Tensor, optional
-        int32, shape [2]: dropout is on and sampled from this seed alone.
-    precision : str, optional
-        ``float32``, or ``mixed_bfloat16`` for bfloat16 up to ``fc7``: about twice as fast on processors that
-        have it.
-
-    Returns
-    -------
-    tf.Tensor
-        float32, shape [segments, k + 1], before the sigmoid.
+    ``frames`` are normalised, float32 [segments, 115 + 9 k, 80]; the result is float32 [segments, k + 1]. The
+    variables of the Keras model are used, so that gradients reach them. With ``dropout_seed``, int32 [2],
+    dropout is on and sampled from this seed alone. ``mixed_bfloat16`` computes in bfloat16 up to ``fc7``:
+    about twice as fast on processors that have it.
     """
     tf, nn = backend.tf, backend.tf.nn
     variables = {layer.name: layer.weights for layer in model.layers if layer.weights}

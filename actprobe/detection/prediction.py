@@ -28,12 +28,7 @@ Floats = NDArray[np.float32]
 class Predictions:
     """Output of the detector over a recording.
 
-    Parameters
-    ----------
-    recording : LabelledRecording
-        The recording.
-    probabilities : numpy.ndarray
-        float32, shape [frames]; frame k is centred at (315 k + 512) / 22050 s.
+    ``probabilities``: float32 [frames]; frame k is centred at (315 k + 512) / 22050 s.
     """
 
     recording: LabelledRecording
@@ -48,23 +43,11 @@ class Predictions:
 def predict(
     predict_segments: Callable[[Floats], Floats], frames: Floats, silence: Floats, hop: int = 1
 ) -> Floats:
-    """Predict singing at every frame.
+    """Predict singing at every frame of a recording, or with ``hop`` 9 at every ninth, which is faster.
 
-    Parameters
-    ----------
-    predict_segments : callable
-        Frames of segments [segments, 115 + 9 k, 80] -> probabilities [segments, k + 1].
-    frames : numpy.ndarray
-        Normalised log-mel frames of a recording, shape [frames, 80].
-    silence : numpy.ndarray
-        A normalised frame of silence, shape [80].
-    hop : int, optional
-        1 for every frame, or 9 for every ninth and a ninth of the work.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [frames], or every ninth of them.
+    ``predict_segments`` takes frames of segments [segments, 115 + 9 k, 80] and gives probabilities [segments,
+    k + 1]. ``frames`` [frames, 80] and ``silence`` [80], a frame of silence, are normalised log-mel. float32
+    [frames], or every ninth of them.
     """
     phases = POOLING if hop == 1 else 1
     wanted = -(-len(frames) // POOLING)
@@ -102,23 +85,9 @@ def predict_all(
 ) -> list[Predictions]:
     """Predict singing in recordings.
 
-    Parameters
-    ----------
-    network : tf_keras.Model
-        The network.
-    normalization : tuple of numpy.ndarray
-        Mean and standard deviation of the bands.
-    recordings : sequence of LabelledRecording
-        What to judge.
-    hop : int, optional
-        1, or 9 for a quick look: a frame then has the prediction nearest to it.
-    frames_of : callable, optional
-        Recording -> log-mel frames, where they are kept.
-
-    Returns
-    -------
-    list of Predictions
-        One for each.
+    ``normalization`` is mean and standard deviation of the bands. With ``hop`` 9, for a quick look, a frame
+    has the prediction closest to it. ``frames_of`` gives the log-mel frames of a recording where they are
+    kept.
     """
     mean, std = (np.asarray(each, np.float32) for each in normalization)
     silence = (np.float32(np.log(FLOOR)) - mean) / std

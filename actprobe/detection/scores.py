@@ -20,18 +20,9 @@ Bools = NDArray[np.bool_]
 class Scores:
     """Agreement of predictions with labels.
 
-    Parameters
-    ----------
-    frames : int
-        Frames compared.
-    sung : float
-        Part of them that is labelled as sung.
-    auc : float
-        Area under the ROC curve.
-    threshold : float
-        What a prediction must reach to count as sung.
-    accuracy, precision, recall, f : float
-        At the threshold, of the class sung.
+    ``frames`` compared, the part ``sung`` of them that is labelled as sung, the area ``auc`` under the ROC
+    curve, the ``threshold`` that a prediction must reach to count as sung, and, at it, ``accuracy`` and the
+    ``precision``, ``recall`` and ``f`` of the class sung.
     """
 
     frames: int

@@ -27,22 +27,15 @@ Floats = NDArray[np.float32]
 class Augmentation:
     """How segments are sampled and varied.
 
-    Parameters
-    ----------
-    stretch, shift : float
-        Largest change of time and of pitch; 0.3 is 30 %.
-    filter_db : float
-        Largest gain of the random filter.
-    level_db : float
-        Largest change of the whole level.
-    voice_level_db : float
-        Standard deviation of the level of voice to accompaniment, where they are apart.
-    voiceless : float
-        Part of the segments of such recordings that is the accompaniment alone.
-    other_accompaniment : float
-        Part of the segments of such recordings whose voice sounds over another recording's accompaniment.
-    mixtures : float
-        Part of all segments that comes from recordings known as mixtures only, when there are both kinds.
+    - ``stretch``, ``shift``: largest change of time and of pitch; 0.3 is 30 %.
+    - ``filter_db``: largest gain of the random filter.
+    - ``level_db``: largest change of the whole level.
+    - ``mixtures``: part of all segments that comes from recordings known as mixtures only, when there are
+      both kinds.
+
+    For recordings whose voice and accompaniment are separate: ``voice_level_db``, standard deviation of the
+    level of voice to accompaniment; ``voiceless``, part of the segments that is the accompaniment alone;
+    ``other_accompaniment``, part of the segments whose voice sounds over another recording's accompaniment.
     """
 
     stretch: float = 0.3
@@ -61,16 +54,8 @@ NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0, 0)
 class Segments:
     """Segments sampled at random; segment number i is always the same.
 
-    Parameters
-    ----------
-    store : SpectraStore
-        Spectra of the training recordings.
-    excerpts : int
-        Excerpts in a segment, 9 frames apart.
-    augment : Augmentation
-        How they are varied.
-    seed : int
-        Seeds, together with the number of the segment, whatever is random in it.
+    Each has ``excerpts`` excerpts, 9 frames apart, of the training recordings in ``store``. ``seed`` and the
+    number of the segment seed whatever is random in it.
     """
 
     def __init__(self, store: SpectraStore, excerpts: int, augment: Augmentation, seed: int) -> None:
@@ -83,17 +68,9 @@ class Segments:
         self._mixed = [track for track in store.tracks if "mixture" in track.stems]
 
     def __getitem__(self, number: int) -> tuple[Floats, Floats]:
-        """Make a segment.
+        """Make a segment by its number.
 
-        Parameters
-        ----------
-        number : int
-            Its number.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Log-mel frames, float32 [frames, 80], and labels of its excerpts, float32 [excerpts], 0 or 1.
+        Log-mel frames, float32 [frames, 80], and labels of its excerpts, float32 [excerpts], 0 or 1.
         """
         augment = self.augment
         rng = np.random.default_rng([self.seed, number])
@@ -152,15 +129,7 @@ class Segments:
 
 
 class SegmentBatches:
-    """Batches of segments in the order of their numbers, see `actprobe.training.batches.Source`.
-
-    Parameters
-    ----------
-    segments : Segments
-        What they are made of.
-    batch_size : int
-        Segments that come together.
-    """
+    """Batches of segments in the order of their numbers, see `actprobe.training.batches.Source`."""
 
     unit: ClassVar[str] = "excerpts"
 

@@ -40,17 +40,9 @@ def frame_times(frames: int) -> NDArray[np.float64]:
 
 
 def spectra(samples: Floats) -> Spectrum:
-    """Compute the complex spectrogram whose magnitudes the front end sees.
+    """Compute the complex spectrogram of samples at 22050 Hz, whose magnitudes the front end sees.
 
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        float32, shape [samples], at 22050 Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        complex64, shape [frames, 372]; no frame for less than 1024 samples.
+    complex64 [frames, 372]; no frame for less than 1024 samples.
     """
     if len(samples) < FRAME_LENGTH:
         return np.zeros((0, BINS), np.complex64)
@@ -72,16 +64,8 @@ def log_mel_of(recording: LabelledRecording) -> Floats:
 class Track:
     """The spectra of one recording.
 
-    Parameters
-    ----------
-    name : str
-        Of the recording.
-    stems : dict
-        Name of the stem -> its first frame in the store.
-    frames : int
-        Frames of each.
-    labels : numpy.ndarray
-        bool, shape [frames].
+    ``stems`` maps the name of a stem to its first frame in the store; ``frames`` counts those of each stem;
+    ``labels`` are bool [frames].
     """
 
     name: str
@@ -93,17 +77,7 @@ class Track:
 class SpectraStore(RecordingFrames):
     """Spectra of recordings in one memory-mapped file, made once for the same recordings.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the file is or will be.
-    recordings : sequence of LabelledRecording
-        What it holds. One that cannot be read is left out with a warning.
-
-    Raises
-    ------
-    CorpusError
-        None of them can be read.
+    A recording that cannot be read is left out with a warning; CorpusError where none can.
     """
 
     def __init__(self, folder: Path, recordings: Sequence[LabelledRecording]) -> None:
@@ -129,21 +103,9 @@ class SpectraStore(RecordingFrames):
         return np.stack([found.real, found.imag], 1).astype(np.float16), list(stems)
 
     def read(self, track: Track, stem: str, start: int, stop: int) -> Spectrum:
-        """Read frames of a stem; beyond its ends there is silence.
+        """Read frames of a stem, relative to the track; beyond its ends there is silence.
 
-        Parameters
-        ----------
-        track : Track
-            Of this store.
-        stem : str
-            Name of the stem.
-        start, stop : int
-            Frames, relative to the track; may lie outside.
-
-        Returns
-        -------
-        numpy.ndarray
-            complex64, shape [stop - start, 372].
+        complex64 [stop - start, 372].
         """
         out = np.zeros((stop - start, BINS), np.complex64)
         first, last = max(start, 0), min(stop, track.frames)

@@ -39,14 +39,8 @@ Normalization = tuple[NDArray[np.float64], NDArray[np.float64]]
 class DetectorLearner:
     """The detector with its training step, see `actprobe.training.parts.Learner`.
 
-    Parameters
-    ----------
-    network : tf_keras.Model
-        What `build_trainable` gave.
-    normalization : tuple of numpy.ndarray
-        Mean and standard deviation of the bands.
-    settings : Settings
-        Precision, and the seed of dropout.
+    ``normalization`` is mean and standard deviation of the bands; of the settings it takes the precision, and
+    the seed of dropout.
     """
 
     means = ("loss",)
@@ -79,30 +73,12 @@ def detector_training(
     settings: Settings,
     normalization: Normalization,
 ) -> Training:
-    """Set up the training of a detector in a folder.
+    """Set up the training of a detector in a folder; its ``model.network`` is the detector.
 
-    Parameters
-    ----------
-    output_dir : Path
-        Gets svd.npz (the best on validation so far), meanstd.npz and what any training writes.
-    segments : Segments
-        What to learn from.
-    valid : sequence of LabelledRecording
-        What the epochs are judged by, every ninth frame; without any the last epoch is the best.
-    settings : Settings
-        The numbers.
-    normalization : tuple of numpy.ndarray
-        Mean and standard deviation of the bands, float64, shape [80] each.
-
-    Returns
-    -------
-    Training
-        Its ``model.network`` is the detector.
-
-    Raises
-    ------
-    UsageError
-        The folder holds a training with other numbers or other data.
+    The folder gets svd.npz (the best on validation so far), meanstd.npz and what any training writes. The
+    epochs are judged by every ninth frame of ``valid``; without any recording there the last epoch is the
+    best. ``normalization`` is mean and standard deviation of the bands, float64 [80] each. UsageError where
+    the folder holds a training with other settings or other data.
     """
     network = build_trainable(settings.seed)
     frames_of = cache(log_mel_of)

@@ -37,14 +37,8 @@ Floats = NDArray[np.float64]
 class Plan:
     """Which features are computed from audio, and which are known of the recordings already.
 
-    Parameters
-    ----------
-    names : tuple of str
-        All features in the order asked, a category as its classes; columns of the tables.
-    scalars : tuple of str
-        Those that are computed.
-    labels : dict of str to numpy.ndarray
-        Those that are known: float64, shape [recordings], NaN where unknown.
+    ``names``: all features in the order asked, a category as its classes; columns of the tables. ``scalars``:
+    those that are computed. ``labels``: those that are known, float64 [recordings], NaN where unknown.
     """
 
     names: tuple[str, ...]

@@ -45,21 +45,11 @@ AnyMapFunction = TypeVar("AnyMapFunction", bound=MapFunction)
 class FeatureMap:
     """A feature over time and bins.
 
-    Parameters
-    ----------
-    name : str
-        Name of the feature.
-    values : numpy.ndarray
-        float32, shape [frames, bins].
-    times_seconds : numpy.ndarray
-        float64, shape [frames], ascending: centres of the frames, from the first sample on.
-    bins : numpy.ndarray
-        float64, shape [bins], ascending: centre frequencies in Hz, or pitch classes in semitones above C
-        (0 to 12, 12 itself excluded).
-    axis : str
-        ``hertz`` or ``pitch class``.
-    unit : str
-        Unit of the values; empty for pure numbers.
+    - ``values``: float32 [frames, bins], in ``unit``, which is empty for pure numbers.
+    - ``times_seconds``: float64 [frames], ascending, centres of the frames, from the first sample on.
+    - ``axis``: ``hertz`` or ``pitch class``.
+    - ``bins``: float64 [bins], ascending, centre frequencies in Hz, or pitch classes in semitones above C (0
+      to 12, 12 itself excluded).
     """
 
     name: str
@@ -130,24 +120,9 @@ def feature_map(
 def compute_maps(waveform: Waveform, features: Iterable[str | Feature]) -> dict[str, FeatureMap]:
     """Compute several feature maps of one waveform, each function once, each rate resampled once.
 
-    Parameters
-    ----------
-    waveform : Waveform
-        Any length, any rate.
-    features : iterable of str or Feature
-        Names of registered feature maps, or features themselves.
-
-    Returns
-    -------
-    dict of str to FeatureMap
-        In the order asked; every value is finite.
-
-    Raises
-    ------
-    UsageError
-        A name is not registered or is that of a scalar. Nothing has been computed then.
-    FeatureError
-        The waveform is empty, too short or not finite, or a function raised or returned no map.
+    The maps are in the order asked, and every value is finite. UsageError: a name is not registered or is
+    that of a scalar; nothing has been computed then. FeatureError: the waveform is empty, too short or not
+    finite, or a function raised or returned no map.
     """
     wanted = as_features(features, "map")
     refuse_unusable(waveform, wanted)

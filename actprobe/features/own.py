@@ -14,25 +14,11 @@ from actprobe.features import registry
 
 
 def import_features(path: str | os.PathLike[str]) -> list[str]:
-    """Run a Python file whose decorated functions are features or feature maps.
+    """Run a Python file whose decorated functions are features or feature maps, and give their names, sorted.
 
     The file is a program and is run as one: give it only what you would run yourself. Its features can be
-    sent to other processes by cloudpickle, which takes their code along.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file, with functions decorated by `actprobe.features.feature` or `feature_map`.
-
-    Returns
-    -------
-    list of str
-        Names of the features that it registered, sorted.
-
-    Raises
-    ------
-    UsageError
-        No such file, it raised, or it registered nothing.
+    sent to other processes by cloudpickle, which takes their code along. UsageError: no such file, it raised,
+    or it registered nothing.
     """
     before = {name: registry.get_feature(name) for name in registry.available()}
     name = f"features_of_{Path(path).stem}"  # in no module that is imported: cloudpickle takes the code along

@@ -26,26 +26,15 @@ class Feature:
 
     It can be pickled into another process, a function of a notebook or script by cloudpickle.
 
-    Parameters
-    ----------
-    name : str
-        Name by which binaries and tables call it.
-    unit : str
-        Unit of its values, such as ``1/s``; empty for a pure number.
-    sample_rate : int or None
-        Rate in Hz that the function wants its waveform at; None for the recording's own.
-    backend : str
-        Distribution whose version the value depends on, such as ``essentia-tensorflow``; empty for none.
-    function : callable
-        Takes a Waveform and returns one finite number, or what `feature_map` says of a map.
-    description : str
-        What the number or map says, in one sentence.
-    kind : str
-        ``scalar`` for one number a recording, ``map`` for values over time and bins.
-    axis : str
-        What the bins of a map are: ``hertz`` or ``pitch class``; empty for a scalar.
-    together : tuple of str
-        Names of all the maps that one call of the function gives; empty for a scalar.
+    - ``unit``: such as ``1/s``; empty for a pure number.
+    - ``sample_rate``: rate in Hz that the function wants its waveform at; None for the recording's own.
+    - ``backend``: distribution whose version the value depends on, such as ``essentia-tensorflow``; empty for
+      none.
+    - ``function``: takes a Waveform and returns one finite number, or what `feature_map` says of a map.
+    - ``description``: one sentence.
+    - ``kind``: ``scalar`` for one number a recording, ``map`` for values over time and bins.
+    - ``axis``: what the bins of a map are, ``hertz`` or ``pitch class``.
+    - ``together``: names of all the maps that one call of the function gives.
     """
 
     name: str
@@ -106,24 +95,11 @@ def get_feature(name: str, kind: str | None = None) -> Feature:
 
 
 def describe(features: Iterable[str | Feature]) -> dict[str, dict[str, str | int | None]]:
-    """Say what made the values of these features, for run.json.
+    """Describe how the values of these features were made, for run.json.
 
-    Parameters
-    ----------
-    features : iterable of str or Feature
-        Names of registered features, or features themselves.
-
-    Returns
-    -------
-    dict of str to dict
-        Per feature: ``kind``, ``description``, ``unit``, ``axis`` (of maps only), ``sample_rate`` in Hz (None
-        for the recording's own), ``resampler`` (empty when the rate is never changed), ``backend`` and
-        ``backend_version``.
-
-    Raises
-    ------
-    UsageError
-        A name is not registered.
+    Per feature: ``kind``, ``description``, ``unit``, ``axis`` (of maps only), ``sample_rate`` in Hz (None for
+    the recording's own), ``resampler`` (empty when the rate is never changed), ``backend`` and
+    ``backend_version``. UsageError for a name that is not registered.
     """
     table: dict[str, dict[str, str | int | None]] = {}
     for entry in as_features(features, None):

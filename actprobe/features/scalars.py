@@ -71,24 +71,9 @@ def feature(
 def compute_scalars(waveform: Waveform, features: Iterable[str | Feature]) -> dict[str, float]:
     """Compute several features of one waveform, resampling once for each rate they want.
 
-    Parameters
-    ----------
-    waveform : Waveform
-        Any length, any rate.
-    features : iterable of str or Feature
-        Names of registered scalar features, or features themselves.
-
-    Returns
-    -------
-    dict of str to float
-        A finite number per feature, in the order asked.
-
-    Raises
-    ------
-    UsageError
-        A name is not registered or is that of a map. Nothing has been computed then.
-    FeatureError
-        The waveform is empty or not finite, or a function raised or returned no finite number.
+    A finite number per feature, in the order asked. UsageError: a name is not registered or is that of a map;
+    nothing has been computed then. FeatureError: the waveform is empty or not finite, or a function raised or
+    returned no finite number.
     """
     wanted = as_features(features, "scalar")
     refuse_unusable(waveform, wanted)

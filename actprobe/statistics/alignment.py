@@ -41,34 +41,17 @@ def align_units(
     permutations: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Find for each unit of a layer the unit of another layer that follows it best.
+    """Find for each neuron of a layer the neuron of another layer that correlates with it best.
 
-    Parameters
-    ----------
-    a, b : numpy.ndarray
-        Shapes [units, neurons], over the same units (recordings or excerpts), in memory or memory-mapped.
-    layer_a, layer_b : str, optional
-        Names for the table.
-    groups : array_like, optional
-        Shape [units]: excerpts of one recording share a number, and stand in the order of their time.
-    permutations : int, optional
-        Permutations of the recordings behind ``level``, ``p`` and ``q``; 0 leaves them NaN.
-    seed : int, optional
-        Seed of the permutations.
+    ``a`` and ``b`` are [units, neurons], over the same units (recordings or excerpts), in memory or
+    memory-mapped; otherwise, or where they are not finite, ValueError. ``groups`` [units]: excerpts of one
+    recording share a number, and stand in the order of their time. ``permutations`` of the recordings give
+    ``level``, ``p`` and ``q``; 0 leaves them NaN.
 
-    Returns
-    -------
-    pandas.DataFrame
-        One row a neuron of A, columns `ALIGNMENT_COLUMNS`: its partner in B (empty for a constant neuron)
-        and their r; ``level``, the ``|r|`` that the best of B's neurons exceeds by chance in 5 % of the
-        permutations; ``p``, the part of the permutations whose best reaches r (the true order counted
-        among them); ``q``, the false discovery rate over A's neurons; ``mutual``, whether A's neuron is
-        in turn the best for its partner.
-
-    Raises
-    ------
-    ValueError
-        Other shapes, or activity that is not finite.
+    One row a neuron of A, columns `ALIGNMENT_COLUMNS`: its partner in B (empty for a constant neuron) and
+    their r; ``level``, the ``|r|`` that the best of B's neurons exceeds by chance in 5 % of the permutations;
+    ``p``, the part of the permutations whose best reaches r (the true order counted among them); ``q``, the
+    false discovery rate over A's neurons; ``mutual``, whether A's neuron is in turn the best for its partner.
     """
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
         raise ValueError(f"activities [units, neurons] do not fit: {a.shape}, {b.shape}")

@@ -32,13 +32,9 @@ SMALL = 1024  # a matrix of recordings by recordings up to this size is always c
 class KernelAlignment:
     """Linear CKA of two layers.
 
-    Parameters
-    ----------
-    cka : float
-        Between 0 and 1; NaN where a layer is constant.
-    debiased : float
-        The same from unbiased estimates, 0 on average for unrelated layers; NaN below 4 units, and where
-        an estimate of a layer with itself is not above 0.
+    ``cka`` is between 0 and 1; NaN where a layer is constant. ``debiased`` is the same from unbiased
+    estimates, 0 on average for unrelated layers; NaN below 4 units, and where an estimate of a layer with
+    itself is not above 0.
     """
 
     cka: float
@@ -78,22 +74,10 @@ class _Layer:
 
 
 def linear_cka(a: Matrix, b: Matrix) -> KernelAlignment:
-    """Compare two layers over the same units.
+    """Compute linear CKA of two layers over the same units, and its debiased estimate.
 
-    Parameters
-    ----------
-    a, b : numpy.ndarray
-        Shapes [units, neurons], in memory or memory-mapped; the numbers of neurons may differ.
-
-    Returns
-    -------
-    KernelAlignment
-        CKA and its debiased estimate.
-
-    Raises
-    ------
-    ValueError
-        Other shapes, or activity that is not finite.
+    ``a`` and ``b`` are [units, neurons], in memory or memory-mapped; the numbers of neurons may differ.
+    ValueError for other shapes, or activity that is not finite.
     """
     one, other = _Layer(a), _Layer(b)
     return _compare(one, other, _dependence(one, one), _dependence(other, other))

@@ -21,19 +21,9 @@ ENOUGH = 4  # units, or recordings of clustered units, below which there is no i
 class Clusters:
     """Which units belong to one recording.
 
-    Parameters
-    ----------
-    groups : array_like
-        Shape [units]; units of one recording have the same number, in the order of their time.
-
-    Attributes
-    ----------
-    index : numpy.ndarray
-        int, shape [units]: the recording of each unit.
-    sizes : numpy.ndarray
-        int, shape [recordings]: units of each recording.
-    place : numpy.ndarray
-        int, shape [units]: 0 for the first unit of a recording, 1 for the second, and so on.
+    ``groups`` [units]: units of one recording have the same number, in the order of their time. Attributes:
+    ``index``, int [units], the recording of each unit; ``sizes``, int [recordings], units of each recording;
+    ``place``, int [units], 0 for the first unit of a recording, 1 for the second, and so on.
     """
 
     def __init__(self, groups: ArrayLike) -> None:

@@ -26,18 +26,11 @@ NOTHING_LEFT = 1e-12  # of the variance: what another feature leaves of a featur
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation coefficient for each neuron of a layer.
+    """A correlation coefficient for each neuron of a layer; all [neurons], NaN where nothing varies.
 
-    Parameters
-    ----------
-    r : numpy.ndarray
-        Shape [neurons], as are the others; NaN where nothing varies.
-    low, high : numpy.ndarray
-        95 % interval by Fisher's z; NaN below 4 units (4 recordings when they are clustered).
-    p : numpy.ndarray
-        Two-sided p-value against no correlation.
-    n_effective : numpy.ndarray
-        Independent units that the neuron's units are worth: their count where they are independent.
+    ``low``, ``high``: 95 % interval by Fisher's z; NaN below 4 units (4 recordings when they are clustered).
+    ``p``: two-sided p-value against no correlation. ``n_effective``: independent units that the neuron's
+    units are worth, their count where they are independent.
     """
 
     r: Floats
@@ -68,22 +61,11 @@ def constant_neurons(x: Floats) -> NDArray[np.bool_]:
 
 
 def pearson(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlation:
-    """Correlate every neuron with a feature (Pearson).
+    """Correlate every neuron, [units, neurons], with a feature, [units] (Pearson); all values finite.
 
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Activity, shape [units, neurons], finite.
-    y : numpy.ndarray
-        Feature values, shape [units], finite.
-    clusters : Clusters, optional
-        Recordings that the units come from. Without it p and interval are those of
-        `scipy.stats.pearsonr`; with it they rest on the recordings.
-
-    Returns
-    -------
-    Correlation
-        By neuron; NaN for a constant neuron, a constant feature and fewer than 3 units.
+    Without ``clusters``, the recordings that the units come from, p and interval are those of
+    `scipy.stats.pearsonr`; with them they rest on the recordings. NaN for a constant neuron, a constant
+    feature and fewer than 3 units.
     """
     return _correlate(x, y, ~constant_neurons(x), clusters)
 
@@ -100,23 +82,11 @@ def spearman(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlat
 
 
 def partial(x: Floats, y: Floats, z: Floats, clusters: Clusters | None = None) -> Correlation:
-    """Correlate every neuron with a feature after what both share linearly with another one is taken out.
+    """Partial correlation of every neuron, [units, neurons], with a feature ``y``, given another one, ``z``.
 
     It is the correlation of the residuals of the two regressions on ``z``; one degree of freedom is lost.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Activity, shape [units, neurons], finite.
-    y, z : numpy.ndarray
-        Values of the feature and of the one that is given, shape [units], finite.
-    clusters : Clusters, optional
-        Recordings that the units come from.
-
-    Returns
-    -------
-    Correlation
-        By neuron; NaN as for `pearson`, and where nothing is left of neuron or feature.
+    ``y`` and ``z`` are [units]; all values finite. NaN as for `pearson`, and where nothing is left of neuron
+    or feature.
     """
     units, neurons = x.shape
     found = Correlation.unknown(neurons)

@@ -31,16 +31,9 @@ def resample(recordings: int, *, resamples: int = RESAMPLES, seed: int = 0) -> D
 
 
 def percentile_interval(values: Doubles, recordings: int, level: float = LEVEL) -> tuple[float, float]:
-    """Give the interval between the percentiles of resampled figures, NaN for fewer than 3 recordings.
+    """Give the interval between the percentiles of resampled statistics, NaN for fewer than 3 recordings.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        float64, shape [resamples]; NaN where a resample gave no figure.
-    recordings : int
-        Recordings that the figure is of.
-    level : float, optional
-        Share of the resamples that lie within.
+    ``values``: float64 [resamples]; NaN where a resample gave none. ``level``: share of the resamples within.
     """
     finite = values[np.isfinite(values)]
     if recordings < FEWEST or not len(finite):
@@ -50,19 +43,10 @@ def percentile_interval(values: Doubles, recordings: int, level: float = LEVEL) 
 
 
 def ratio(weights: Doubles, above: Doubles, below: Doubles) -> Doubles:
-    """Divide weighted sums over recordings.
+    """Divide weighted sums over recordings; NaN where the denominator is 0.
 
-    Parameters
-    ----------
-    weights : numpy.ndarray
-        float64, shape [..., recordings]: how often each recording is there.
-    above, below : numpy.ndarray
-        float64, shape [recordings]: each recording's share of numerator and denominator.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [...]; NaN where the denominator is 0.
+    ``weights``, float64 [..., recordings], say how often each recording is there; ``above`` and ``below``,
+    float64 [recordings], are each recording's share of numerator and denominator. float64 [...].
     """
     denominator = weights @ below
     return np.asarray((weights @ above) / np.where(denominator != 0, denominator, np.nan), np.float64)

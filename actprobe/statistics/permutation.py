@@ -42,12 +42,8 @@ PERMUTED_AT_ONCE = 1 << 22  # recordings times permutations that are dealt out t
 class BestOfK:
     """What the best neuron of a layer reaches under permutation.
 
-    Parameters
-    ----------
-    maxima : numpy.ndarray
-        Shape [permutations]: the largest |r| over the layer's neurons, by permutation, ascending.
-    beyond : numpy.ndarray
-        Shape [10001]: at i, how often any neuron reached i / 10000, over all permutations.
+    ``maxima`` [permutations]: the largest |r| over the layer's neurons, by permutation, ascending. ``beyond``
+    [10001]: at i, how often any neuron reached i / 10000, over all permutations.
     """
 
     maxima: Floats
@@ -80,12 +76,9 @@ class BestOfK:
     def q(self, r: Floats) -> Floats:
         """Estimate the false discovery rate of all neurons of the layer from the permutations.
 
-        Returns
-        -------
-        numpy.ndarray
-            For each neuron, how many of the layer's reach its ``|r|`` in a permutation (on average, the
-            true order counted among them) as a part of those that reach it in truth; never more than that
-            of a weaker neuron. NaN where r is, and throughout without permutations.
+        For each neuron, how many of the layer's reach its ``|r|`` in a permutation (on average, the true
+        order counted among them) as a part of those that reach it in truth; never more than that of a weaker
+        neuron. NaN where r is, and throughout without permutations.
         """
         q = np.full(np.shape(r), np.nan)
         known = np.flatnonzero(~np.isnan(r))
@@ -103,14 +96,10 @@ class BestOfK:
 def permuted_units(
     units: int, clusters: Clusters | None, permutations: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Indices]]:
-    """Deal recordings out anew, some units at a time.
+    """Permute whole recordings, and yield the result some units at a time.
 
-    Yields
-    ------
-    first : int
-        The first of some units.
-    source : numpy.ndarray
-        int64, shape [permutations, units of this part]: the unit whose value each of them gets.
+    Yields the first of some units, and int64 [permutations, units of this part], the unit whose value each of
+    them gets.
     """
     recordings = units if clusters is None else len(clusters)
     order = np.arange(recordings, dtype=np.int64)
@@ -132,25 +121,12 @@ def best_of_k(
     permutations: int = 1000,
     seed: int = 0,
 ) -> BestOfK:
-    """Find how well the best neuron of a layer follows a feature that has nothing to do with it.
+    """Find how strongly the best neuron of a layer correlates with an unrelated feature.
 
-    Parameters
-    ----------
-    activity : numpy.ndarray
-        Shape [units, neurons], in memory or memory-mapped; read a part at a time.
-    feature : numpy.ndarray
-        Shape [units]; units where it is NaN are left out.
-    clusters : Clusters, optional
-        Recordings that the known units come from.
-    permutations : int, optional
-        Permutations of the recordings.
-    seed : int, optional
-        Seed of the permutations: the same for every layer and feature of equally many units.
-
-    Returns
-    -------
-    BestOfK
-        With one maximum a permutation, none when nothing varies.
+    ``activity`` [units, neurons], in memory or memory-mapped, is read a part at a time; units where
+    ``feature`` [units] is NaN are left out. ``clusters`` are the recordings that the known units come from;
+    recordings are permuted, in the same way for every layer and feature of equally many units and the same
+    ``seed``. One maximum a permutation, none when nothing varies.
     """
     known = np.flatnonzero(~np.isnan(feature))
     y = feature[known] - feature[known].mean() if len(known) else feature[known]

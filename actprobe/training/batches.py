@@ -23,14 +23,9 @@ Ints = NDArray[np.int64]
 class Source(Protocol):
     """Where a training gets its batches from.
 
-    Attributes
-    ----------
-    first_step : int
-        Step of the first batch that `endless` gives, counted when that is asked for.
-    steps_per_pass : int
-        Steps of an epoch, unless the settings say how many.
-    unit, units_per_step : str, int
-        What speed is counted in, such as ``examples``, and how many there are in a batch.
+    ``first_step``: step of the first batch that `endless` gives, counted when that is asked for.
+    ``steps_per_pass``: steps of an epoch, unless the settings say how many. ``unit``: what speed is counted
+    in, such as ``examples``; ``units_per_step``: how many there are in a batch.
     """
 
     first_step: int
@@ -46,16 +41,8 @@ class Source(Protocol):
 class Rows:
     """Examples as rows of a file.
 
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape [rows, width], memory-mapped; float32, or bfloat16 as uint16.
-    first : numpy.ndarray
-        int64, shape [examples]: first row of each.
-    count : int
-        Rows of an example.
-    shape : tuple of int
-        Shape of an example.
+    ``values`` [rows, width] is memory-mapped: float32, or bfloat16 as uint16. ``first``, int64 [examples], is
+    the first row of each example, ``count`` the rows of one, ``shape`` the shape of one.
     """
 
     values: NDArray[Any]
@@ -72,31 +59,12 @@ class Rows:
 
 
 class Batches:
-    """Examples for training or validation.
+    """Examples for training or validation, in an order that ``seed`` decides.
 
-    Parameters
-    ----------
-    parts : mapping of str to Rows
-        What an example is made of: ``excerpt``, perhaps ``features`` and ``compared``.
-    batch_size : int
-        Examples in a batch.
-    seed : int, optional
-        Seed of the order.
-    source : str, optional
-        Where the examples come from, for messages.
-
-    Attributes
-    ----------
-    examples : int
-        How many there are.
-    steps_per_pass : int
-        Whole batches in one pass; what is left over at the end of the last recording is never used,
-        as published.
-
-    Raises
-    ------
-    CorpusError
-        Fewer examples than a batch takes.
+    ``parts``: what an example is made of: ``excerpt``, perhaps ``features`` and ``compared``. ``source``:
+    where the examples come from, for messages. ``steps_per_pass`` are the whole batches in one pass; what is
+    left over at the end of the last recording is never used, as published. CorpusError for fewer examples
+    than a batch takes.
     """
 
     unit: ClassVar[str] = "examples"
@@ -161,17 +129,9 @@ class Batches:
         return self._options(batches.prefetch(4))
 
     def once(self, most: int | None = None) -> Any:
-        """Give examples in order, once: for validation.
+        """Give examples in order, once, for validation: all, or at most ``most``, evenly spaced.
 
-        Parameters
-        ----------
-        most : int, optional
-            No more than these, evenly spaced.
-
-        Returns
-        -------
-        tf.data.Dataset
-            Dicts of the parts; the last batch may be smaller.
+        A tf.data.Dataset of dicts of the parts; the last batch may be smaller.
         """
         numbers = self.spread(self.examples if most is None else most)
         tf = backend.tf

@@ -11,21 +11,11 @@ from actprobe.errors import UsageError
 
 
 def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, threads: int = 0) -> None:
-    """Say what TensorFlow may use.
+    """Set what TensorFlow may use.
 
-    Parameters
-    ----------
-    device : str, optional
-        ``auto``, or ``cpu`` to leave GPUs alone.
-    memory_limit_mb : int, optional
-        Memory of each GPU that may be taken, in MB.
-    threads : int, optional
-        Threads for one operation; 0 takes what there is.
-
-    Raises
-    ------
-    UsageError
-        TensorFlow has computed before and takes no orders any more.
+    ``cpu`` leaves GPUs alone; ``memory_limit_mb`` is the memory of each GPU that may be taken; ``threads`` is
+    for one operation, 0 for what there is. UsageError once TensorFlow has computed, since it cannot be
+    changed then.
     """
     config = backend.tf.config
     try:
@@ -46,23 +36,11 @@ def set_up_devices(device: str = "auto", memory_limit_mb: int | None = None, thr
 
 
 def distribution(name: str = "auto") -> Any:
-    """Choose how a training is distributed.
+    """Choose the tf.distribute.Strategy in whose scope a training runs.
 
-    Parameters
-    ----------
-    name : str, optional
-        ``mirrored`` (all GPUs of this machine), ``multi_worker`` (the machines of ``TF_CONFIG``), or
-        ``auto``: mirrored with more than one GPU, multi_worker when ``TF_CONFIG`` names a cluster.
-
-    Returns
-    -------
-    tf.distribute.Strategy
-        A training goes on in its scope.
-
-    Raises
-    ------
-    UsageError
-        ``TF_CONFIG`` does not name a cluster.
+    ``mirrored`` (all GPUs of this machine), ``multi_worker`` (the machines of ``TF_CONFIG``), or ``auto``:
+    mirrored with more than one GPU, multi_worker when ``TF_CONFIG`` names a cluster. UsageError where
+    ``TF_CONFIG`` is not JSON, or names no cluster for multi_worker.
     """
     distribute = backend.tf.distribute
     try:

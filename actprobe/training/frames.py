@@ -23,38 +23,17 @@ Ints = NDArray[np.int64]
 
 
 class RecordingFrames:
-    """Frames of recordings, one recording after the other.
+    """Frames of recordings, one recording after the other, in a memory-mapped file.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the files are or will be.
-    stem : str
-        What their names begin with.
-    made_of : object
-        What else decides the frames, JSON-able.
-    recordings : sequence of LabelledRecording
-        What it holds.
-    frames_in : callable
-        Recording -> frames, shape [frames, *shape], and a JSON-able note for the index; one that raises
-        AudioError is left out with a warning.
-    shape : tuple of int
-        Of a frame.
-    dtype : numpy.dtype
-        Of the file.
+    The file names in ``folder`` begin with ``stem``. ``made_of`` is all that decides the frames, JSON-able,
+    with the `stamps` of the recordings. ``frames_in`` takes a recording and gives frames [frames, *shape] and
+    a JSON-able note for the index; a recording for which it raises AudioError is left out with a warning.
+    ``shape`` is that of a frame, ``dtype`` that of the file.
 
-    Attributes
-    ----------
-    key : str
-        Digest of recordings and ``made_of``.
-    numbers, names, notes : list
-        Which of the recordings are in it, what they are called, and the notes on them.
-    problems : list of str
-        One line for each that is not.
-    lengths, firsts : numpy.ndarray
-        int64, shape [recordings]: frames of each, and where they begin.
-    values : numpy.ndarray
-        The file, shape [frames, *shape].
+    Attributes: ``key``, digest of ``made_of``; ``numbers``, ``names`` and ``notes``, which of the recordings
+    are in it, what they are called, and the notes on them; ``problems``, a line for each that is not;
+    ``lengths`` and ``firsts``, int64 [recordings], frames of each and where they begin; ``values``, the file,
+    [frames, *shape].
     """
 
     def __init__(

@@ -48,16 +48,8 @@ def read_history(folder: Path) -> list[Line]:
 def draw_history(table: pd.DataFrame, judged: str, label: str, colours: Sequence[str]) -> Figure:
     """Draw the loss by epoch above, and what the epochs were judged by below, where there is any.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A row an epoch, with ``loss`` and perhaps its terms.
-    judged : str
-        Column of the figure that epochs were judged by.
-    label : str
-        What it is, for the axis.
-    colours : sequence of str
-        Of the lines.
+    ``table`` has a row an epoch, with ``loss`` and perhaps its terms; ``judged`` is the column of the measure
+    that epochs were judged by, and ``label`` its name for the axis.
     """
     terms = list(table.columns[1 : list(table.columns).index(judged)])
     panels = [(terms, "training loss"), ([judged], label)][: 2 if table[judged].notna().any() else 1]

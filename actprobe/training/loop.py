@@ -36,41 +36,15 @@ Picture = tuple[str, NDArray[np.float32], NDArray[np.float32]]  # as `write_imag
 class Training:
     """A training in a folder, within the strategy that is in scope.
 
-    Parameters
-    ----------
-    output_dir : Path
-        Gets the best weights, history.json, training.json, backup/ and logs/.
-    settings : Settings
-        The numbers.
-    described : mapping
-        What decides the outcome, JSON-able, with the settings as ``settings``: it claims the folder.
-    learner : Learner
-        What learns.
-    optimizer : callable
-        Learning rate, or Keras' schedule of it -> Keras' optimizer.
-    source : Source
-        What to learn from.
-    judge : Judge
-        How an epoch is judged.
-    best : Best
-        What is kept of the best one.
-    pictures : callable, optional
-        Gives pictures for TensorBoard after an epoch.
+    ``output_dir`` gets the best weights, history.json, training.json, backup/ and logs/. ``described`` is
+    what decides the outcome, JSON-able, with the settings as ``settings``: it claims the folder; UsageError
+    where that holds a training with other settings or other data. ``optimizer`` takes a learning rate, or
+    Keras' schedule of it, and gives Keras' optimizer. ``pictures`` gives pictures for TensorBoard after an
+    epoch.
 
-    Attributes
-    ----------
-    model : TrainingModel
-        With the parts of the learner as attributes.
-    steps : int
-        Steps of an epoch.
-    history : list of dict
-        For each epoch: epoch, loss and its terms, the judge's column, learning_rate, seconds and
-        UNIT_per_second.
-
-    Raises
-    ------
-    UsageError
-        The folder holds a training with other numbers or other data.
+    Attributes: ``model``, a `TrainingModel` with the parts of the learner as attributes; ``steps`` of an
+    epoch; ``history``, for each epoch a dict of epoch, loss and its terms, the judge's column, learning_rate,
+    seconds and UNIT_per_second.
     """
 
     def __init__(
@@ -116,24 +90,10 @@ class Training:
             write_json(path, wanted)
 
     def run(self, deadline: float = math.inf, log: Callable[[str], None] = logging.info) -> list[Line]:
-        """Train until the last epoch, or the last that ends before the deadline.
+        """Train until the last epoch, or the last that ends before the deadline, and give the history.
 
-        Parameters
-        ----------
-        deadline : float, optional
-            ``time.time()`` after which no epoch is begun that would not end by then.
-        log : callable, optional
-            Takes lines of progress.
-
-        Returns
-        -------
-        list of dict
-            The history.
-
-        Raises
-        ------
-        ActprobeError
-            The loss is no longer a number; what was best so far stands.
+        ``deadline``: ``time.time()`` after which no epoch is begun that would not end by then. ``log`` takes
+        lines of progress. ActprobeError: the loss is no longer a number; the best weights so far are kept.
         """
         settings, source, callbacks = self.settings, self.source, backend.keras.callbacks
         units = (source.unit, source.units_per_step)

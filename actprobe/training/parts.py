@@ -39,20 +39,10 @@ def _no_step(batch: Mapping[str, Any]) -> dict[str, Any]:
 class Judge:
     """How an epoch is judged: by Keras on a dataset, or by a function; without either the last is the best.
 
-    Parameters
-    ----------
-    column : str
-        Of the history, such as ``valid_input``.
-    label : str
-        The same in lines of progress.
-    larger : bool
-        Whether larger is better.
-    dataset : tf.data.Dataset, optional
-        Validation batches.
-    step : callable, optional
-        Batch -> dict of what is averaged over them, with the name that `column` has after ``valid_``.
-    measure : callable, optional
-        Gives the figure after an epoch.
+    ``column`` of the history, such as ``valid_input``, and its ``label`` in lines of progress; ``larger``:
+    whether larger is better. Either ``dataset``, validation batches, with ``step``, which takes a batch and
+    gives a dict of what is averaged over them, with the name that ``column`` has after ``valid_``; or
+    ``measure``, which gives the number after an epoch.
     """
 
     column: str
@@ -74,16 +64,10 @@ class Judge:
 
 @dataclass(frozen=True)
 class Best:
-    """What is kept of the best epoch.
+    """What is saved of the best epoch.
 
-    Parameters
-    ----------
-    path : Path
-        The weight file.
-    weights : callable
-        Gives the arrays; every worker asks for them, because moving averages are a mean over all of them.
-    save : callable
-        Writes them to a path, whole or not at all.
+    ``weights`` gives the arrays; every worker asks for them, because moving averages are a mean over all of
+    them. ``save`` writes them to a path, completely or not at all.
     """
 
     path: Path

@@ -13,16 +13,8 @@ SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """The clock of a training.
 
-    Parameters
-    ----------
-    epochs, steps : int
-        Epochs of the training, steps of an epoch.
-    unit, units_per_step : str, int
-        See `actprobe.training.batches.Source`.
-    deadline : float
-        ``time.time()`` after which no epoch is begun that would not end by then.
-    log : callable
-        Takes lines.
+    ``unit``, ``units_per_step``: see `actprobe.training.batches.Source`. ``deadline``: ``time.time()`` after
+    which no epoch is begun that would not end by then. ``log`` takes lines.
     """
 
     epochs: int

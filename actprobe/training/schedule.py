@@ -41,18 +41,8 @@ def truncated(loss: float) -> float:
 
 
 def published_rate(rate: float, previous_loss: float, loss: float) -> float:
-    """Give the rate of the next epoch by the published rule.
+    """Give the rate of the next epoch by the published rule: half the rate, or the rate.
 
-    Parameters
-    ----------
-    rate : float
-        Rate of the epoch that ended.
-    previous_loss, loss : float
-        Training loss, all its terms, of the epoch before (0 before the first) and of this one.
-
-    Returns
-    -------
-    float
-        Half the rate, or the rate.
+    The losses are training losses, all terms, of the epoch before (0 before the first) and of this one.
     """
     return rate * 0.5 if truncated(previous_loss) == truncated(loss) else rate

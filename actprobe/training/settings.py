@@ -12,31 +12,17 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a training.
+    """The settings of a training.
 
-    Parameters
-    ----------
-    epochs : int
-        How many.
-    steps_per_epoch : int or None
-        Steps in an epoch; None for a pass over all examples.
-    batch_size : int
-        Examples in a step, over all replicas.
-    learning_rate : float
-        Of the first epoch.
-    schedule : str
-        One of `SCHEDULES`, see `actprobe.training.schedule`.
-    precision : str
-        One of `PRECISIONS`; weights, losses and statistics are float32 always.
-    seed : int
-        Seeds weights, the order of the examples and whatever else is random.
-    jit_compile : bool
-        Whether the step is compiled with XLA.
+    - ``steps_per_epoch``: None for a pass over all examples.
+    - ``batch_size``: over all replicas.
+    - ``learning_rate``: of the first epoch.
+    - ``schedule``: one of `SCHEDULES`, see `actprobe.training.schedule`.
+    - ``precision``: one of `PRECISIONS`; weights, losses and statistics are float32 always.
+    - ``seed``: of weights, the order of the examples and whatever else is random.
+    - ``jit_compile``: whether the step is compiled with XLA.
 
-    Raises
-    ------
-    UsageError
-        No such schedule or precision, or a number that is too small.
+    UsageError: no such schedule or precision, or a number that is too small.
     """
 
     epochs: int

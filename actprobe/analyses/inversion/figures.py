@@ -21,12 +21,7 @@ SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
 def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
     """Draw the NRE of every layer, a line for each method, with intervals over recordings.
 
-    Parameters
-    ----------
-    nre, detail : pandas.DataFrame
-        nre.csv and nre_detail.csv.
-    order : sequence of str, optional
-        The layers in the order of the network; by default as they come.
+    The tables are nre.csv and nre_detail.csv; ``order`` is that of the layers, by default as they come.
     """
     figure = new_figure(9, 5)
     axes = figure.subplots()
@@ -85,24 +80,14 @@ def inversion_figure(
 ) -> Figure:
     """Draw a mel spectrogram and its inversions.
 
-    Parameters
-    ----------
-    panels : mapping
-        Title -> mel spectrogram, shape [time, mel]; the first is the input.
-    times : numpy.ndarray
-        Seconds in the recording at the centre of each frame, evenly spaced.
-    bands_hz : numpy.ndarray
-        Centre of each band.
-    unit : str, optional
-        Of the values.
-    long : bool, optional
-        Whether the panels are spans of several excerpts: then one stands below the other.
-    scale : str, optional
-        ``shared``: one scale of colours for all, from percentile 0.5 to 99.5 of the input. ``panel``: each
-        from its own least to its own greatest value, as in the paper; then colours tell nothing about
-        level.
-    title : str, optional
-        Above the panels.
+    - ``panels``: title -> mel spectrogram [time, mel]; the first is the input.
+    - ``times``: seconds in the recording at the centre of each frame, evenly spaced.
+    - ``bands_hz``: centre of each band.
+    - ``unit``: of the values.
+    - ``long``: the panels are spans of several excerpts, drawn one below the other.
+    - ``scale``: ``shared`` is one colour scale for all, from percentile 0.5 to 99.5 of the input; ``panel``
+      is one for each, from its least to its greatest value, as in the paper, and then colours do not show
+      level.
     """
     columns = 1 if long else min(3, len(panels))
     rows = -(-len(panels) // columns)

@@ -36,21 +36,14 @@ SILENCE = 1e-5  # -100 dBFS
 class SampledExcerpts:
     """The excerpts of an evaluation.
 
-    Parameters
-    ----------
-    excerpts : numpy.ndarray
-        float32, shape [excerpts, time, mel], none twice.
-    owners : numpy.ndarray
-        int64, shape [excerpts]: the recording of each, a position in `ledger`.
-    starts_seconds : numpy.ndarray
-        float64, shape [excerpts]: where each begins in its recording.
-    sung : numpy.ndarray
-        int8, shape [excerpts]: 1 where somebody sings at the centre of the excerpt, 0 where nobody does, -1
-        where there are no labels.
-    draws : tuple of numpy.ndarray
-        For each draw the positions of its excerpts.
-    ledger : tuple of LedgerRow
-        One a recording, in the order of the corpus; ``examples`` are the different excerpts of it.
+    - ``excerpts``: float32 [excerpts, time, mel], none twice.
+    - ``owners``: int64 [excerpts], the recording of each, a position in ``ledger``.
+    - ``starts_seconds``: float64 [excerpts], where each begins in its recording.
+    - ``sung``: int8 [excerpts], 1 where somebody sings at the centre of the excerpt, 0 where nobody does, -1
+      where there are no labels.
+    - ``draws``: for each draw the positions of its excerpts.
+    - ``ledger``: a row for each recording, in the order of the corpus; its ``examples`` are the different
+      excerpts of the recording.
     """
 
     excerpts: NDArray[np.float32]
@@ -81,27 +74,12 @@ def sample_corpus(
 ) -> SampledExcerpts:
     """Sample excerpts of every recording that can be read and is long enough.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        What makes the excerpts; with its hop, which has to be 1 for the published protocol.
-    recordings, labelled
-        The corpus, and whether its labels mean something.
-    draws, per_recording, seed : int, optional
-        See `sample_excerpts`.
-    short : str, optional
-        ``skip`` recordings shorter than an excerpt, or ``pad`` them as the front end does.
-    folder : Path, optional
-        Gets the file of the excerpts; by default they are held in memory.
-    advance : callable, optional
-        Told how many recordings were finished.
-    keep_ledger : callable, optional
-        Given the ledger, whether there are enough excerpts or not.
-
-    Raises
-    ------
-    CorpusError
-        There are fewer than two excerpts.
+    ``frontend`` makes the excerpts with its own hop, which has to be 1 for the published protocol;
+    ``labelled``: whether the labels mean something. ``draws``, ``per_recording`` and ``seed``: see
+    `sample_excerpts`. ``short``: ``skip`` recordings shorter than an excerpt, or ``pad`` them as the front
+    end does. ``folder`` gets the file of the excerpts; by default they are held in memory. ``advance`` is
+    told how many recordings were finished; ``keep_ledger`` gets the ledger, whether there are enough excerpts
+    or not. CorpusError for fewer than two excerpts.
     """
     shape = frontend.example_shape
     ledger: list[LedgerRow] = []

@@ -86,26 +86,10 @@ def evaluation_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make the tables of an evaluation, with columns `NRE_COLUMNS` and `DETAIL_COLUMNS`.
 
-    Baselines, which take no layer, are only in the second.
-
-    Parameters
-    ----------
-    model, corpus : str
-        Names of the network and the corpus.
-    sampled, scores
-        The excerpts, and what `score_inversions` found on them.
-    threshold : float, optional
-        What a detector's output must reach to count as sung.
-    reference : str, optional
-        The method that others are compared with layer by layer; by default ``input`` if it is there,
-        otherwise the first.
-    resamples, seed : int, optional
-        Of the recordings, for the intervals.
-
-    Raises
-    ------
-    UsageError
-        No two of the excerpts differ.
+    Baselines, which take no layer, are only in the second. ``scores`` is what `score_inversions` found on the
+    excerpts. ``threshold`` is what a detector's output must reach to count as sung. ``reference`` is the
+    method that others are compared with layer by layer; by default ``input`` if it is there, otherwise the
+    first. ``resamples`` of the recordings give the intervals. UsageError where no two of the excerpts differ.
     """
     sample = _sample(sampled, resamples, seed)
     methods = list(dict.fromkeys(each.method for each in scores if each.layer))

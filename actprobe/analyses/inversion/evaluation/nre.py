@@ -37,31 +37,12 @@ def sample_excerpts(
     per_recording: int = EXCERPTS_PER_RECORDING,
     seed: int = 0,
 ) -> list[NDArray[np.int64]]:
-    """Sample excerpts of one recording.
+    """Sample excerpts of one recording, which has ``count`` of them.
 
-    Parameters
-    ----------
-    count : int
-        Excerpts that it has.
-    recording : int
-        Its number in the corpus: every draw of every recording has its own generator, of the seed, the
-        draw's number and the recording's, so that the sample of one does not depend on the others.
-    draws : int, optional
-        How often.
-    per_recording : int, optional
-        Excerpts in a draw; all of a recording that has no more.
-    seed : int, optional
-        Seed of the draws.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        For each draw the excerpts' numbers, none twice, in the order they were sampled.
-
-    Raises
-    ------
-    UsageError
-        No draw, or no excerpt in it.
+    Every draw of every recording has its own generator, of the seed, the draw's number and the
+    ``recording``'s number in the corpus, so that the sample of one does not depend on the others. Gives for
+    each draw the numbers of ``per_recording`` excerpts, none twice, in the order they were sampled; all of a
+    recording that has no more. UsageError for no draw, or no excerpt in it.
     """
     if draws < 1 or per_recording < 1:
         raise UsageError(f"{draws} draws of {per_recording} excerpts: at least 1 of each")
@@ -86,31 +67,18 @@ def errors_of(excerpts: NDArray[Any], inverted: NDArray[Any]) -> Doubles:
 class PairSums:
     """Distances between the excerpts of a draw, summed by recording.
 
-    Parameters
-    ----------
-    sums : numpy.ndarray
-        float64, shape [recordings, recordings]: the sum of the distances from each excerpt of one to each of
-        the other.
-    excerpts : numpy.ndarray
-        int64, shape [recordings]: how many excerpts of each there are.
+    ``sums``: float64 [recordings, recordings], the sum of the distances from each excerpt of one to each of
+    the other. ``excerpts``: int64 [recordings], how many of each there are.
     """
 
     sums: Doubles
     excerpts: NDArray[np.int64]
 
     def normaliser(self, weights: NDArray[Any] | None = None) -> Doubles:
-        """Give N, the mean distance of two excerpts.
+        """Give N, the mean distance of two excerpts; NaN where there is no pair.
 
-        Parameters
-        ----------
-        weights : numpy.ndarray, optional
-            Shape [..., recordings]: how often each recording is there, by default once. Two copies of one
-            recording make no pair.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [...]; NaN where there is no pair.
+        ``weights`` [..., recordings] say how often each recording is there, by default once; the result is
+        float64 [...]. Two copies of one recording make no pair.
         """
         often = np.ones(len(self.excerpts)) if weights is None else np.asarray(weights, np.float64)
         within = np.diag(self.sums)

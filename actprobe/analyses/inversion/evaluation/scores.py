@@ -31,20 +31,12 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """A way to invert a layer, to be judged.
+    """A way to invert a layer, to be evaluated.
 
-    Parameters
-    ----------
-    method : str
-        What it is called in the tables, such as ``joint``.
-    layer : str
-        The layer whose features it takes; empty for one that takes the excerpts themselves.
-    invert : callable
-        Features (or excerpts) of a batch -> float32 [batch, time, mel].
-    identity : str
-        What tells it from others, such as the hash of its weights.
-    rows : numpy.ndarray, optional
-        bool, shape [excerpts]: those it is judged on, for a method too slow for all.
+    ``method`` is its name in the tables, such as ``joint``; ``layer`` is the layer whose features it takes,
+    empty for one that takes the excerpts themselves. ``invert`` takes the features (or excerpts) of a batch
+    and gives float32 [batch, time, mel]. ``identity`` distinguishes it from others, such as the hash of its
+    weights. ``rows``, bool [excerpts], are those it is evaluated on, for a method too slow for all.
     """
 
     method: str
@@ -60,24 +52,16 @@ class Inversion:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What was found of one way to invert a layer; float64 [excerpts], NaN where it was not tried.
+    """Scores of one way to invert a layer; float64 [excerpts], NaN where it was not tried.
 
-    Parameters
-    ----------
-    method, layer : str
-        As in `Inversion`.
-    error : numpy.ndarray
-        Distance of the inversion from the excerpt.
-    layer_error : numpy.ndarray
-        Distance of the layer's features of the inversion from those of the excerpt.
-    layer_pairs : numpy.ndarray
-        Mean distance of the layer's features of the excerpt from those of the others of its batch.
-    comparator_error, comparator_pairs : numpy.ndarray
-        The same for the layer of the comparator.
-    output_original, output_inverted : numpy.ndarray
-        The output for the excerpt and for the inversion, where it is one number.
-    correlation : numpy.ndarray
-        Pearson correlation of the two outputs, where they are vectors.
+    - ``error``: distance of the inversion from the excerpt.
+    - ``layer_error``: distance of the layer's features of the inversion from those of the excerpt.
+    - ``layer_pairs``: mean distance of the layer's features of the excerpt from those of the others of its
+      batch.
+    - ``comparator_error``, ``comparator_pairs``: the same for the layer of the comparator.
+    - ``output_original``, ``output_inverted``: the output for the excerpt and for the inversion, where it is
+      one number.
+    - ``correlation``: Pearson correlation of the two outputs, where they are vectors.
     """
 
     method: str
@@ -107,29 +91,12 @@ def score_inversions(
     identity: str = "",
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[Scores]:
-    """Invert all excerpts in all ways.
+    """Invert all excerpts, float32 [excerpts, time, mel], in all ways.
 
-    Parameters
-    ----------
-    model, excerpts, inversions
-        The network, float32 [excerpts, time, mel], and what to judge.
-    comparator : str, optional
-        A layer in which excerpts and inversions are compared too.
-    batch_size : int, optional
-        Excerpts that go through the networks together.
-    seed : int, optional
-        Of the order of the excerpts.
-    folder : Path, optional
-        Gets a shard for every 256 excerpts, from which the same call goes on.
-    identity : str, optional
-        What tells these excerpts from others, for the shards.
-    advance : callable, optional
-        Told how many excerpts were finished.
-
-    Raises
-    ------
-    UsageError
-        Nothing to judge, or an inversion of another shape or that is not finite.
+    ``comparator`` is a layer in which excerpts and inversions are compared too; ``seed`` is that of the order
+    of the excerpts. ``folder`` gets a shard for every 256 excerpts, from which the same call goes on;
+    ``identity`` distinguishes these excerpts from others there. ``advance`` is told how many excerpts were
+    finished. UsageError: nothing to evaluate, or an inversion of another shape or that is not finite.
     """
     if not inversions:
         raise UsageError("there is no inversion to evaluate")

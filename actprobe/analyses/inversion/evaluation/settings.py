@@ -10,33 +10,16 @@ from actprobe.errors import UsageError
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How to evaluate; see `actprobe.evaluate_inverters`.
+    """How to evaluate; see `actprobe.evaluate_inverters` for what is not said here.
 
-    Parameters
-    ----------
-    draws, per_recording : int
-        Draws, and excerpts of each recording in one.
-    short : str
-        ``skip`` or ``pad`` recordings shorter than an excerpt.
-    comparator : str or None
-        Layer of ``comparator_nre``; None for the network's own.
-    threshold : float or None
-        What the detector's output must reach to count as sung; None for that of its card, or 0.5.
-    reference : str or None
-        Method that others are compared with.
-    gradient_layers : list of str or None
-        Layers to invert by optimisation, an empty list for all that are inverted at all; None for none.
-    gradient_steps, gradient_excerpts : int
-        Steps of it, and excerpts of each recording's first draw that it is judged on.
-    batch_size : int
-        Excerpts that go through the networks together.
-    seed : int
-        Of the draws, the order and the resamples.
+    - ``per_recording``: excerpts of each recording in a draw.
+    - ``comparator``: None for the network's own.
+    - ``threshold``: None for that of the detector's card, or 0.5.
+    - ``gradient_layers``: layers to invert by optimisation, an empty list for all that are inverted at all;
+      None for none.
+    - ``gradient_excerpts``: excerpts of each recording's first draw that it is evaluated on.
 
-    Raises
-    ------
-    UsageError
-        A number out of range, or no such way with short recordings.
+    UsageError: a number out of range, or an unknown ``short``.
     """
 
     draws: int = 10

@@ -35,22 +35,12 @@ Floats = NDArray[np.float32]
 class GradientSettings:
     """How to estimate a mel spectrogram.
 
-    Parameters
-    ----------
-    steps : int
-        Steps of Adam.
-    learning_rate : float
-        Of the first step; it falls to 0 along half a cosine.
-    alpha_weight : float
-        Weight a of the alpha-norm.
-    time_weight, mel_weight : float
-        Weights b_t and b_m of the total variation along time and mel.
-    range_ : float
-        B, up to which the alpha-norm costs little; in normalised units.
-    start_deviation : float
-        Standard deviation of the noise to start from.
-    seed : int
-        Of the noise.
+    ``steps`` of Adam; the ``learning_rate`` of the first falls to 0 along half a cosine.
+
+    - ``alpha_weight``: weight a of the alpha-norm.
+    - ``time_weight``, ``mel_weight``: weights b_t and b_m of the total variation along time and mel.
+    - ``range_``: B, up to which the alpha-norm costs little, in normalised units.
+    - ``start_deviation``: standard deviation of the noise to start from, which ``seed`` decides.
     """
 
     steps: int = 300
@@ -66,19 +56,7 @@ class GradientSettings:
 class GradientInverter:
     """Inverts the features of one layer of any network, without training.
 
-    Parameters
-    ----------
-    model : Model
-        The network.
-    layer : str
-        The layer.
-    settings : GradientSettings, optional
-        How it is done.
-
-    Raises
-    ------
-    UsageError
-        A layer that the network does not have, or settings out of range.
+    UsageError for a layer that the network does not have, or settings out of range.
     """
 
     def __init__(self, model: Model, layer: str, settings: GradientSettings | None = None) -> None:
@@ -159,17 +137,8 @@ class GradientInverter:
     def search(self, features: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
         """Invert the features of a batch, [batch, ...], and say how far it got.
 
-        Returns
-        -------
-        mel_spectrograms : numpy.ndarray
-            float32, shape [batch, time, mel].
-        objective, start : numpy.ndarray
-            float32, shape [batch]: the objective of the mel spectrogram and that of the noise.
-
-        Raises
-        ------
-        UsageError
-            Features of another shape, or not finite.
+        Mel spectrograms, float32 [batch, time, mel], their objective and that of the noise, float32 [batch].
+        UsageError for features of another shape, or not finite.
         """
         features = np.asarray(features, np.float32)
         if features.shape[1:] != tuple(self.feature_shape) or len(features) == 0:

@@ -27,16 +27,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Inverted:
-    """What became of a span.
+    """The inversions of a span.
 
-    Parameters
-    ----------
-    mel_spectrograms : dict
-        ``input``, then every layer -> float32 [frames, mel], in the front end's unit.
-    facts : dict
-        The same names -> numbers: ``feature_error``, the distance of the layer's features of the inversion
-        from those of the input by the norm of the latter; ``error``, the same of the mel spectrograms;
-        ``output`` of the network where it is one number; ``seconds`` it took.
+    ``mel_spectrograms``: ``input``, then every layer -> float32 [frames, mel], in the front end's unit.
+    ``facts``: the same names -> numbers: ``feature_error``, the distance of the layer's features of the
+    inversion from those of the input, divided by the norm of the latter; ``error``, the same of the mel
+    spectrograms; ``output`` of the network where it is one number; ``seconds`` it took.
     """
 
     mel_spectrograms: dict[str, Floats]

@@ -34,17 +34,9 @@ Doubles = NDArray[np.float64]
 
 
 class Sonifier:
-    """Turns examples of a front end back into sound.
+    """Turns examples of a front end that has `framing` and `to_power` back into sound.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        One with `framing` and `to_power`.
-
-    Raises
-    ------
-    UsageError
-        It is not known how to undo the front end.
+    UsageError where it is not known how to undo the front end.
     """
 
     def __init__(self, frontend: FrontEnd) -> None:
@@ -52,24 +44,11 @@ class Sonifier:
         self.framing = frontend.framing()
 
     def bands(self, mel_spectrogram: NDArray[Any], reference: Any = None) -> Doubles:
-        """Undo normalisation and logarithm.
+        """Undo normalisation and logarithm of a mel spectrogram [time, mel].
 
-        Parameters
-        ----------
-        mel_spectrogram : numpy.ndarray
-            Shape [time, mel], in the front end's unit.
-        reference : object, optional
-            What `FrontEnd.reference` gave of the recording.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [time, mel]: what the filter bank gave, no louder than a full-scale sound can be.
-
-        Raises
-        ------
-        UsageError
-            Another shape, not finite, or without a reference that the front end needs.
+        float64 [time, mel]: what the filter bank gave, no louder than a full-scale sound can be.
+        ``reference`` is what `FrontEnd.reference` gave of the recording. UsageError: another shape, not
+        finite, or without a reference that the front end needs.
         """
         values = np.asarray(mel_spectrogram, np.float64)
         bands = self.framing.bank.shape[1]
@@ -98,15 +77,8 @@ class Sonifier:
     def spectra(self, samples: Floats) -> NDArray[np.complex128]:
         """Compute the spectra of a sound, with those of some frames around it.
 
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [samples], what the frames span.
-
-        Returns
-        -------
-        numpy.ndarray
-            complex128, shape [time + 2 around, bins]; before and after lies `Framing.pad_mode`.
+        ``samples`` are what the frames span. complex128 [time + 2 around, bins]; before and after lies
+        `Framing.pad_mode`.
         """
         framing = self.framing
         frames = (len(samples) - framing.samples_of(1)) // framing.hop + 1
@@ -137,24 +109,11 @@ class Sonifier:
         iterations: int = ITERATIONS,
         seed: int = 0,
     ) -> Floats:
-        """Make a sound that has these bands.
+        """Make a sound that has these bands, float64 [time, mel], as `bands` gives them.
 
-        Parameters
-        ----------
-        bands : numpy.ndarray
-            float64, shape [time, mel], as `bands` gives them.
-        phase_of : numpy.ndarray, optional
-            float32, shape [samples]: a sound whose phase is taken, as long as the frames; by default a phase
-            is estimated.
-        iterations : int, optional
-            Of the algorithm of Griffin and Lim.
-        seed : int, optional
-            Of the phase it begins with.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [samples].
+        ``phase_of``, float32 [samples], is a sound whose phase is taken, as long as the frames; by default a
+        phase is estimated by ``iterations`` of the algorithm of Griffin and Lim, from one that ``seed``
+        decides. float32 [samples].
         """
         framing = self.framing
         around = framing.around
@@ -176,20 +135,10 @@ class Sonifier:
         return np.pad(found, (0, wanted - len(found)))
 
     def error_db(self, bands: Doubles, samples: Floats) -> float:
-        """Say how far the bands of a sound lie from those it was to have.
+        """Measure how far the bands of a sound are from the wanted ``bands``, float64 [time, mel].
 
-        Parameters
-        ----------
-        bands : numpy.ndarray
-            float64, shape [time, mel], what it was to have.
-        samples : numpy.ndarray
-            float32, shape [samples], the sound.
-
-        Returns
-        -------
-        float
-            Root mean square of the difference in dB; what lies further under the loudest of the wanted
-            bands than `Framing.range_db` counts as there. 0 for silence.
+        Root mean square of the difference in dB; what lies further under the loudest of the wanted bands than
+        `Framing.range_db` counts as there. 0 for silence.
         """
         loudest = float(bands.max())
         if loudest <= 0:

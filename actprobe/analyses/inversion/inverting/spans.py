@@ -23,16 +23,10 @@ Floats = NDArray[np.float32]
 class Span:
     """A segment of a recording as excerpts.
 
-    Parameters
-    ----------
-    start_seconds : float
-        Where it begins in the recording.
-    samples : numpy.ndarray
-        float32, shape [samples], at the front end's rate.
-    examples : numpy.ndarray
-        float32, shape [excerpts, time, mel].
-    offsets : numpy.ndarray
-        int64, shape [excerpts]: the frame of the span at which each begins.
+    - ``start_seconds``: where it begins in the recording.
+    - ``samples``: float32 [samples], at the front end's rate.
+    - ``examples``: float32 [excerpts, time, mel].
+    - ``offsets``: int64 [excerpts], the frame of the span at which each begins.
     """
 
     start_seconds: float
@@ -58,30 +52,10 @@ def cut_span(
 ) -> Span:
     """Cut an excerpt, or a longer span, out of a recording.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        What makes the excerpts.
-    waveform : Waveform
-        The recording.
-    at_seconds : float
-        Where the span begins; the closest frame counts.
-    seconds : float, optional
-        Length of the span, as close as frames allow; by default one excerpt, and never less.
-    name : str, optional
-        Of the recording, for messages; by default where the waveform came from.
-
-    Returns
-    -------
-    Span
-        The excerpts.
-
-    Raises
-    ------
-    AudioError
-        The recording is silent, shorter than an excerpt, or ends before the span does.
-    UsageError
-        A time that is none, or a longer span of a front end whose excerpts cannot be averaged.
+    It begins at the frame closest to ``at_seconds`` and is ``seconds`` long, as close as frames allow; by
+    default one excerpt, and never less. ``name`` is for messages. AudioError: the recording is silent,
+    shorter than an excerpt, or ends before the span does. UsageError: an invalid time, or a longer span of a
+    front end whose excerpts cannot be averaged.
     """
     name = name or (waveform.source.path if waveform.source else "waveform")
     rate, hop, length = frontend.sample_rate, frontend.frame_hop, frontend.example_samples

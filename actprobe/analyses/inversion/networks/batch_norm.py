@@ -90,18 +90,9 @@ def _quickly(inputs: Any, gamma: Any, beta: Any) -> Any:
 class BatchNorm(keras.layers.Layer):  # type: ignore[misc,name-defined]
     """Lasagne's batch normalisation; its weights are beta, gamma, mean and inverse deviation.
 
-    Parameters
-    ----------
-    quick : bool, optional
-        Trades digits for speed where ELU follows and there are several channels.
-    elu : bool, optional
-        Whether ELU follows.
-
-    Attributes
-    ----------
-    counts : int
-        How often a step's statistics enter the moving averages: twice in the program of Mishra et al., which
-        runs the inverter twice in a step.
+    ``quick`` trades digits for speed where ELU follows and there are several channels; ``elu``: whether ELU
+    follows. ``counts`` is how often a step's statistics enter the moving averages: twice in the program of
+    Mishra et al., which runs the inverter twice in a step.
     """
 
     def __init__(self, quick: bool = False, elu: bool = False, **options: Any) -> None:

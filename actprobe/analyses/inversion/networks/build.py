@@ -9,22 +9,11 @@ from actprobe.models.inverter_specs import Plan, Step
 
 
 def build_inverter(plan: Plan, name: str = "inverter", precision: str = "float32") -> Any:
-    """Build an inverter.
+    """Build an inverter as a Keras model.
 
-    Parameters
-    ----------
-    plan : Plan
-        What it is made of.
-    name : str, optional
-        Name of the Keras model.
-    precision : str, optional
-        ``float32``, or ``mixed_bfloat16`` for products in bfloat16 and everything else in float32:
-        nonlinearities and statistics gain nothing from bfloat16, on a processor they lose by it.
-
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, *feature_shape], in the type that it computes with; output float32 [batch, time, mel].
+    Input [batch, *feature_shape], in the type that it computes with; output float32 [batch, time, mel].
+    ``mixed_bfloat16`` computes products in bfloat16 and everything else in float32: nonlinearities and
+    statistics gain nothing from bfloat16, and are slower in it on a processor.
     """
     from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
     from actprobe.analyses.inversion.networks.keras_layers import Align, Fit, UpConvolution

@@ -34,23 +34,11 @@ def design(
     ending: str = "elu",
     strides: tuple[float, float] | None = None,
 ) -> Plan:
-    """Design an inverter.
+    """Design an inverter from shapes; UsageError where they are invalid.
 
-    Parameters
-    ----------
-    feature_shape : tuple of int
-        (unit,) or (time, mel, channel) of the features.
-    example_shape : tuple of int
-        (time, mel) of the excerpts.
-    ending : str, optional
-        ``elu`` or ``linear``.
-    strides : tuple of float, optional
-        (time, mel) frames and bands between neighbouring positions of a map, where they are known.
-
-    Raises
-    ------
-    UsageError
-        Shapes that are none.
+    Features are (unit,) or (time, mel, channel), examples (time, mel). ``ending`` is ``elu`` or ``linear``.
+    ``strides`` are the (time, mel) frames and bands between neighbouring positions of a map, where they are
+    known.
     """
     if len(feature_shape) not in (1, 3) or min(*feature_shape, *example_shape) < 1:
         raise UsageError(f"there is no inverter from features of shape {feature_shape} to {example_shape}")

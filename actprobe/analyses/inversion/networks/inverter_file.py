@@ -27,16 +27,10 @@ DIRECTORY_BYTES = 1 << 16  # the names of an npz stand at its end
 class Origin:
     """What an inverter trained here was made for; stored with its weights.
 
-    Parameters
-    ----------
-    model, layer : str
-        Whose features it inverts.
-    weights : str
-        sha256 of the network's weights; empty for seeded random ones.
-    ending : str
-        See `Plan`.
-    architecture : str
-        See `actprobe.analyses.inversion.networks.design.plan_for`.
+    - ``model`` and ``layer``: whose features it inverts.
+    - ``weights``: sha256 of the network's weights; empty for seeded random ones.
+    - ``ending``: see `Plan`.
+    - ``architecture``: see `actprobe.analyses.inversion.networks.design.plan_for`.
     """
 
     model: str

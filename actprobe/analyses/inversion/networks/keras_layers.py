@@ -20,22 +20,11 @@ keras, tf = backend.keras, backend.tf
 
 
 def up_convolution(tensor: Any, kernel: Any, scale: tuple[int, int]) -> Any:
-    """Convolve transposed, so that each axis grows by its scale exactly.
+    """Transposed convolution of [batch, time, mel, in] in which each axis grows by its scale exactly.
 
-    Parameters
-    ----------
-    tensor : tf.Tensor
-        Shape [batch, time, mel, in].
-    kernel : tf.Tensor
-        Shape [size, size, out, in] as ``Conv2DTranspose`` has it; size is 4 where the scale is 2 and
-        3 where it is 1.
-    scale : tuple of int
-        (time, mel), 1 or 2 each.
-
-    Returns
-    -------
-    tf.Tensor
-        Shape [batch, time * scale, mel * scale, out]: ``Conv2DTranspose(padding="same")``.
+    ``kernel`` is [size, size, out, in] as ``Conv2DTranspose`` has it; size is 4 where the scale is 2 and 3
+    where it is 1. ``scale`` is (time, mel), 1 or 2 each. The result equals
+    ``Conv2DTranspose(padding="same")``, [batch, time * scale, mel * scale, out].
     """
     out, channels = kernel.shape[2], kernel.shape[3]
     # Axis by axis: taps of the small map's convolution, places that each gives. A place k of the kernel
@@ -61,18 +50,9 @@ def up_convolution(tensor: Any, kernel: Any, scale: tuple[int, int]) -> Any:
 
 
 class UpConvolution(keras.layers.Layer):  # type: ignore[misc,name-defined]
-    """`up_convolution` with a kernel and perhaps a bias.
+    """`up_convolution` to ``filters`` channels, with a kernel and perhaps a bias.
 
-    Parameters
-    ----------
-    filters : int
-        Channels that it puts out.
-    scale : tuple of int
-        (time, mel), 1 or 2 each.
-    use_bias : bool
-        Whether a bias is added.
-    keep : tuple of int, optional
-        How much of (time, mel) of its input is looked at, where the rest would only give what is cut off.
+    ``keep`` is how much of (time, mel) of its input is used, where the rest would only give what is cut off.
     """
 
     def __init__(

@@ -36,16 +36,8 @@ PASSING = frozenset({"backup", "cache", "logs", "shards"})  # what a training ke
 class Source:
     """Where an inverter is.
 
-    Parameters
-    ----------
-    method : str
-        What it is called in tables.
-    layer : str
-        The layer that it inverts.
-    checkpoint : str
-        File or catalog entry.
-    inverter : Inverter or None
-        The inverter itself, where it is open already.
+    ``method`` is its name in tables, ``layer`` the layer that it inverts, ``checkpoint`` a file or catalog
+    entry, ``inverter`` the inverter itself where it is already open.
     """
 
     method: str

@@ -21,26 +21,11 @@ CONSTANTS = 1 << 24  # more weights than these are not written into the graph
 
 
 def feature_function(model: Model, layer: str, precision: str = "float32") -> Callable[[Any], Any]:
-    """Make a function from excerpts to the features of a layer.
+    """Make a differentiable function from excerpts [batch, time, mel] to the features of a layer.
 
-    Parameters
-    ----------
-    model : Model
-        The network; its weights as they are now.
-    layer : str
-        Name of the layer.
-    precision : str, optional
-        ``float32``, or ``mixed_bfloat16`` to compute in bfloat16 where the network's words are known.
-
-    Returns
-    -------
-    callable
-        Tensor [batch, time, mel] -> [batch, *layer.shape], differentiable.
-
-    Raises
-    ------
-    UsageError
-        TensorFlow does not compute the network.
+    It has the network's weights as they are now. ``mixed_bfloat16`` computes in bfloat16 where all layers of
+    the network are of kinds known here and its weights at most `CONSTANTS`. UsageError where TensorFlow does
+    not compute the network.
     """
     wanted = model.layers[layer].tensor
     known = model.specs is not None and all(map(_known, model.specs))

@@ -26,23 +26,9 @@ VARIANCE_EXCERPTS = 1024
 class TrainingData:
     """The batches of a training.
 
-    Parameters
-    ----------
-    folder : Path
-        Where frames and features are kept.
-    task : Task
-        What is inverted.
-    compares : bool
-        Whether the loss compares features.
-    settings : Settings
-        Batch size, precision and seed.
-    cache_bytes : float
-        Features of a layer that take more are computed again in every step.
-
-    Attributes
-    ----------
-    keys, problems : list of str
-        Of the frame stores that were made: their keys, and a line for every recording that was left out.
+    Frames and features are in ``folder``. ``compares``: whether the loss compares features. Features of a
+    layer that take more than ``cache_bytes`` are computed again in every step. ``keys`` and ``problems`` are
+    those of the frame stores that were made: their keys, and a line for every recording that was left out.
     """
 
     def __init__(

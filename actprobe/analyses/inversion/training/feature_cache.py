@@ -71,30 +71,11 @@ def feature_bytes(store: FrameStore, excerpts: Excerpts, model: Model, layer: st
 def cached_features(
     store: FrameStore, excerpts: Excerpts, model: Model, layers: Sequence[str], dtype: str = "float32"
 ) -> dict[str, Rows]:
-    """Compute features of the excerpts once, and give them as rows of files.
+    """Compute features of the excerpts once, and give them as rows of files, by layer.
 
-    Parameters
-    ----------
-    store : FrameStore
-        The frames; the files come beside its own.
-    excerpts : Excerpts
-        Examples that are wanted.
-    model : Model
-        The network.
-    layers : sequence of str
-        Its layers.
-    dtype : str, optional
-        ``float32``, or ``bfloat16`` where that is what the inverter computes with: the same rounding once.
-
-    Returns
-    -------
-    dict
-        Layer -> its features.
-
-    Raises
-    ------
-    CorpusError
-        The features hold NaN or infinity.
+    The files are stored beside those of ``store``, which has the frames. ``dtype`` is ``float32``, or
+    ``bfloat16`` where that is what the inverter computes with: the same rounding once. CorpusError: the
+    features hold NaN or infinity.
     """
     found: dict[str, Rows] = {}
     files: dict[str, Path] = {}

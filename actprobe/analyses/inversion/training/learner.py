@@ -16,20 +16,9 @@ class InverterLearner:
     """What learns in the training of an inverter, see `actprobe.training.parts.Learner`.
 
     Batches are ``excerpt``, perhaps ``features`` and ``compared``; averaged over an epoch are ``loss``,
-    ``input``, ``feature`` and ``l2``.
-
-    Parameters
-    ----------
-    inverter : tf_keras.Model
-        What `actprobe.analyses.inversion.networks.build.build_inverter` gave.
-    objective : Objective
-        The loss.
-    features_of : callable, optional
-        Excerpts -> features to be inverted, for batches that come without them.
-    compared_of : callable, optional
-        Excerpts -> features of the comparator; needed when the objective compares.
-    adversarial_weight : float, optional
-        Factor of the adversarial term.
+    ``input``, ``feature`` and ``l2``. ``features_of`` takes excerpts and gives the features to be inverted,
+    for batches that come without them; ``compared_of`` those of the comparator, needed when the objective
+    compares. ``adversarial_weight`` is the factor of the adversarial term.
     """
 
     def __init__(

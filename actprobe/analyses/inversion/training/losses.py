@@ -34,25 +34,12 @@ BALANCED_L2 = 1e-6
 
 @dataclass(frozen=True)
 class Objective:
-    """A loss by name, with its weights.
+    """A loss by name, one of `LOSSES` (otherwise UsageError), with its weights.
 
-    Parameters
-    ----------
-    name : str
-        One of `LOSSES`.
-    input_weight, feature_weight : float
-        Factors of the two terms.
-    input_variance, feature_variance : float
-        Of the training set; only ``balanced`` divides by them.
-    l2 : float or None
-        Factor of the sum of squares of all kernels and gammas. By default 1e-4 as published; with
-        ``balanced`` 1e-6: on means, 1e-4 is thousands of times stronger than in equation 3 and
-        switches channels off.
-
-    Raises
-    ------
-    UsageError
-        No such loss.
+    ``input_weight``, ``feature_weight``: factors of the two terms. ``input_variance``, ``feature_variance``:
+    of the training set; only ``balanced`` divides by them. ``l2``: factor of the sum of squares of all
+    kernels and gammas, by default 1e-4 as published; with ``balanced`` 1e-6: on means, 1e-4 is thousands of
+    times stronger than in equation 3 and switches channels off.
     """
 
     name: str = "joint"

@@ -29,12 +29,8 @@ Ints = NDArray[np.int64]
 class Excerpts:
     """Where the excerpts of a corpus begin.
 
-    Parameters
-    ----------
-    recording : numpy.ndarray
-        int64, shape [excerpts]: number of the recording in the store.
-    start : numpy.ndarray
-        int64, shape [excerpts]: frame within the recording.
+    ``recording``: int64 [excerpts], its number in the store. ``start``: int64 [excerpts], frame within the
+    recording.
     """
 
     recording: Ints
@@ -48,20 +44,8 @@ class Excerpts:
 class FrameStore(RecordingFrames):
     """Normalised log-mel frames of recordings in one memory-mapped file.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the file is or will be.
-    recordings : sequence of LabelledRecording
-        What it holds. A recording that cannot be read or whose frames hold NaN is left out with a warning,
-        and so is one that is shorter than an example, unless the front end repeats such recordings.
-    frontend : FrontEnd
-        Waveform -> frames or examples.
-
-    Raises
-    ------
-    CorpusError
-        None of them can be used.
+    A recording that cannot be read or whose frames hold NaN is left out with a warning, and so is one that is
+    shorter than an example, unless the front end repeats such recordings. CorpusError where none can be used.
     """
 
     def __init__(self, folder: Path, recordings: Sequence[LabelledRecording], frontend: FrontEnd) -> None:

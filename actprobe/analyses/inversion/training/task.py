@@ -19,32 +19,15 @@ Comparator: TypeAlias = tuple[Model | ModelSource, str]
 class Task:
     """What is to be inverted, and what it is compared by.
 
-    Parameters
-    ----------
-    model : Model
-        The network whose features are inverted.
-    layer : str
-        Its layer.
-    comparator : Model
-        The network of the feature term.
-    comparator_layer : str
-        Its layer.
-    loss : str
-        One of `actprobe.analyses.inversion.training.losses.LOSSES`.
-    input_weight, feature_weight : float
-        Factors of the terms.
-    ending : str or None
-        See `actprobe.analyses.inversion.networks.design.default_ending`.
-    architecture : str
-        See `actprobe.analyses.inversion.networks.design.plan_for`.
-    hop : int
-        Frames between the starts of excerpts.
-    l2 : float or None
-        See `actprobe.analyses.inversion.training.losses.Objective`.
-    adversarial_weight : float
-        Factor of the adversarial term; 0 for none.
-    validation_excerpts : int or None
-        How many excerpts an epoch is judged by, evenly spaced; None for all.
+    - ``comparator`` and ``comparator_layer``: network and layer of the feature term.
+    - ``loss``: one of `actprobe.analyses.inversion.training.losses.LOSSES`.
+    - ``input_weight``, ``feature_weight``: factors of its terms.
+    - ``l2``: see `actprobe.analyses.inversion.training.losses.Objective`.
+    - ``adversarial_weight``: factor of the adversarial term, 0 for none.
+    - ``ending``: see `actprobe.analyses.inversion.networks.design.default_ending`.
+    - ``architecture``: see `actprobe.analyses.inversion.networks.design.plan_for`.
+    - ``hop``: frames between the starts of excerpts.
+    - ``validation_excerpts``: how many an epoch is judged by, evenly spaced; None for all.
     """
 
     model: Model
@@ -89,23 +72,9 @@ def choose_comparator(
 ) -> Comparator:
     """Find what inversions are compared by, before anything is opened.
 
-    Parameters
-    ----------
-    model : Model or ModelSource
-        The network.
-    layer : str
-        Its layer that is inverted.
-    loss : str
-        See `Task`; without a feature term any layer does.
-    comparator : str or tuple, optional
-        See `actprobe.train_inverter`.
-    checkpoint : str or Path, optional
-        Weights of another comparator.
-
-    Raises
-    ------
-    UsageError
-        None is named and the network has none, no such network or layer, or one without weights.
+    Without a feature term in the ``loss`` any layer does. ``comparator``: see `actprobe.train_inverter`;
+    ``checkpoint``: weights of another comparator. UsageError: none is named and the network has none, no such
+    network or layer, or one without weights.
     """
     named = comparator
     if named is None:

@@ -46,31 +46,12 @@ def run_task(
     cache_bytes: float = 8e9,
     deadline: float = math.inf,
 ) -> dict[str, Any]:
-    """Train an inverter, and write metrics.json and the card.
+    """Train an inverter, write metrics.json and the card, and give what metrics.json holds.
 
-    Parameters
-    ----------
-    output_dir : Path
-        Gets everything.
-    task : Task
-        What to invert.
-    train, valid : sequence of LabelledRecording
-        To learn from, and to choose the epoch by.
-    settings : Settings
-        Numbers of the training.
-    command : str
-        For the card.
-    cache_dir : Path, optional
-        Where frames and features are kept, ``output_dir/cache`` by default.
-    cache_bytes : float, optional
-        Features of a layer that take more are computed again in every step.
-    deadline : float, optional
-        ``time.time()`` after which no epoch is begun that would not end by then.
-
-    Returns
-    -------
-    dict
-        What metrics.json holds.
+    ``valid`` are the recordings to choose the epoch by; ``command`` is for the card. Frames and features are
+    kept in ``cache_dir``, ``output_dir/cache`` by default; features of a layer that take more than
+    ``cache_bytes`` are computed again in every step. ``deadline``: ``time.time()`` after which no epoch is
+    begun that would not end by then.
     """
     model, comparator = task.model, task.comparator
     if comparator.frontend.example_shape != model.frontend.example_shape:
