@@ -11,12 +11,7 @@ from actprobe.frontends.base import FrontEnd
 class NoFrontEnd(FrontEnd):
     """What a wrapped model has in place of a front end when none was given.
 
-    Parameters
-    ----------
-    network : str
-        Name of the model, for messages.
-    example_shape : tuple of int
-        (time, mel) of the examples that the model takes.
+    `network` is the model's name, for messages; `example_shape` is the (time, mel) that the model takes.
     """
 
     name = "none"

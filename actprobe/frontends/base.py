@@ -299,22 +299,7 @@ class FrontEnd(ABC):
 
 
 def pad_to(samples: NDArray[np.float32], length: int, padding: str) -> NDArray[np.float32]:
-    """Lengthen samples that are too few.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray
-        Shape [samples], at least one.
-    length : int
-        How many there have to be.
-    padding : str
-        ``zeros`` or ``repeat``.
-
-    Returns
-    -------
-    numpy.ndarray
-        The samples themselves if they are enough.
-    """
+    """Lengthen samples, at least one, to `length` by ``zeros`` or ``repeat``; no copy if long enough."""
     missing = length - len(samples)
     if missing <= 0:
         return samples

@@ -24,20 +24,11 @@ Samples = NDArray[np.float32]
 
 
 def check_frontend(frontend: FrontEnd | None) -> None:
-    """Refuse a front end of one's own that does not keep what `FrontEnd` promises.
+    """Refuse a front end of one's own that does not keep what `FrontEnd` promises; None is no front end.
 
     It is run on a few seconds of noise, digital silence, and a recording shorter than an example. One whose
-    `examples` raises NotImplementedError is only looked at; actprobe's own front ends are trusted.
-
-    Parameters
-    ----------
-    frontend : FrontEnd, optional
-        What is to be wrapped; None is no front end.
-
-    Raises
-    ------
-    UsageError
-        What is wrong and how to put it right, in one sentence.
+    `examples` raises NotImplementedError is only looked at; actprobe's own front ends are trusted. The
+    `UsageError` says in one sentence what is wrong and how to put it right.
     """
     if frontend is None:
         return

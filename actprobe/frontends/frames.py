@@ -125,26 +125,10 @@ class FrameFrontEnd(FrontEnd):
 
 
 class InnerFrameFrontEnd(FrameFrontEnd):
-    """Frames that lie within the recording, none centred or padded: frame k begins at sample k hop.
+    """Frames that lie within the recording, none centred or padded: frame k begins at sample k * `frame_hop`.
 
-    As none of them depends on what is outside it, they are computed a bounded number at a time.
-
-    Parameters
-    ----------
-    hop : int
-        Frames between the starts of examples.
-    padding : str, optional
-        ``zeros`` or ``repeat``, see `FrontEnd`.
-
-    Attributes
-    ----------
-    frames_at_once : int
-        Frames whose spectra are in memory together.
-
-    Raises
-    ------
-    UsageError
-        No such padding, or a hop below 1.
+    As none of them depends on what is outside it, they are computed `frames_at_once` at a time, which bounds
+    the memory that spectra take. `hop` and `padding` are those of `FrameFrontEnd`.
     """
 
     frame_by_frame = True
@@ -207,27 +191,10 @@ def by_pieces(
     hop: int,
     spec: Any,
 ) -> Any:
-    """Turn a recording into frames in a graph, a bounded number at a time, so that spectra stay few.
+    """Turn samples into frames [frames, mel] in a graph, `at_once` at a time, so that spectra stay few.
 
-    Parameters
-    ----------
-    transform : callable
-        Samples -> the frames that lie within them, [frames, mel].
-    samples : tf.Tensor
-        Shape [samples].
-    frames : tf.Tensor
-        int32 scalar: how many there are.
-    at_once : int
-        How many are computed together.
-    length, hop : int
-        Samples of a frame, and between frames.
-    spec : tf.TensorSpec
-        What `transform` gives, [None, mel].
-
-    Returns
-    -------
-    tf.Tensor
-        Shape [frames, mel].
+    `transform` takes samples to the frames that lie within them, [None, mel], as `spec` describes them.
+    `frames` is their number, an int32 scalar; a frame has `length` samples and begins `hop` after the last.
     """
     tf = backend.tf
     pieces = -(-frames // at_once)

@@ -18,27 +18,14 @@ Doubles = NDArray[np.float64]
 class Framing:
     """How a front end cuts sound into spectra, and these into bands.
 
-    Parameters
-    ----------
-    sample_rate : int
-        Hz.
-    n_fft : int
-        Length of the Fourier transform.
-    hop : int
-        Samples between frames.
-    window : numpy.ndarray
-        float64, shape [frame_length].
-    centred : bool
-        Whether frame k is centred on sample k hop, the recording padded at its ends, or begins there.
-    bank : numpy.ndarray
-        float64, shape [bins, mel]; bins above those of the bank are empty.
-    power : float
-        1 if the bank takes magnitudes, 2 if it takes their squares.
-    range_db : float
-        What lies further under the loudest band is not compared; a melgram holds 40 dB and no more.
-    pad_mode : str
-        What lies around a recording whose frames are centred: ``reflect``, itself mirrored, or ``constant``,
-        zeros.
+    - `sample_rate`: Hz
+    - `n_fft`, `hop`: samples
+    - `window`: float64 [frame_length]
+    - `centred`: whether frame k is centred on sample k * hop, with padding at the ends, or begins there
+    - `bank`: float64 [bins, mel]; bins above those of the bank are empty
+    - `power`: 1 if the bank takes magnitudes, 2 if it takes their squares
+    - `range_db`: what lies further under the loudest band is not compared; a melgram holds 40 dB and no more
+    - `pad_mode`: ``reflect`` mirrors a centred recording at its ends, ``constant`` pads it with zeros
     """
 
     sample_rate: int

@@ -31,19 +31,9 @@ class ExampleGraph(ABC):
         self.padding = frontend.padding
 
     def lengthened(self, waveform: Any) -> Any:
-        """Refuse what is no sound and lengthen what is too short for an example.
+        """Lengthen float32 [batch, samples] to at least one example, by the front end's ``padding``.
 
-        Parameters
-        ----------
-        waveform : tf.Tensor
-            float32, shape [batch, samples].
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [batch, samples], at least one example long, followed by zeros or by itself
-            again as the front end's ``padding`` says. An empty or non-finite waveform is an
-            InvalidArgumentError when the graph runs.
+        An empty or non-finite waveform is an InvalidArgumentError when the graph runs.
         """
         tf, needed = backend.tf, self.example_samples
         samples = tf.shape(waveform)[1]
@@ -71,19 +61,7 @@ class ExampleGraph(ABC):
 
     @abstractmethod
     def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
-        """Cut examples out.
+        """Cut examples, float32 [examples, time, mel], out of what `prepare` gave.
 
-        Parameters
-        ----------
-        prepared : tf.Tensor
-            What `prepare` gave.
-        rows : tf.Tensor
-            int32, shape [examples]: of which recording each example is.
-        starts : tf.Tensor
-            int32, shape [examples]: at which sample it begins.
-
-        Returns
-        -------
-        tf.Tensor
-            float32, shape [examples, time, mel].
+        `rows` and `starts`, int32 [examples], say of which recording each is and at which sample it begins.
         """

@@ -27,21 +27,10 @@ Doubles = NDArray[np.float64]
 class Level:
     """What is done to mel bands S.
 
-    Parameters
-    ----------
-    log : str
-        ``ln`` and ``log10`` of ``max(S, amin)`` or, with an offset, of ``S + offset``; ``db`` as
-        `librosa.power_to_db`; ``log10_1p``, log10(1 + c S); ``none``.
-    amin : float, optional
-        Lower bound of S, by default 1e-10.
-    offset : float, optional
-        What is added in place of the bound.
-    ref : float or str
-        0 dB, or ``max``, the peak of the recording.
-    top_db : float, optional
-        What lies further under the peak of the recording is raised to there; None raises nothing.
-    c : float
-        Of ``log10_1p``.
+    `log` is ``ln`` or ``log10`` of ``max(S, amin)``, with `amin` 1e-10 by default, or, with an `offset`, of
+    ``S + offset``; ``db`` as `librosa.power_to_db`; ``log10_1p``, log10(1 + `c` S); or ``none``. `ref` is 0
+    dB, or ``max``, the peak of the recording. What lies more than `top_db` under that peak is raised to
+    there; None raises nothing.
     """
 
     log: str
@@ -125,16 +114,9 @@ class Level:
         return float(10 * np.log10(max(reference, self.floor)))
 
     def undo(self, levels: Doubles, framing: Framing, peak: float | None = None) -> Doubles:
-        """Give the bands, [..., time, mel], no louder than a full-scale sound can be.
+        """Give the bands, float64 [..., time, mel], no louder than a full-scale sound can be, by `framing`.
 
-        Parameters
-        ----------
-        levels : numpy.ndarray
-            float64, shape [..., time, mel].
-        framing : Framing
-            What bounds the bands.
-        peak : float, optional
-            Loudest band of the recording, where ``ref`` is ``max``.
+        `peak` is the loudest band of the recording, where ``ref`` is ``max``.
         """
         loudest = np.exp(framing.loudest)
         if self.log == "none":

@@ -46,12 +46,9 @@ def _mel_edges_hz() -> NDArray[np.float64]:
 
 
 def filter_bank() -> NDArray[np.float32]:
-    """Give the mel filter bank, built as Yaafe does.
+    """Give the mel filter bank, float32 [372, 80], built as Yaafe does; every column sums to 1.
 
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [372, 80]: the first 372 of 513 bins (0 to 7988 Hz); every column sums to 1.
+    Its rows are the first 372 of 513 bins (0 to 7988 Hz).
     """
     bins_hz = np.linspace(0, SAMPLE_RATE / 2, FRAME_LENGTH // 2 + 1)
     edges_hz = _mel_edges_hz()
@@ -65,19 +62,10 @@ def filter_bank() -> NDArray[np.float32]:
 
 
 def magnitudes(samples: Any) -> Any:
-    """Compute the magnitude spectrogram with TensorFlow operations, in double precision.
+    """Compute magnitude spectra in a graph: [..., samples] at 22050 Hz -> float64 [..., frames, 513].
 
-    In single precision the logarithm of a nearly empty band differs from the original by 1e-4.
-
-    Parameters
-    ----------
-    samples : tf.Tensor
-        Shape [..., samples], at 22050 Hz.
-
-    Returns
-    -------
-    tf.Tensor
-        float64, shape [..., (samples - 1024) // 315 + 1, 513].
+    There are (samples - 1024) // 315 + 1 frames. In single precision the logarithm of a nearly empty band
+    differs from the original by 1e-4.
     """
     tf = backend.tf
     frames = tf.signal.frame(samples, FRAME_LENGTH, FRAME_HOP)
@@ -85,19 +73,10 @@ def magnitudes(samples: Any) -> Any:
 
 
 def log_mel(spectrogram: Any, bank: NDArray[np.float32]) -> Any:
-    """Take a magnitude spectrogram to log-mel with TensorFlow operations.
+    """Take magnitudes [..., frames, bins] to log-mel [..., frames, 80] with TensorFlow operations.
 
-    Parameters
-    ----------
-    spectrogram : tf.Tensor
-        Magnitudes, shape [..., frames, bins] with at least the 372 bins of the filter bank.
-    bank : numpy.ndarray
-        Filter bank of `filter_bank`.
-
-    Returns
-    -------
-    tf.Tensor
-        Of the spectrogram's type, shape [..., frames, 80], natural logarithms no lower than ln(1e-7).
+    There are at least the 372 bins of `filter_bank`. Natural logarithms, no lower than ln(1e-7), in the
+    spectrogram's type.
     """
     tf = backend.tf
     bands = tf.matmul(spectrogram[..., : len(bank)], tf.cast(bank, spectrogram.dtype))

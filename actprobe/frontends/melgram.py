@@ -30,13 +30,7 @@ TOP_DB = 80.0
 
 
 def mel_matrix() -> NDArray[np.float32]:
-    """Give the Slaney mel filter bank with Slaney (area) normalisation.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [N_FFT // 2 + 1, MELS].
-    """
+    """Give the Slaney mel filter bank with Slaney (area) normalisation, float32 [N_FFT // 2 + 1, MELS]."""
     bank = backend.librosa.filters.mel(
         sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MELS, fmin=FMIN, fmax=FMAX, htk=False, norm="slaney"
     )
@@ -44,35 +38,17 @@ def mel_matrix() -> NDArray[np.float32]:
 
 
 def mel_edges_hz() -> NDArray[np.float64]:
-    """Give the edges of the mel triangles.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [98], Hz.
-    """
+    """Give the edges of the mel triangles in Hz, float64 [98]."""
     edges = backend.librosa.mel_frequencies(MELS + 2, fmin=FMIN, fmax=FMAX, htk=False)
     return np.asarray(edges, np.float64)
 
 
 def melgram_db(segments: Any, mel: Any) -> Any:
-    """Compute melgrams with TensorFlow operations.
+    """Compute melgrams in a graph: float32 [segments, samples] at 12 kHz -> [segments, time, 96].
 
+    Decibels of squared power, at most 80 dB under the peak of each segment, with 1 + samples // 256 frames.
     Equal to ``librosa.power_to_db(melspectrogram(..., pad_mode="reflect") ** 2, ref=1, amin=1e-10,
-    top_db=80)``, transposed.
-
-    Parameters
-    ----------
-    segments : tf.Tensor
-        float32, shape [segments, samples], at 12 kHz.
-    mel : array_like
-        Filter bank of `mel_matrix`.
-
-    Returns
-    -------
-    tf.Tensor
-        float32, shape [segments, 1 + samples // 256, 96], decibels of squared power, at most 80 dB
-        under the peak of each segment.
+    top_db=80)``, transposed. `mel` is the filter bank of `mel_matrix`.
     """
     tf = backend.tf
     padded = tf.pad(segments, [[0, 0], [N_FFT // 2, N_FFT // 2]], mode="REFLECT")

@@ -149,24 +149,10 @@ class MmCnnFrontEnd(FrameFrontEnd):
 
 
 def read_mean(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], str]:
-    """Read the mean segment from an npy, trusting nothing.
+    """Read the mean segment, trusting nothing: float32 [128, 96] (time, mel), and the file's SHA-256.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        npy of version 1.0, float64, shape [96, 128] (mel, time).
-
-    Returns
-    -------
-    mean : numpy.ndarray
-        float32, shape [128, 96] (time, mel).
-    sha256 : str
-        Digest of the bytes that were read.
-
-    Raises
-    ------
-    WeightsError
-        The file is not exactly such a file.
+    An npy of version 1.0, float64 [96, 128] (mel, time), in decibels of squared power; anything else is a
+    `WeightsError`.
     """
     content = _read_bytes(Path(path), len(MAGIC) + 2 + LONGEST_HEADER + DATA_BYTES)
     if content[: len(MAGIC)] != MAGIC:

@@ -16,24 +16,11 @@ NEGLIGIBLE = 0.2  # a leftover under this share of an example does not earn an e
 
 
 def cover(samples: int, length: int) -> NDArray[np.int64]:
-    """Cover a recording with segments of one fixed length.
+    """Cover a recording with segments of one length, in samples; give their starts, ascending, at least one.
 
-    A recording shorter than a segment has one, which reaches beyond it. One up to 20 % longer gives
-    its centre crop, as the published programs take it. Any other is covered from end to end: evenly
-    spaced segments, as many as needed when a leftover under 20 % of a segment is let go (half at each
-    end).
-
-    Parameters
-    ----------
-    samples : int
-        Length of the recording in samples.
-    length : int
-        Length of a segment in samples.
-
-    Returns
-    -------
-    numpy.ndarray
-        Starts in ascending order, at least one.
+    A recording shorter than a segment has one, which reaches beyond it. One up to 20 % longer gives its
+    centre crop, as the published programs take it. Any other is covered from end to end: evenly spaced
+    segments, as many as needed when a leftover under 20 % of a segment is let go (half at each end).
     """
     if samples <= length:
         return np.zeros(1, np.int64)

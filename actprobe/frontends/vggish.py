@@ -49,12 +49,9 @@ def _hann() -> NDArray[np.float64]:
 
 
 def vggish_mel_matrix() -> NDArray[np.float64]:
-    """Give the mel filter bank.
+    """Give the mel filter bank, float64 [257, 64].
 
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [257, 64]; triangles of height 1, linear on the mel scale 1127 ln(1 + f / 700).
+    Its triangles have height 1 and are linear on the mel scale 1127 ln(1 + f / 700).
     """
     bins = _mel(np.linspace(0.0, SAMPLE_RATE / 2, N_FFT // 2 + 1))[:, np.newaxis]
     low, centre, high = _mel_edges()[:-2], _mel_edges()[1:-1], _mel_edges()[2:]

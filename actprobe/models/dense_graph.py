@@ -26,20 +26,9 @@ from actprobe.models.keras_kinds import MERGES, is_one_of, original
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor of the dense network.
+    """A tensor of the dense network, numbered after those that it is computed from.
 
-    Parameters
-    ----------
-    number : int
-        Values come after those that they are computed from.
-    inputs : tuple of Value
-        What it is computed from.
-    compute : callable
-        Computes it.
-    place : Place
-        Where the excerpts lie in it.
-    width : int
-        Numbers in a row, or of an excerpt.
+    `place` is where the excerpts lie in it, and `width` how many numbers a row, or an excerpt, has.
     """
 
     number: int
@@ -52,12 +41,8 @@ class Value:
 class DenseGraph:
     """The dense network of a Keras model, and of the models nested in it.
 
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        Input [batch, time, mel]; output a dict with every layer by name.
-    example_shape : tuple of int
-        (time, mel) of an excerpt.
+    The model takes [batch, time, mel] and gives a dict with every layer by name; `example_shape` is the
+    (time, mel) of an excerpt.
     """
 
     def __init__(self, keras_model: Any, example_shape: tuple[int, int]) -> None:

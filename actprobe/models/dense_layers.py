@@ -42,16 +42,9 @@ _OPERATIONS = (
 class Shared:
     """A tensor [phase, row, ...] of rows that excerpts share, see `actprobe.models.dense_rows`.
 
-    Parameters
-    ----------
-    stride : int
-        Frames between neighbouring rows of an excerpt; the number of phases.
-    shape : tuple of int
-        (time, ...) of an excerpt.
-    order : tuple of int
-        In which order the network has these axes here.
-    flat : bool
-        Whether it has them as one vector.
+    `stride` is the frames between neighbouring rows of an excerpt, and so the number of phases. `shape` is
+    the (time, ...) of an excerpt, `order` the order in which the network has these axes here, and `flat`
+    whether it has them as one vector.
     """
 
     stride: int
@@ -123,27 +116,10 @@ def merged(layer: Any, places: Sequence[Place], call: Compute) -> tuple[Place, C
 def followed(
     layer: Any, place: Shared, call: Compute, arguments: dict[str, Any], *, linear: bool
 ) -> tuple[Place, Compute]:
-    """Follow a layer that takes one tensor of shared rows.
+    """Follow a layer that takes one tensor of shared rows: where its output lies, and what computes it.
 
-    Parameters
-    ----------
-    layer : tf_keras.layers.Layer
-        The layer.
-    place : Shared
-        Where its input lies.
-    call : callable
-        Calls the layer on a tensor.
-    arguments : dict
-        What else it is called with, by name.
-    linear : bool
-        Whether `call` leaves the layer's activation out.
-
-    Returns
-    -------
-    place : Place
-        Where its output lies.
-    compute : callable
-        Computes it.
+    `call` calls the layer on a tensor, without its activation if `linear`; `arguments` are what else the
+    layer is called with, by name.
     """
     if is_one_of(layer, ("Permute", "Flatten", "Reshape")):
         return _turned(layer, place)

@@ -54,21 +54,8 @@ def means(tensor: Any, length: int) -> Any:
 def dense(tensor: Any, shape: Sequence[int], order: Sequence[int], layer: Any) -> Any:
     """Compute a dense layer on flattened excerpts as a convolution over rows, without its activation.
 
-    Parameters
-    ----------
-    tensor : tf.Tensor
-        Shape [phase, row, ...].
-    shape : sequence of int
-        (time, ...) of an excerpt.
-    order : sequence of int
-        In which order its axes were flattened; 0 is time.
-    layer : tf_keras.layers.Dense
-        The layer.
-
-    Returns
-    -------
-    tf.Tensor
-        Shape [excerpt, unit].
+    [phase, row, ...] -> [excerpt, unit]. `shape` is the (time, ...) of an excerpt, and `order` that in which
+    its axes were flattened; 0 is time.
     """
     tf = backend.tf
     units = layer.kernel.shape[1]

@@ -34,18 +34,8 @@ ORDERS = (
 class Golden:
     """A golden file as a model needs it.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    examples : numpy.ndarray
-        float32, shape [batch, time, mel]: what goes into the network.
-    parts : tuple of Part
-        What comes out, in the order of the layers.
-    axes : tuple of str
-        Order of the axes in the file.
-    unused : tuple of str
-        Arrays that belong to no layer of the model.
+    `examples`, float32 [batch, time, mel], go into the network, and `parts` come out, in the order of the
+    layers. `axes` is the order of the axes in the file; arrays in `unused` belong to no layer of the model.
     """
 
     path: Path
@@ -56,27 +46,10 @@ class Golden:
 
 
 def read_golden(path: str | Path, layers: LayerTable, example_shape: tuple[int, int]) -> Golden:
-    """Read a golden file for a model.
+    """Read a golden file for a model: examples, and every array that belongs to one of its layers.
 
-    Parameters
-    ----------
-    path : str or Path
-        The npz.
-    layers : LayerTable
-        The model's layers.
-    example_shape : tuple of int
-        (time, mel) of the model's examples.
-
-    Returns
-    -------
-    Golden
-        Examples, and every array that belongs to one of the layers.
-
-    Raises
-    ------
-    WeightsError
-        The file is no such npz, is too large, holds NaN or something else than numbers, or its
-        examples do not fit the model.
+    A `WeightsError` if the file is no such npz, is too large, holds NaN or something else than numbers, or
+    its examples do not fit the model's `example_shape` (time, mel).
     """
     path = Path(path)
     arrays = read_arrays(path)

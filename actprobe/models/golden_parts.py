@@ -28,29 +28,16 @@ _REDUCE: Mapping[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One array of a golden file, and what of a layer it is to be compared with.
+    """One array of a golden file, `entry`, and what of a layer it is to be compared with.
 
-    Parameters
-    ----------
-    layer : str
-        Name of the layer in the model's table.
-    entry : str
-        Name of the array in the file.
-    what : str
-        What it holds of the layer, in words.
-    first : int
-        The example that its first row is about.
-    values : numpy.ndarray
-        Shape [examples, ...], axes in our order.
-    take : callable
-        Activations of the layer, [examples, ...] -> what to compare with the same rows of `values`.
-    size : callable
-        The same activations -> how large they are, for quantities that may cancel; None where the
-        golden values themselves are the measure.
-    statistic : bool
-        Whether it is a statistic of each channel, not values of the layer.
-    fault : str
-        Why nothing can be compared, such as another shape; empty otherwise.
+    - `what`: what it holds of the layer, in words
+    - `first`: the example that its first row is about
+    - `values`: [examples, ...], axes in our order
+    - `take`: activations of the layer, [examples, ...] -> what to compare with the same rows of `values`
+    - `size`: the same activations -> how large they are, for quantities that may cancel; None where the
+      golden values themselves are the measure
+    - `statistic`: whether it is a statistic of each channel, not values of the layer
+    - `fault`: why nothing can be compared, such as another shape; empty otherwise
     """
 
     layer: str

@@ -26,16 +26,10 @@ Shape = tuple[int, ...]
 class Step:
     """One step of an inverter: a linear operation, its normalisation and its nonlinearity.
 
-    Parameters
-    ----------
-    kind : str
-        ``dense``; ``conv``, 3 x 3 that keeps the shape; or ``up``, which doubles an axis whose scale is 2.
-    channels : int
-        Units or channels that it puts out.
-    scale : tuple of int
-        (time, mel), 1 or 2 each; only of ``up``. The kernel spans 4 where the scale is 2, else 3.
-    normalized : bool
-        Whether batch normalisation follows; otherwise there is a bias.
+    - `kind`: ``dense``; ``conv``, 3 x 3 that keeps the shape; or ``up``, which doubles axes of scale 2
+    - `channels`: units or channels that it puts out
+    - `scale`: (time, mel), 1 or 2 each, only of ``up``; the kernel spans 4 where the scale is 2, else 3
+    - `normalized`: whether batch normalisation follows; otherwise there is a bias
     """
 
     kind: Literal["dense", "conv", "up"]
@@ -53,26 +47,16 @@ class Step:
 class Plan:
     """An inverter.
 
-    Parameters
-    ----------
-    feature_shape : tuple of int
-        (unit,) or (time, mel, channel) of the features.
-    example_shape : tuple of int
-        (time, mel) of the excerpts.
-    steps : tuple of Step
-        From the features to a map of one channel.
-    grid : tuple of int or None
-        (time, mel, channel) into which the units are laid after the last ``dense`` step, channel by channel.
-    aligned : tuple of int or None
-        (time, mel) to which the map is resampled before it is doubled, so that doubling it ends at the
-        excerpt's own scale; None leaves it as it is.
-    aligned_after : int
-        Steps before that.
-    strides : tuple of float or None
-        (time, mel) frames and bands between neighbouring positions of the map, whose middle is taken to be
-        the middle of the excerpt; None takes it to reach from end to end of the excerpt.
-    ending : str
-        ``elu``, so that nothing below -1 can come out, or ``linear``.
+    - `feature_shape`: (unit,) or (time, mel, channel)
+    - `example_shape`: (time, mel) of the excerpts
+    - `steps`: from the features to a map of one channel
+    - `grid`: (time, mel, channel) of the units after the last ``dense`` step, filled channel by channel
+    - `aligned`: (time, mel) to which the map is resampled before it is doubled, so that doubling it ends at
+      the excerpt's own scale; None leaves it as it is
+    - `aligned_after`: steps before that
+    - `strides`: (time, mel) frames and bands between neighbouring positions of the map, whose middle is taken
+      to be the middle of the excerpt; None takes it to reach from end to end of the excerpt
+    - `ending`: ``elu``, so that nothing below -1 can come out, or ``linear``
     """
 
     feature_shape: Shape
@@ -90,16 +74,9 @@ class Plan:
             raise UsageError(f"there is no ending {self.ending!r}; there is {', '.join(ENDINGS)}")
 
     def walk(self) -> Iterator[tuple[str, Step, Shape, Shape]]:
-        """Go through the steps.
+        """Yield each step as (name, step, shape before, shape after).
 
-        Yields
-        ------
-        name : str
-            Name of the step: its number and kind, such as ``3_up``.
-        step : Step
-            The step.
-        before, after : tuple of int
-            Shapes that enter and leave it, channels last, without the batch.
+        A name is number and kind, such as ``3_up``; shapes are channels last, without the batch.
         """
         shape = self.feature_shape
         for number, step in enumerate(self.steps):
@@ -116,17 +93,9 @@ class Plan:
             shape = after
 
     def places(self, axis: int) -> list[float]:
-        """Say between which positions of a map the rows of the resampled map lie.
+        """Say between which positions of a map, from 0 to its last, the rows of the resampled map lie.
 
-        Parameters
-        ----------
-        axis : int
-            0 for time, 1 for mel.
-
-        Returns
-        -------
-        list of float
-            For each row a position from 0 to the map's last.
+        The axis is 0 for time, 1 for mel.
         """
         assert self.aligned is not None
         found, rows, whole = self.feature_shape[axis], self.aligned[axis], self.example_shape[axis]
@@ -149,11 +118,8 @@ class Plan:
     def arrays_in_file(self) -> tuple[Shape, ...]:
         """Give the shapes of the arrays of a weight file, in the order and the layout of Lasagne.
 
-        Returns
-        -------
-        tuple of tuple of int
-            For a normalised step W, beta, gamma, mean and inverse deviation, for another W and bias.
-            W is (in, out) of ``dense``, (out, in, time, mel) of ``conv``, (in, out, time, mel) of ``up``.
+        A normalised step has W, beta, gamma, mean and inverse deviation, another one W and bias. W is (in,
+        out) of ``dense``, (out, in, time, mel) of ``conv``, (in, out, time, mel) of ``up``.
         """
         shapes: list[Shape] = []
         for _, step, before, _ in self.walk():

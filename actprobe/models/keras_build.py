@@ -29,25 +29,11 @@ LEAKY_RELU_SLOPE = 0.01  # Lasagne's leaky_rectify, which the networks here use
 def build_keras(
     network: str, example_shape: tuple[int, int], specs: Sequence[Spec], *, kernels: str = "glorot_uniform"
 ) -> Any:
-    """Build a network.
+    """Build a network: input [batch, time, mel], output a dict from layer name to tensor.
 
-    Parameters
-    ----------
-    network : str
-        Name of the Keras model.
-    example_shape : tuple of int
-        (time, mel) of the examples.
-    specs : sequence of Spec
-        The network.
-    kernels : str, optional
-        Keras' initializer of the kernels; ``zeros`` for a large network whose weights will be set, as
-        sampling random ones takes more than twice the memory.
-
-    Returns
-    -------
-    tf_keras.Model
-        Input [batch, time, mel]; output a dict from layer name to tensor, maps as
-        [batch, time, mel, channel]. ``NAME/linear`` is there for layers with an activation of their own.
+    Maps are [batch, time, mel, channel]. ``NAME/linear`` is there for layers with an activation of their own.
+    `kernels` is Keras' initializer; use ``zeros`` for a large network whose weights will be set, as sampling
+    random ones takes more than twice the memory.
     """
     inputs = backend.keras.Input(example_shape, name="examples")
     tensor = backend.keras.layers.Reshape((*example_shape, 1), name="as_map")(inputs)

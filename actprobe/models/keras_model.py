@@ -22,14 +22,8 @@ from actprobe.models.weights import WeightsRecord, hash_weights
 class KerasModel(Model):
     """A network of the catalog, or a user's own Keras model.
 
-    Parameters
-    ----------
-    network, frontend, weights
-        See `Model`.
-    keras_model : tf_keras.Model
-        Input [batch, time, mel]; output a dict with every layer by name.
-    lent : callable, optional
-        Makes the context in which the network computes, see `LentWeights`.
+    `keras_model` takes [batch, time, mel] and gives a dict with every layer by name; `lent` makes the context
+    in which the network computes, see `LentWeights`. The rest is as in `Model`.
     """
 
     has_gradients = True

@@ -60,28 +60,15 @@ class Layer:
         return self.shape[-1]
 
     def times(self) -> NDArray[np.float64]:
-        """Give the centre of every time position.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [time], seconds from the start of the example.
-        """
+        """Give the centre of every time position, float64 [time], seconds from the start of the example."""
         steps = self.shape[0] if self.is_map else 1
         return np.asarray(self.first_seconds + self.hop_seconds * np.arange(steps), np.float64)
 
 
 class LayerTable(Sequence[Layer]):
-    """Layers in the order of the network, found by name.
+    """Layers of a network, in its order, found by name.
 
-    Parameters
-    ----------
-    network : str
-        Name of the network, for messages.
-    layers : sequence of Layer
-        In the order of the network.
-    aliases : mapping of str to str
-        Names under which the original's own files know a layer.
+    `aliases` maps the names that the original's own files use to those of the layers.
     """
 
     def __init__(
@@ -141,13 +128,7 @@ class LayerTable(Sequence[Layer]):
         return layers
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the table as plain rows, for printing and for files.
-
-        Returns
-        -------
-        list of dict
-            One a layer, in the order of the network.
-        """
+        """Give the table as plain rows, one a layer, for printing and for files."""
         return [
             {
                 "name": layer.name,

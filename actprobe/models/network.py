@@ -18,30 +18,15 @@ from actprobe.models.specs import Spec
 class Network:
     """A network and what it offers; every analysis asks this, never for its name.
 
-    Parameters
-    ----------
-    name : str
-        Name of the network.
-    layers : LayerTable
-        The layers by name.
-    outputs : tuple of Output, optional
-        Output units with labels; None for the units of the last layer without labels.
-    comparator : str, optional
-        Layer in which feature inversion compares excerpts unless told otherwise.
-    exported : tuple of str
-        Layers that an exported model gives; by default the output layer.
-    inverters : mapping of str to Plan
-        Published feature inverters by layer.
-    specs : tuple of Spec, optional
-        The network in the words of `actprobe.models.specs`.
-    frontend : callable, optional
-        Makes its front end, from a normalisation and options.
-    build : callable, optional
-        Builds the Keras model; None for a user's own.
-    read, port : callable, optional
-        Weight file -> arrays, and these -> Keras layers; None where no weights are published.
-    smoke : callable, optional
-        The authors' smoke test: (model, file of parameters or None) -> (lines, whether it passed).
+    - `outputs`: output units with labels; None for the units of the last layer without labels
+    - `comparator`: layer in which feature inversion compares excerpts unless told otherwise
+    - `exported`: layers that an exported model gives; by default the output layer
+    - `inverters`: published feature inverters by layer
+    - `specs`: the network in the words of `actprobe.models.specs`
+    - `frontend`: makes its front end, from a normalisation and options
+    - `build`: builds the Keras model; None for a user's own
+    - `read`, `port`: weight file -> arrays, and these -> Keras layers; None where no weights are published
+    - `smoke`: the authors' smoke test: (model, file of parameters or None) -> (lines, whether it passed)
     """
 
     name: str

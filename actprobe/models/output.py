@@ -16,18 +16,10 @@ THRESHOLD = 0.5  # of a detector without a model card
 
 @dataclass(frozen=True)
 class Output:
-    """One output unit of a network.
+    """One output unit of a network: number `unit` of `layer`.
 
-    Parameters
-    ----------
-    layer : str
-        The layer it belongs to.
-    unit : int
-        Its number there.
-    label : str
-        Short name, such as a tag or an instrument; empty where it is not known.
-    meaning : str
-        What its value is, such as ``probability of the tag``; empty where it is not known.
+    `label` is a short name, such as a tag or an instrument, and `meaning` what its value is, such as
+    ``probability of the tag``; each is empty where it is not known.
     """
 
     layer: str
@@ -53,15 +45,7 @@ def output_layer_of(layers: LayerTable) -> str:
 def threshold_beside(weights: str) -> float:
     """Read the decision threshold of a detector from the model card beside its weight file.
 
-    Parameters
-    ----------
-    weights : str
-        Path of the weight file; may be empty.
-
-    Returns
-    -------
-    float
-        The threshold that metrics.json tuned on validation recordings; 0.5 without a card.
+    It is the one in metrics.json, tuned on validation recordings; 0.5 without a card or a path.
     """
     path = Path(weights).parent / "metrics.json" if weights else None
     if path is None or not path.is_file():

@@ -58,23 +58,9 @@ def as_layer(
     tensor: str,
     kind: str | None = None,
 ) -> Layer:
-    """Express what is seen in seconds and hertz.
+    """Express what is seen in seconds and hertz, as a row of the layer table.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        What the examples come from.
-    edges : numpy.ndarray
-        Its `band_edges_hz`.
-    name, tensor, kind : str
-        See `Layer`; the state's kind by default.
-    state : State
-        What is seen.
-
-    Returns
-    -------
-    Layer
-        The row of the layer table.
+    `edges` are the front end's `band_edges_hz`; `kind` is by default that of the state.
     """
     frames, bands = frontend.example_shape
     example_seconds = frontend.example_samples / frontend.sample_rate

@@ -14,11 +14,8 @@ from actprobe.models.model import Model
 def network_record(model: Model) -> dict[str, Any]:
     """Describe a network, JSON-able: what is not known, such as a receptive field, is None.
 
-    Returns
-    -------
-    dict
-        ``model``, ``weights``, ``frontend``, ``outputs`` (layer, unit, label, meaning) and ``layer_table``,
-        the rows of `LayerTable.rows`.
+    Keys: ``model``, ``weights``, ``frontend``, ``outputs`` (layer, unit, label, meaning) and ``layer_table``,
+    the rows of `LayerTable.rows`.
     """
     return {
         "model": model.name,

@@ -16,18 +16,10 @@ from actprobe.models.registry import load_model, network_named
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from.
+    """Where a model comes from, in the arguments of `actprobe.load_model`; `options` are the front end's.
 
-    Every analysis takes one in place of a `Model` and opens it when it is needed.
-
-    Parameters
-    ----------
-    name, checkpoint, normalization, seed
-        See `actprobe.load_model`.
-    options : mapping
-        Options of the network's front end.
-    allow_unverified : bool
-        Whether weights that the catalog does not know are taken.
+    Every analysis takes one in place of a `Model` and opens it when it is needed. `allow_unverified` takes
+    weights that the catalog does not know.
     """
 
     name: str
@@ -48,19 +40,9 @@ class ModelSource:
         return self.network.layers
 
     def open(self) -> Model:
-        """Open the network.
+        """Open the network as `actprobe.load_model` does.
 
-        Returns
-        -------
-        Model
-            What `actprobe.load_model` gives.
-
-        Raises
-        ------
-        UsageError
-            No such network, or an option its front end refuses.
-        WeightsError
-            The weights were refused, or are unknown and were not allowed.
+        Weights that are unknown and were not allowed are a `WeightsError`, too.
         """
         model = load_model(self.name, self.checkpoint, self.normalization, seed=self.seed, **self.options)
         if model.weights.kind == "unverified" and not self.allow_unverified:

@@ -33,22 +33,9 @@ def layer_table(
 ) -> LayerTable:
     """Work out every layer's shape, hop and receptive field from the specification alone.
 
-    Parameters
-    ----------
-    network : str
-        Name of the network.
-    frontend : FrontEnd
-        What its examples come from.
-    specs : sequence of Spec
-        The network.
-    aliases : mapping of str to str, optional
-        Further names of layers.
-
-    Returns
-    -------
-    LayerTable
-        Every named layer and, for each convolution and nonlinearity, its pre-activation under
-        ``NAME/linear``. A convolution without an activation of its own is its own pre-activation.
+    Holds every named layer and, for each convolution and nonlinearity, its pre-activation under
+    ``NAME/linear``. A convolution without an activation of its own is its own pre-activation. `aliases` are
+    further names of layers.
     """
     frames, bands = frontend.example_shape
     describe = partial(as_layer, frontend, frontend.band_edges_hz())

@@ -17,15 +17,8 @@ Activation: TypeAlias = Literal["linear", "relu", "leaky_relu", "elu", "sigmoid"
 class Conv:
     """Convolution with bias, stride 1; ``NAME/linear`` is the value before its activation.
 
-    Parameters
-    ----------
-    filters : int
-        Channels it puts out.
-    kernel : tuple of int
-        (time, mel).
-    padding : str
-        ``same`` keeps the shape by zeros on both sides, the odd one behind, as TensorFlow has it;
-        ``same_theano`` puts the odd one in front; ``valid`` pads nothing.
+    The kernel is (time, mel). The padding ``same`` keeps the shape by zeros on both sides, the odd one
+    behind, as TensorFlow has it; ``same_theano`` puts the odd one in front; ``valid`` pads nothing.
     """
 
     name: str

@@ -18,23 +18,13 @@ from actprobe.models.model import Model
 class LayerParity:
     """How far one layer is from the original.
 
-    Parameters
-    ----------
-    layer : str
-        Name of the layer.
-    compared : tuple of str
-        What of it the golden file holds, in words.
-    values : int
-        Numbers that were compared.
-    max_absolute : float
-        Largest absolute difference of a value; of a statistic where the file holds nothing else.
-    max_relative : float
-        Largest difference relative to the largest golden value of its array; for means and sums of
-        channels, which may cancel, to the largest mean or sum of absolute values.
-    passed : bool
-        Whether all of it is within the tolerance.
-    faults : tuple of str
-        What could not be compared, such as an array of another shape.
+    - `compared`: what of it the golden file holds, in words
+    - `values`: how many numbers were compared
+    - `max_absolute`: largest absolute difference of a value; of a statistic where the file holds nothing else
+    - `max_relative`: largest difference relative to the largest golden value of its array; for means and sums
+      of channels, which may cancel, to the largest mean or sum of absolute values
+    - `passed`: whether all of it is within the tolerance
+    - `faults`: what could not be compared, such as an array of another shape
     """
 
     layer: str
@@ -50,24 +40,9 @@ class LayerParity:
 class Parity:
     """A port held against a golden file.
 
-    Parameters
-    ----------
-    model : str
-        Name of the network.
-    weights : str
-        Its weights in one line.
-    golden : str
-        The golden file.
-    examples : int
-        Examples that went through the network.
-    relative_tolerance : float
-        What `LayerParity.max_relative` may be.
-    layers : tuple of LayerParity
-        In the order of the network.
-    missing : tuple of str
-        Layers of which the golden file holds nothing.
-    unused : tuple of str
-        Arrays of the golden file that belong to no layer.
+    `weights` describes them in one line; `examples` is how many went through the network;
+    `relative_tolerance` is what `LayerParity.max_relative` may be. Of the layers in `missing` the file holds
+    nothing; its arrays in `unused` belong to no layer.
     """
 
     model: str
@@ -85,13 +60,7 @@ class Parity:
         return bool(self.layers) and all(layer.passed for layer in self.layers)
 
     def describe(self) -> dict[str, Any]:
-        """Give the report as plain values, for report.json.
-
-        Returns
-        -------
-        dict
-            JSON-able; a difference that is not finite is None.
-        """
+        """Give the report as JSON-able values, for report.json; a difference that is not finite is None."""
 
         def finite(number: float) -> float | None:
             return number if np.isfinite(number) else None
@@ -176,21 +145,8 @@ class _Measured:
 def verify(model: Model, golden: Golden, *, relative_tolerance: float = 1e-4, batch_size: int = 4) -> Parity:
     """Run the examples of a golden file through a model and compare every layer that it holds.
 
-    Parameters
-    ----------
-    model : Model
-        The port.
-    golden : Golden
-        What `actprobe.models.golden.read_golden` gave for this model.
-    relative_tolerance : float, optional
-        How far a layer may be from the original, see `LayerParity`.
-    batch_size : int, optional
-        Examples that go through the network together.
-
-    Returns
-    -------
-    Parity
-        The report.
+    `golden` is what `actprobe.models.golden.read_golden` gave for this model; for `relative_tolerance` see
+    `LayerParity`.
     """
     measured = [_Measured(part) for part in golden.parts if not part.fault and len(part.values)]
     needed = list(dict.fromkeys(one.part.layer for one in measured))

@@ -58,12 +58,7 @@ class WeightsRecord:
 def set_weights(keras_model: Any, by_layer: Mapping[str, Sequence[NDArray[np.float32]]]) -> None:
     """Set the weights of a freshly built network, every layer exactly once.
 
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        The network.
-    by_layer : mapping
-        Layer name -> arrays in the order of ``layer.set_weights``.
+    `by_layer` maps layer names to arrays in the order of ``layer.set_weights``.
     """
     wanting = {layer.name for layer in keras_model.layers if layer.weights}
     if wanting != set(by_layer):

@@ -27,23 +27,9 @@ from actprobe.models.receptive_field import Axis, State
 
 
 def seen_by(layer: Any, states: Sequence[State | None], tensors: Sequence[Any], output: Any) -> State | None:
-    """Follow one call of a layer.
+    """Follow one call of a layer, from the geometry of its input `tensors` to that of its output.
 
-    Parameters
-    ----------
-    layer : tf_keras.layers.Layer
-        The layer.
-    states : sequence of State or None
-        Geometry of the tensors that go in; None where it is not known.
-    tensors : sequence of KerasTensor
-        What goes in.
-    output : KerasTensor
-        What comes out.
-
-    Returns
-    -------
-    State or None
-        Geometry of the output, if it is a map or a sequence and can be known.
+    Geometry that is not known is None; so is that of an output which is neither a map nor a sequence.
     """
     layer, rank = original(layer), output.shape.rank
     known = [state for state in states if state is not None and not state.vector]

@@ -39,16 +39,8 @@ class Tap:
 class Taps:
     """Everything that was found in a model, and other names of it.
 
-    Parameters
-    ----------
-    example : State or None
-        What a vector sees: the whole example.
-    by_name : dict of str to Tap
-        What was found.
-    aliases : dict of str to str
-        Other names, and the names of what they mean.
-    order : list of str
-        All names, in the order of the network.
+    `example` is what a vector sees: the whole example. `aliases` maps other names to those of `by_name`, and
+    `order` holds all names in the order of the network.
     """
 
     example: State | None = None
@@ -73,26 +65,10 @@ class Taps:
 
 
 def collect(keras_model: Any, states: Sequence[State | None], taps: Taps) -> dict[int, State | None]:
-    """Find the tensors of a model.
+    """Find the tensors of a functional or Sequential model, and enter them in `taps`.
 
-    Parameters
-    ----------
-    keras_model : tf_keras.Model
-        A functional or Sequential model.
-    states : sequence of State or None
-        What is seen at each of its inputs.
-    taps : Taps
-        Gets what is found.
-
-    Returns
-    -------
-    dict of int to State or None
-        What is seen at each tensor, by the tensor's id.
-
-    Raises
-    ------
-    UsageError
-        Two tensors come out under one name.
+    `states` are what is seen at each of its inputs. Returns what is seen at each tensor, by the tensor's id.
+    Two tensors under one name are a `UsageError`.
     """
     seen = {id(tensor): state for tensor, state in zip(keras_model.inputs, states, strict=True)}
     names = {id(tensor): "" for tensor in keras_model.inputs}

@@ -71,12 +71,7 @@ def wrap_keras(
 def check_graph(keras_model: Any, graph: Any, name: str) -> None:
     """Refuse a model whose layers cannot be found, or which has several inputs; of any Keras.
 
-    Parameters
-    ----------
-    keras_model, graph : tf_keras.Model or keras.Model
-        What the user gave, and the functional model that it is or holds.
-    name : str
-        Its name, for messages.
+    `graph` is the functional model that the user's `keras_model` is or holds.
     """
     if not getattr(graph, "_is_graph_network", graph is not None):
         sequential = "Sequential" in {each.__name__ for each in type(keras_model).__mro__}

@@ -30,18 +30,9 @@ from actprobe.weights import seeded_kernel
 class TorchModel(Model):
     """A PyTorch network.
 
-    Parameters
-    ----------
-    network, frontend, weights
-        See `Model`.
-    module : torch.nn.Module
-        The network itself.
-    axes : str
-        The order of its input, see `actprobe.wrap_model`.
-    channel : bool
-        Whether it takes a channel axis of one.
-    places : dict of str to tuple of str
-        The axes of each tensor, by name.
+    Takes, in addition to what `Model` takes, the `module` itself, the order of its input (`axes`, see
+    `actprobe.wrap_model`), whether it takes a `channel` axis of one, and `places`, the axes of each tensor by
+    name.
     """
 
     what = "a PyTorch network"

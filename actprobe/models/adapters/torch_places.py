@@ -56,7 +56,7 @@ class Place:
         return self.time if name == TIME else self.mel if name == MEL else None
 
     def seen(self) -> State | None:
-        """Give what a position of the house's map sees; None where that is not known."""
+        """Give what a position sees in a map [time, mel, channel]; None where that is not known."""
         if self.time is None or self.mel is None:
             return None
         mixed = CHANNEL not in self.axes or MEL not in self.axes
@@ -84,16 +84,10 @@ def arranged(array: NDArray[np.float32], axes: Sequence[str]) -> NDArray[np.floa
 
 
 def usual(kind: str, rank: int, batch: int, maps: Sequence[str]) -> tuple[str, ...] | None:
-    """Give the axes of an output of which nothing is known.
+    """Give the axes of an output of which nothing but its module's class name is known.
 
-    Parameters
-    ----------
-    kind : str
-        The module's class name.
-    rank, batch : int
-        Of the output, and which of its axes is the batch.
-    maps : sequence of str
-        The order of time and mel in the network's input.
+    The output has `rank` axes, of which number `batch` is the batch; `maps` is the order of time and mel in
+    the network's input.
     """
     rest: tuple[str, ...]
     match rank:
@@ -109,17 +103,7 @@ def usual(kind: str, rank: int, batch: int, maps: Sequence[str]) -> tuple[str, .
 
 
 def behind_module(module: Any, place: Place, given: Sequence[int], shape: Sequence[int]) -> Place | None:
-    """Follow a module of torch.nn; None for any other.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The module.
-    place : Place
-        Where its input lies.
-    given, shape : sequence of int
-        Shapes of its input and output.
-    """
+    """Follow a module of torch.nn, given the shapes of its input and output; None for any other."""
     kind = type(module).__name__
     if not type(module).__module__.startswith("torch.nn.modules.") or place.axes[0] != BATCH:
         return None
@@ -149,16 +133,8 @@ def behind_function(
 ) -> Place | None:
     """Follow a function of PyTorch between modules; None where the axes are not known.
 
-    Parameters
-    ----------
-    name : str
-        Its name.
-    numbers : sequence of int
-        Whole numbers that it is called with: axes.
-    places : sequence of Place
-        Where the activations that it is called with lie.
-    given, shape : sequence of int
-        Shapes of the first of these and of the output.
+    `numbers` are the whole numbers that it is called with: axes. `places` are where the activations that it
+    is called with lie, `given` the shape of the first of these and `shape` that of the output.
     """
     place = places[0]
     axes, rank = list(place.axes), len(place.axes)

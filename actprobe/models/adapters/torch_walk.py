@@ -36,14 +36,9 @@ class Found:
 
 @dataclass
 class Walk:
-    """What one pass through a network came by.
+    """What one pass through a network found, in the order of the calls.
 
-    Parameters
-    ----------
-    found : dict of str to Found
-        By name, in the order of the calls.
-    linear : dict of str to str
-        Names of nonlinear modules, and of what enters them.
+    `linear` maps the names of nonlinear modules to the names of what enters them.
     """
 
     found: dict[str, Found] = field(default_factory=dict)
@@ -67,14 +62,7 @@ def evaluating(module: Any) -> Iterator[None]:
 def run(module: Any, inputs: Any, take: Take) -> None:
     """Compute a network and give each tensor that comes out of a module.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-    inputs : torch.Tensor
-        What it takes.
-    take : callable
-        Gets (name, module, its first input, tensor) at once, before anything changes the tensor in place.
+    `take` gets (name, module, its first input, tensor) at once, before anything changes the tensor in place.
     """
     torch = backend.torch
     calls: dict[str, int] = {}
@@ -114,18 +102,9 @@ def tensors_in(thing: Any) -> list[Any]:
 
 
 def walk(module: Any, inputs: Any, start: Place, maps: Sequence[str]) -> Walk:
-    """Compute a network and follow its tensors.
+    """Compute a network for three examples and follow its tensors.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-    inputs : torch.Tensor
-        Three examples.
-    start : Place
-        Where they lie.
-    maps : sequence of str
-        The order of time and mel in them.
+    `start` is where the examples lie, and `maps` the order of time and mel in them.
     """
     torch = backend.torch
     fewer: dict[str, tuple[int, ...]] = {}

@@ -27,19 +27,8 @@ LOWEST, HIGHEST = -2.0, 2.0
 class VggishPostprocessor:
     """Embeddings -> 8-bit features.
 
-    Parameters
-    ----------
-    eigen_vectors : numpy.ndarray
-        Shape [128, 128]; each row is a component.
-    means : numpy.ndarray
-        128 means of the embeddings of the training data.
-    sha256 : str, optional
-        Digest of the file that they come from.
-
-    Raises
-    ------
-    UsageError
-        The arrays are of other sizes.
+    `eigen_vectors` is [128, 128], each row a component, and `means` are the 128 means of the embeddings of
+    the training data; other sizes are a `UsageError`. `sha256` is the digest of their file.
     """
 
     def __init__(self, eigen_vectors: NDArray[Any], means: NDArray[Any], sha256: str = "") -> None:

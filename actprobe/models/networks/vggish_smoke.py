@@ -37,20 +37,9 @@ RELATIVE_TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class SmokeCheck:
-    """One number of the smoke test.
+    """One number of the smoke test: what the original gives (`expected`) and what this model gives (`got`).
 
-    Parameters
-    ----------
-    name : str
-        Version of the test and what was computed.
-    expected : float
-        What the original gives.
-    got : float
-        What this model gives.
-    relative_tolerance : float
-        How far `got` may be from `expected`, relative to it.
-    passed : bool
-        Whether it is no farther.
+    `name` is the version of the test and what was computed; `relative_tolerance` is relative to `expected`.
     """
 
     name: str
@@ -96,21 +85,11 @@ def _sine(sample_rate: int) -> NDArray[np.float32]:
 def smoke_checks(
     model: Model, postprocess: Callable[[NDArray[np.float32]], NDArray[np.uint8]] | None = None
 ) -> list[SmokeCheck]:
-    """Run the smoke test of the original in its three versions.
+    """Run the smoke test of the original in its three versions, on VGGish with the published weights.
 
-    Parameters
-    ----------
-    model : Model
-        VGGish with the published weights. The examples are made by a front end of the original's
-        options, whatever the model's own are.
-    postprocess : callable, optional
-        Embeddings -> 8-bit features, a `VggishPostprocessor` with the published parameters. Without it
-        the features are not tested.
-
-    Returns
-    -------
-    list of SmokeCheck
-        Mean and deviation of the embeddings, and of the features, for each version.
+    Checks mean and deviation of the embeddings and, if `postprocess` is a `VggishPostprocessor` with the
+    published parameters, of the 8-bit features. The examples are made by a front end of the original's
+    options, whatever the model's own are.
     """
     front_end = VggishFrontEnd()
     checks = []
@@ -132,26 +111,10 @@ def smoke_checks(
 
 
 def smoke_test(model: Model, parameters: str | None = None) -> tuple[list[str], bool]:
-    """Run the smoke test of the original and report it.
+    """Run the smoke test of the original; give the lines of a report and whether every check passed.
 
-    Parameters
-    ----------
-    model : Model
-        VGGish with the published weights.
-    parameters : str, optional
-        Parameters of the 8-bit features; by default those of the catalog, where they were fetched.
-
-    Returns
-    -------
-    lines : list of str
-        The report.
-    passed : bool
-        Whether every check passed.
-
-    Raises
-    ------
-    WeightsError
-        The given parameters were refused.
+    `parameters` is the parameter file of the 8-bit features, by default the catalog's if it was fetched; a
+    file that is refused is a `WeightsError`.
     """
     postprocess, lines = None, []
     try:
