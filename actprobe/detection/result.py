@@ -20,11 +20,6 @@ from actprobe.training.history import draw_history, read_history
 class DetectorResult(Result):
     """A finished training: what `actprobe.train_detector` returns; ``table`` has a row an epoch.
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the training.
-
     Examples
     --------
     >>> found = actprobe.load_run("OUT")  # doctest: +SKIP

@@ -166,3 +166,13 @@ class LayerTable(Sequence[Layer]):
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in lines
         )
+
+
+def read_unit(name: str, sizes: Mapping[str, int], kind: str = "neuron") -> tuple[str, int]:
+    """Read ``LAYER/NUMBER``, such as ``conv1/linear/3``, of layers with so many units, or refuse it."""
+    layer, _, number = name.rpartition("/")
+    if layer not in sizes or not number.isdecimal():
+        raise UsageError(f"{kind} {name!r} is not LAYER/NUMBER with a layer of {', '.join(sizes)}")
+    if int(number) >= sizes[layer]:
+        raise UsageError(f"{kind} {name!r}: {layer} has {kind}s 0 to {sizes[layer] - 1}")
+    return layer, int(number)

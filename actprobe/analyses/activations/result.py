@@ -20,11 +20,6 @@ from actprobe.plotting import new_figure, set_title
 class ActivationResult(Result):
     """Stored activations: what `actprobe.activations` returns; ``table`` is recordings.csv.
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the run.
-
     Examples
     --------
     >>> found = actprobe.load_run("OUT")  # doctest: +SKIP

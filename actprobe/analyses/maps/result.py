@@ -19,17 +19,13 @@ from actprobe.corpora import open_corpus
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
 from actprobe.models import Model
+from actprobe.models.layer_table import read_unit
 from actprobe.models.source import ModelSource
 from actprobe.provenance import canonical_json
 
 
 class MapResult(Result):
     """A finished map run: what `actprobe.maps` returns.
-
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the run.
 
     Examples
     --------
@@ -108,14 +104,8 @@ class MapResult(Result):
         return str(best["layer"].iloc[0]), int(best["channel"].iloc[0])
 
     def _read(self, channel: str) -> tuple[str, int]:
-        layer, _, number = channel.rpartition("/")
-        channels = self.table.groupby("layer", sort=False)["channel"].max() + 1
-        if layer not in channels or not number.isdecimal():
-            layers = ", ".join(channels.index)
-            raise UsageError(f"channel {channel!r} is not LAYER/NUMBER with a layer of {layers}")
-        if int(number) >= channels[layer]:
-            raise UsageError(f"channel {channel!r}: {layer} has channels 0 to {channels[layer] - 1}")
-        return layer, int(number)
+        highest = self.table.groupby("layer", sort=False)["channel"].max()
+        return read_unit(channel, {str(layer): int(last) + 1 for layer, last in highest.items()}, "channel")
 
     def _drawn(self, layer: str, number: int, feature: str) -> Item | None:
         """Find a map in the gallery, best where it was chosen for the feature."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import CorpusError
+from actprobe.models.layer_table import read_unit
 
 EXTREMES = ("max", "max_at", "max_seconds", "min", "min_at", "min_seconds")
 
@@ -134,7 +134,7 @@ class Merged:
         UsageError
             A layer that the run does not have, or no such neuron.
         """
-        return read_neuron(name, {layer: self.activity[layer].shape[1] for layer in self.layers})
+        return read_unit(name, {layer: self.activity[layer].shape[1] for layer in self.layers})
 
     @cached_property
     def _starts(self) -> Array:
@@ -148,22 +148,6 @@ class Merged:
     def _map(self, name: str, layer: str) -> Array:
         number = self.layers.index(layer)
         return np.load(self.directory / f"{number}-{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
-
-
-def read_neuron(name: str, neurons: Mapping[str, int]) -> tuple[str, int]:
-    """Read the name of a neuron, ``LAYER/NUMBER`` such as ``conv1/linear/3``, of layers with so many neurons.
-
-    Raises
-    ------
-    UsageError
-        A layer that is not among them, or no such neuron.
-    """
-    layer, _, number = name.rpartition("/")
-    if layer not in neurons or not number.isdecimal():
-        raise UsageError(f"neuron {name!r} is not LAYER/NUMBER with a layer of {', '.join(neurons)}")
-    if int(number) >= neurons[layer]:
-        raise UsageError(f"neuron {name!r}: {layer} has neurons 0 to {neurons[layer] - 1}")
-    return layer, int(number)
 
 
 def open_merged(run_dir: Path) -> Merged:

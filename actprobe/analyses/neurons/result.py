@@ -21,11 +21,6 @@ from actprobe.errors import UsageError
 class NeuronResult(Result):
     """A finished neuron run: what `actprobe.neurons` returns.
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the run.
-
     Examples
     --------
     >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
@@ -112,11 +107,6 @@ class NeuronResult(Result):
 
 class ComparisonResult(Result):
     """Two neuron runs compared: what `actprobe.compare` returns; ``table`` is alignment.csv.
-
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the comparison.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from actprobe.analyses.neurons.blocks import merge
 from actprobe.analyses.neurons.figures import draw_neurons
 from actprobe.analyses.neurons.found import NeuronFindings
 from actprobe.analyses.neurons.job import NeuronJob
-from actprobe.analyses.neurons.merged import Merged, read_neuron
+from actprobe.analyses.neurons.merged import Merged
 from actprobe.analyses.neurons.playlists import best_of_layers, write_playlists
 from actprobe.analyses.neurons.result import NeuronResult
 from actprobe.analyses.neurons.summary import neuron_summary
@@ -37,6 +37,7 @@ from actprobe.errors import UsageError
 from actprobe.features.labels import Plan, resolve
 from actprobe.features.own import import_features, own_sources
 from actprobe.models import Model
+from actprobe.models.layer_table import read_unit
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
@@ -131,7 +132,7 @@ def neurons(
     began = time.time()
     chosen = model.layers.select(layers)
     sizes = {layer.name: layer.neurons for layer in chosen}
-    named = [read_neuron(name, sizes) for name in playlist_neurons or ()]
+    named = [read_unit(name, sizes) for name in playlist_neurons or ()]
     parse_executor(executor)
     counts = {"permutations": permutations, "random_seeds": random_seeds, "figures": figures}
     for name, count in {**counts, "playlists": playlists}.items():

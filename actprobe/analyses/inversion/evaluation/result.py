@@ -14,11 +14,6 @@ from actprobe.batch.result import Result
 class EvaluationResult(Result):
     """Inverters evaluated: what `actprobe.evaluate_inverters` returns; ``table`` is nre.csv.
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the run.
-
     Examples
     --------
     >>> found = actprobe.load_run("OUT")  # doctest: +SKIP

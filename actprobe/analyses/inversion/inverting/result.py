@@ -26,11 +26,6 @@ FACTS = ("error", "feature_error", "output", "seconds")
 class InversionResult(Result):
     """A segment of a recording inverted from several layers: what `actprobe.invert` returns.
 
-    Parameters
-    ----------
-    folder : str or Path
-        ``--output_dir`` of the run.
-
     Examples
     --------
     >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
