@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
     from actprobe.analyses.finished_runs import load_run
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
-    from actprobe.analyses.inversion.inverting.mel_to_sound import sonify
+    from actprobe.analyses.inversion.inverting.sounds import sonify
     from actprobe.analyses.inversion.inverting.run import invert
     from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
     from actprobe.analyses.inversion.training.run import train_inverter
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from actprobe.detection.run import train_detector
     from actprobe.errors import ActprobeError, AudioError, WeightsError
     from actprobe.explorer.page import report
+    from actprobe.frontends.stored_writing import save_activations
     from actprobe.models import Model, load_model, wrap_model
+    from actprobe.models.adapters.stored import open_activations
     from actprobe.serving.export import export
 
 _HOMES = {
@@ -51,9 +53,11 @@ _HOMES = {
     "load_run": "actprobe.analyses.finished_runs",
     "maps": "actprobe.analyses.maps.run",
     "neurons": "actprobe.analyses.neurons.run",
+    "open_activations": "actprobe.models.adapters.stored",
     "open_corpus": "actprobe.corpora",
     "report": "actprobe.explorer.page",
-    "sonify": "actprobe.analyses.inversion.inverting.mel_to_sound",
+    "save_activations": "actprobe.frontends.stored_writing",
+    "sonify": "actprobe.analyses.inversion.inverting.sounds",
     "train_detector": "actprobe.detection.run",
     "train_inverter": "actprobe.analyses.inversion.training.run",
     "wrap_model": "actprobe.models",
@@ -80,8 +84,10 @@ __all__ = [
     "load_run",
     "maps",
     "neurons",
+    "open_activations",
     "open_corpus",
     "report",
+    "save_activations",
     "sonify",
     "train_detector",
     "train_inverter",

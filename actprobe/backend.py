@@ -1,10 +1,10 @@
 """The only place that imports TensorFlow, Keras, PyTorch, TensorFlow's add-ons, essentia and librosa.
 
-essentia has to be imported before TensorFlow in a process: in the other order essentia's random
-device cannot be opened. Every other module writes ``from actprobe import backend`` and then
-``backend.tf``, ``backend.keras`` (tf-keras), ``backend.keras3``, ``backend.torch``, ``backend.essentia``,
-``backend.librosa`` or ``backend.tfio``; nothing heavy is loaded until one of these is touched, and
-``backend.essentia`` alone never loads TensorFlow.
+essentia has to be imported before TensorFlow in a process: in the other order its random device cannot be
+opened, and features have it in another process (`actprobe.features.essentia_process`). Every other module
+writes ``from actprobe import backend`` and then ``backend.tf``, ``backend.keras`` (tf-keras),
+``backend.keras3``, ``backend.torch``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
+heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
 ``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api. Two have no public
 name in TensorFlow: ``backend.freeze`` makes a function's variables constants, and ``backend.session_call``
 makes a call of a session that is looked up once and not at each call.
@@ -52,12 +52,21 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+def essentia_loads() -> bool:
+    """Whether TensorFlow, imported before it, does not keep essentia from being loaded in this process."""
+    return (
+        "essentia.standard" in sys.modules
+        or "tensorflow" not in sys.modules
+        or importlib.util.find_spec("essentia") is None
+    )
+
+
 def _load_essentia() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" in sys.modules and "essentia" not in sys.modules:
+    if not essentia_loads():
         raise ActprobeError(
-            "essentia does not work in a process that imported TensorFlow first; use actprobe.backend.tf, "
-            "or import essentia first"
+            "essentia does not load in a process that imported TensorFlow before it: let a function with "
+            "@feature(..., backend='essentia-tensorflow') use it, which is called in a process of its own"
         )
     try:
         package = importlib.import_module("essentia")
@@ -76,8 +85,9 @@ def _load_tf() -> Any:
         _get("essentia")
     with _quiet():
         tensorflow = importlib.import_module("tensorflow")
-        for gpu in tensorflow.config.list_physical_devices("GPU"):
-            tensorflow.config.experimental.set_memory_growth(gpu, True)
+        with suppress(RuntimeError):  # whoever imported TensorFlow before has computed on them already
+            for gpu in tensorflow.config.list_physical_devices("GPU"):
+                tensorflow.config.experimental.set_memory_growth(gpu, True)
         # Parity with the original networks is to five digits; TensorFloat-32 keeps three.
         tensorflow.config.experimental.enable_tensor_float_32_execution(False)
         # It takes many small functions for one that is traced anew, and warns of it.

@@ -22,11 +22,27 @@ except ModuleNotFoundError:  # started from a checkout by a Python without the d
 
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.provenance import invoked_by
+from actprobe.version import __version__
 
 if TYPE_CHECKING:
+    from actprobe.models import Model
     from actprobe.models.source import ModelSource
 
-__all__ = ["FLAGS", "comma_list", "flags", "logging", "model_flags", "model_source", "run"]
+__all__ = [
+    "FLAGS",
+    "comma_list",
+    "corpus_flags",
+    "corpus_given",
+    "flags",
+    "input_flag",
+    "layer_names",
+    "logging",
+    "model_flags",
+    "model_source",
+    "named_source",
+    "names_file",
+    "run",
+]
 
 flags.disclaim_key_flags()  # flags defined here belong to the binary that asks for them
 FLAGS = flags.FLAGS
@@ -34,15 +50,21 @@ FLAGS = flags.FLAGS
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def model_flags(*, required: bool = True) -> None:
-    """Define the flags by which a binary opens a model.
+def model_flags(*, own: bool = True) -> None:
+    """Define the flags by which a binary opens a model, see `model_source`.
 
     Parameters
     ----------
-    required : bool, optional
-        Whether ``--model`` has to be given.
+    own : bool, optional
+        Whether it takes a network of the user's own, too.
     """
-    flags.DEFINE_string("model", None, "Network, by its name; README.md lists them.", required=required)
+    named = "Network, by its name; README.md lists them."
+    if own:
+        named += (
+            " Or FILE.py:FUNCTION, a function of yours that returns a model, or a network and a front end."
+        )
+        flags.DEFINE_string("activations", None, "Folder of stored activations, in place of --model.")
+    flags.DEFINE_string("model", None, named, required=not own)
     flags.DEFINE_string("checkpoint", None, "Original weight file; without it seeded random weights.")
     flags.DEFINE_string("normalization", None, "What the front end standardises by, an npz.")
     flags.DEFINE_enum(
@@ -53,25 +75,140 @@ def model_flags(*, required: bool = True) -> None:
     flags.DEFINE_boolean("allow_unverified_weights", False, "Take weights the catalog does not know.")
 
 
-def model_source() -> ModelSource:
-    """Name the model that the flags of `model_flags` ask for; it is not opened yet.
+def model_source() -> Model | ModelSource:
+    """Give the model that the flags of `model_flags` ask for; one of the catalog is not opened yet.
+
+    Returns
+    -------
+    Model or ModelSource
+        What every analysis takes.
+
+    Raises
+    ------
+    UsageError
+        No model, two, or flags that do not go with it.
+    ActprobeError
+        The user's own file or folder is refused.
+    """
+    if (FLAGS.model is None) == (FLAGS.activations is None):
+        raise UsageError("give --model=NAME, --model=FILE.py:FUNCTION or --activations=FOLDER, one of them")
+    own = FLAGS.activations is not None or names_file(FLAGS.model)
+    if own:
+        given = [name for name in ("checkpoint", "normalization", "padding", "hop") if FLAGS[name].present]
+        if given:
+            raise UsageError(f"--{given[0]} goes with a network that --model names: yours says it itself")
+    if FLAGS.activations is not None:
+        from actprobe.models.adapters.stored import open_activations
+
+        return open_activations(FLAGS.activations)
+    if own:
+        from actprobe.models.adapters.own_file import model_in_file
+
+        return model_in_file(FLAGS.model)
+    return named_source(FLAGS.model, FLAGS.checkpoint)
+
+
+def named_source(name: str, checkpoint: str | None) -> ModelSource:
+    """Name a network of the catalog, with the front end that the flags of `model_flags` ask for.
+
+    Parameters
+    ----------
+    name : str
+        The network.
+    checkpoint : str or None
+        Its weights.
 
     Returns
     -------
     ModelSource
-        Every analysis takes it in place of a model.
+        Not opened yet.
     """
     from actprobe.models.source import ModelSource
 
     options = {"padding": FLAGS.padding} | ({} if FLAGS.hop is None else {"hop": FLAGS.hop})
     return ModelSource(
-        FLAGS.model,
-        FLAGS.checkpoint,
+        name,
+        checkpoint,
         FLAGS.normalization,
         seed=FLAGS.seed,
         options=options,
         allow_unverified=FLAGS.allow_unverified_weights,
     )
+
+
+def names_file(model: str) -> bool:
+    """Say whether a model is ``FILE.py:FUNCTION``, or means to be.
+
+    Parameters
+    ----------
+    model : str
+        The value of ``--model``.
+
+    Returns
+    -------
+    bool
+        Whether it names a Python file.
+    """
+    return ".py:" in model or model.endswith(".py")
+
+
+def input_flag(*, required: bool = False, default: str = "") -> flags.FlagHolder[str | None]:
+    """Define ``--input``, which takes what `actprobe.open_corpus` takes as text.
+
+    Parameters
+    ----------
+    required : bool, optional
+        Whether it has to be given.
+    default : str, optional
+        What is taken without it, for ``--help``.
+
+    Returns
+    -------
+    FlagHolder
+        The flag.
+    """
+    meaning = (
+        "Recordings: a folder (walked with its subfolders), a manifest CSV with a column path, one file, or "
+        "a corpus by its name, NAME:FOLDER or NAME/SPLIT:FOLDER, such as mir1k:FOLDER."
+    )
+    meaning += f" Default: {default}." if default else ""
+    return flags.DEFINE_string("input", None, meaning, required=required)
+
+
+def corpus_flags() -> None:
+    """Define ``--input`` with its older names, ``--corpus`` and ``--corpus_dir``; see `corpus_given`."""
+    from actprobe.corpora.named import WITH_SINGING
+
+    input_flag()
+    flags.DEFINE_enum("corpus", None, WITH_SINGING, "With --corpus_dir, older name of --input.")
+    flags.DEFINE_string("corpus_dir", None, "With --corpus, older name of --input.")
+
+
+def corpus_given() -> str:
+    """Read the flags of `corpus_flags`.
+
+    Returns
+    -------
+    str
+        What `actprobe.open_corpus` takes.
+
+    Raises
+    ------
+    UsageError
+        None of them is given, or both ways of naming recordings.
+    """
+    from actprobe.corpora.named import corpus_text
+
+    older = [name for name in ("corpus", "corpus_dir") if FLAGS[name].value is not None]
+    if FLAGS.input and older:
+        raise UsageError(f"give --input or --{older[0]}, its older name, not both")
+    if not FLAGS.input and len(older) < 2:
+        raise UsageError("--input is needed: a folder, a manifest CSV, a file or NAME:FOLDER")
+    if FLAGS.input:
+        return str(FLAGS.input)
+    text = corpus_text(FLAGS.corpus, FLAGS.corpus_dir)
+    logging.warning("--corpus and --corpus_dir are older names of --input: give --input=%s", text)
+    return text
 
 
 def comma_list(text: str) -> list[str]:
@@ -90,6 +227,22 @@ def comma_list(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def layer_names(text: str) -> list[str] | str:
+    """Read the names of layers in a flag's value.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``pool4,pool5``, or ``all``.
+
+    Returns
+    -------
+    list of str or str
+        The names, or ``all`` as it is: what every call takes as ``layers``.
+    """
+    return text if text == "all" else comma_list(text)
+
+
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """Run a binary: exit 0 done, 1 failed or nothing usable, 2 wrong usage.
 
@@ -101,6 +254,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """
     if {"--help", "-help", "-h", "-?"} & set(sys.argv[1:]):
         app.usage(writeto_stdout=True, shorthelp=True)
+        sys.exit(DONE)
+    if sys.argv[1:] == ["--version"]:  # alone: actprobe-export --version=2 is the version of what it writes
+        sys.stdout.write(f"actprobe {__version__}\n")
         sys.exit(DONE)
 
     def guarded(argv: Sequence[str]) -> int:

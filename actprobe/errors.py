@@ -95,12 +95,15 @@ class FeatureError(ActprobeError):
         Name of the feature.
     reason : str
         Why it could not be computed.
+    unexpected : bool, optional
+        Whether the reason is an error of the feature's function, and not that the sound has no such feature.
     """
 
-    def __init__(self, feature: str, reason: str) -> None:
+    def __init__(self, feature: str, reason: str, *, unexpected: bool = False) -> None:
         super().__init__(feature, reason)
         self.feature = feature
         self.reason = reason
+        self.unexpected = unexpected
 
     def __str__(self) -> str:
         return f"feature {self.feature}: {self.reason}"

@@ -139,7 +139,7 @@ def multiplications(specs, layers) -> float:
         elif isinstance(spec, Dense):
             total += 2.0 * before * spec.units
             before = spec.units
-        elif spec.name in layers.names:
+        elif spec.name in layers:
             before = layers[spec.name].neurons
     return total
 

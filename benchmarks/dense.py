@@ -68,7 +68,7 @@ def main() -> None:
     picked = np.ascontiguousarray(excerpts[::step])
 
     dense = model.dense(["fc9"])
-    means = model.dense([layer.name for layer in model.layers], reduce="mean")
+    means = model.dense(list(model.layers), reduce="mean")
     for warm in (dense, means):
         warm(frames[:400])
     model.activations(picked[:BATCH], ["fc9"], batch_size=BATCH)

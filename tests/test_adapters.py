@@ -113,7 +113,7 @@ def geometry(layer) -> tuple[float, ...]:
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_every_layer_is_the_same_in_every_framework(twins, framework) -> None:
     theirs, ours = twins["keras"], twins[framework]
-    names = [name for name in ours.layers.names if name in theirs.layers.names]
+    names = [name for name in ours.layers if name in theirs.layers]
     assert {"conv", "relu/linear", "relu", "pool", "bn", "conv2", "elu", "fc", "leaky", "tags"} <= {*names}
     expected = theirs.activations(examples(), names)
     for name, values in ours.activations(examples(), names).items():
@@ -127,8 +127,8 @@ def test_every_layer_is_the_same_in_every_framework(twins, framework) -> None:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_layer_table_is_the_same_in_every_framework(twins, framework) -> None:
-    for layer in twins[framework].layers:
-        other = twins["keras"].layers[layer.name]
+    for name, layer in twins[framework].layers.items():
+        other = twins["keras"].layers[name]
         assert layer.shape == other.shape
         assert not any(map(math.isnan, geometry(layer)))
         assert geometry(layer) == pytest.approx(geometry(other)), layer.name
@@ -149,11 +149,11 @@ def test_keras3_names_what_enters_an_activation_and_takes_nested_models_and_merg
     theirs, ours = build(backend.keras), build(backend.keras3)
     ours.set_weights(theirs.get_weights())
     one, other = wrap_model(theirs), wrap_model(ours)
-    assert one.layers.names == other.layers.names
-    assert "inner#2/conv/linear" in other.layers.names
-    assert [layer.kind for layer in one.layers] == [layer.kind for layer in other.layers]
-    expected = one.activations(examples((40, 12)), one.layers.names)
-    for name, values in other.activations(examples((40, 12)), other.layers.names).items():
+    assert list(one.layers) == list(other.layers)
+    assert "inner#2/conv/linear" in other.layers
+    assert [row.kind for row in one.layers.values()] == [row.kind for row in other.layers.values()]
+    expected = one.activations(examples((40, 12)), list(one.layers))
+    for name, values in other.activations(examples((40, 12)), list(other.layers)).items():
         assert values == pytest.approx(expected[name], abs=1e-6), name
     assert ours.get_layer("conv").activation.__name__ == "tanh"
 
@@ -227,7 +227,7 @@ def test_recurrent_and_attention_layers_are_maps_with_one_mel_position() -> None
     other.set_weights(one.get_weights())
     tables = [wrap_model(network, frontend()) for network in (one, other)]
     for model in tables:
-        assert {layer.name: layer.shape for layer in model.layers} == {
+        assert {name: layer.shape for name, layer in model.layers.items()} == {
             "gru": (FRAMES, 1, 4), "mha": (FRAMES, 1, 4), "norm": (FRAMES, 1, 4), "gap": (4,),
         }  # fmt: skip
         assert math.isnan(model.layers["gru"].hop_seconds)
@@ -320,7 +320,7 @@ def test_pytorch_networks_of_waveforms() -> None:
 
     for channel in (False, True):
         model = wrap_model(Raw(channel), waveforms(), axes="samples")
-        assert [(layer.name, layer.shape) for layer in model.layers] == [
+        assert [(name, layer.shape) for name, layer in model.layers.items()] == [
             ("conv", (247, 1, 4)), ("pool", (61, 1, 4)), ("output", (4,)),
         ]  # fmt: skip
         row = model.layers["pool"]
@@ -366,7 +366,7 @@ def test_pytorch_functions_between_modules_are_followed() -> None:
         ),
         frontend(), axes="mel,time",
     )  # fmt: skip
-    shapes = {layer.name: layer.shape for layer in model.layers}
+    shapes = {name: layer.shape for name, layer in model.layers.items()}
     assert shapes == {
         "conv": (115, 80, 4), "bn": (115, 80, 4), "deep.0": (115, 80, 4), "deep.1/linear": (115, 80, 4),
         "deep.1": (115, 80, 4), "deep": (115, 80, 4), "pool": (23, 40, 4), "wide": (21, 18, 2),
@@ -398,7 +398,7 @@ def test_pytorch_attention_in_either_order(first) -> None:
         ),
         frontend(),
     )  # fmt: skip
-    shapes = {layer.name: layer.shape for layer in model.layers}
+    shapes = {name: layer.shape for name, layer in model.layers.items()}
     assert shapes == {
         "enter": (115, 1, 8), "mha/0": (115, 1, 8), "mha/1": (115, 1, 115), "norm": (115, 1, 8), "fc": (2,),
     }  # fmt: skip

@@ -26,6 +26,35 @@ def test_help_is_the_manual_and_loads_nothing_heavy(binary, name) -> None:
         assert not re.search(rf"\|\s+{heavy}$", shown.stderr, re.MULTILINE)
 
 
+def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary) -> None:
+    said = {}
+    for name in ("activations", "evaluate-inverters", "maps", "neurons", "train-detector", "train-inverter"):
+        shown = " ".join(binary(f"actprobe-{name}", "--help").stdout.split())
+        said[name] = re.search(r"--input: (Recordings: .*? such as mir1k:FOLDER\.)", shown)[1]
+        assert ("older name of --input" in shown) == (name not in ("activations", "maps", "neurons"))
+    assert len(set(said.values())) == 1
+
+
+@pytest.mark.parametrize("name", ["evaluate-inverters", "train-detector", "train-inverter"])
+def test_the_older_names_of_input_work_for_this_release_and_name_it(binary, name, tmp_path) -> None:
+    network = [] if name == "train-detector" else ["--model=svd"]
+    network += ["--layer=fc8"] if name == "train-inverter" else []
+
+    def call(*flags: str) -> tuple[int, list[str]]:
+        ended = binary(f"actprobe-{name}", *network, f"--output_dir={tmp_path / 'out'}", *flags)
+        return ended.returncode, ended.stderr.splitlines()
+
+    older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}"]
+    refused = f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/"
+    named = f"--corpus and --corpus_dir are older names of --input: give --input=mir1k:{tmp_path}"
+    assert call(f"--input=mir1k:{tmp_path}") == (1, [refused])
+    assert call(*older) == (1, [named, refused])
+    for wrong in ([], older[:1], older[1:], [*older, f"--input={tmp_path}"]):
+        code, (line,) = call(*wrong)
+        assert code == 2
+        assert "--input" in line
+
+
 def test_layers_prints_every_layer(binary) -> None:
     shown = binary("actprobe-layers", "--model=cnn_at")
     assert shown.returncode == 0

@@ -23,13 +23,13 @@ def examples() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def computed(model: Model, examples) -> dict[str, np.ndarray]:
-    return model.activations(examples, model.layers.names, batch_size=2)
+    return model.activations(examples, list(model.layers), batch_size=2)
 
 
 def test_layer_table_has_the_shapes_that_the_network_computes(model, computed) -> None:
-    for layer in model.layers:
-        assert computed[layer.name].shape == (2, *layer.shape)
-    assert set(model.keras_model.output) <= set(model.layers.names)
+    for name, layer in model.layers.items():
+        assert computed[name].shape == (2, *layer.shape)
+    assert set(model.keras_model.output) <= set(model.layers)
 
 
 def test_architecture_is_that_of_the_authors_program(model) -> None:

@@ -14,7 +14,7 @@ from actprobe.models import Model, load_model, wrap_model
 from actprobe.models.dense import DenseEvaluation
 from actprobe.models.networks import svd
 
-EVERY_LAYER = [layer.name for layer in svd.LAYERS]
+EVERY_LAYER = list(svd.LAYERS)
 FRAMES, BANDS = 24, 10
 
 
@@ -219,7 +219,7 @@ def one_by_one(model: Model, frames: np.ndarray, layers) -> dict[str, np.ndarray
 @pytest.mark.parametrize("build", NETWORKS)
 def test_every_layer_of_any_network_equals_the_excerpts_one_by_one(build, keras) -> None:
     model = wrapped(build, keras)
-    names = list(model.layers.names)
+    names = list(model.layers)
     assert model.dense_refusal(names) == ""
     dense, means = model.dense(names), model.dense(names, "mean")
     chunked = model.dense(names, excerpts_at_once=5)
@@ -258,7 +258,7 @@ def test_any_order_of_windows_and_strides(keras, drawn, end) -> None:
     tensor = keras.layers.Dense(3)(getattr(keras.layers, end)()(tensor))
     model = wrap_model(keras.Model(inputs, tensor), Windows())
     frames = frames_of(FRAMES + 31)
-    assert_equal(model.dense(model.layers.names)(frames), one_by_one(model, frames, model.layers.names))
+    assert_equal(model.dense(list(model.layers))(frames), one_by_one(model, frames, list(model.layers)))
 
 
 def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras) -> None:
@@ -385,10 +385,10 @@ def refused(kind: str, k):
 )
 def test_a_layer_that_does_not_act_by_frames_is_refused_with_all_behind_it(keras, kind, said) -> None:
     model = wrapped(lambda k: refused(kind, k), keras)
-    assert model.dense_refusal(model.layers.names[-1:]).endswith(said)
+    assert model.dense_refusal(list(model.layers)[-1:]).endswith(said)
     with pytest.raises(UsageError, match=r"mine cannot be evaluated densely: "):
-        model.dense(model.layers.names)
-    if "conv" in model.layers.names:
+        model.dense(list(model.layers))
+    if "conv" in model.layers:
         assert model.dense_refusal(["conv"]) == ""
         frames = frames_of(30)
         assert_equal(model.dense(["conv"])(frames), one_by_one(model, frames, ["conv"]))

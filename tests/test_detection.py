@@ -396,8 +396,7 @@ def corpus(tmp_path):
 def test_the_binary_trains_judges_and_writes_the_card(corpus, tmp_path, binary):
     folder, songs = corpus
     flags = [
-        "--corpus=mir1k",
-        f"--corpus_dir={folder}",
+        f"--input=mir1k:{folder}",
         f"--songs_dir={songs}",
         f"--voiceless_dirs={songs}",
         f"--output_dir={tmp_path / 'out'}",
@@ -412,7 +411,7 @@ def test_the_binary_trains_judges_and_writes_the_card(corpus, tmp_path, binary):
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["figures"]["mir1k test"]["labels as they are"]["frames"] > 150
     card = (tmp_path / "out/README.md").read_text()
-    assert "--corpus=mir1k" in card
+    assert f"--input=mir1k:{folder}" in card
     assert card == model_card(metrics)
     again = binary("actprobe-train-detector", *flags)
     assert "goes on after epoch 1" in again.stderr
@@ -421,12 +420,12 @@ def test_the_binary_trains_judges_and_writes_the_card(corpus, tmp_path, binary):
 def test_the_binary_names_damaged_recordings(corpus, tmp_path, binary):
     folder, _ = corpus
     (folder / "Wavfile/annar_1_01.wav").write_bytes(b"RIFF")
-    flags = ["--corpus=mir1k", f"--corpus_dir={folder}", f"--output_dir={tmp_path / 'out'}"]
+    flags = [f"--input=mir1k:{folder}", f"--output_dir={tmp_path / 'out'}"]
     done = binary("actprobe-train-detector", *flags, "--validate")
     assert done.returncode == 1
     assert "annar_1_01.wav" in done.stdout
     assert "3 recordings read, 1 with problems" in done.stdout
-    refused = binary("actprobe-train-detector", *flags[:1], f"--corpus_dir={tmp_path}", flags[2])
+    refused = binary("actprobe-train-detector", f"--input=mir1k:{tmp_path}", flags[1])
     assert refused.returncode == 1
     assert "is not MIR-1K" in refused.stderr
     assert "Traceback" not in refused.stderr

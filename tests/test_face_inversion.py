@@ -239,7 +239,7 @@ def test_an_evaluation_is_drawn_as_in_the_figures(evaluation, tmp_path) -> None:
 def test_binary_of_evaluate_inverters_writes_the_same_bytes(folder, inverters, binary, tmp_path) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--seed=1", f"--inverters=joint:{inverters}",
-        "--corpus=folder", f"--corpus_dir={folder}", "--layers=fc8", "--methods=joint,gradient", "--draws=2",
+        f"--input={folder}", "--layers=fc8", "--methods=joint,gradient", "--draws=2",
         "--excerpts_per_recording=2", "--gradient_steps=2", f"--output_dir={tmp_path}",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -1,6 +1,8 @@
 """Trainings by the face: one call writes its folder whole, and the binary writes the same weights."""
 
 import json
+import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,8 +112,8 @@ def test_the_binary_trains_the_same_inverter(
     trained: actprobe.Result, songs: Path, tmp_path: Path, binary
 ) -> None:
     done = binary(
-        "actprobe-train-inverter", "--model=svd", "--seed=2", "--layer=mp6", "--corpus=folder",
-        f"--corpus_dir={songs}", f"--output_dir={tmp_path}", "--epochs=2", "--steps_per_epoch=2",
+        "actprobe-train-inverter", "--model=svd", "--seed=2", "--layer=mp6", f"--input={songs}",
+        f"--output_dir={tmp_path}", "--epochs=2", "--steps_per_epoch=2",
         "--batch_size=4",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -143,6 +145,41 @@ def test_further_recordings_are_those_whose_names_match(
     )
     assert found.metrics["recordings"] == {"train": 2, "valid": 2, "left_out": []}
     assert found.metrics["comparator"] is None
+
+
+def test_without_a_split_some_recordings_are_held_out_and_named(
+    model: actprobe.Model, songs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "absl")
+    (tmp_path / "music/sub").mkdir(parents=True)
+    for i in range(3):
+        shutil.copy(songs / f"{i}.wav", tmp_path / "music/sub")
+    options = {"layer": "mp6", "loss": "input", "epochs": 1, "steps_per_epoch": 1, "batch_size": 2}
+    found = actprobe.train_inverter(model, tmp_path / "music", output_dir=tmp_path / "out", **options)
+    (name,) = found.metrics["held_out"]
+    assert found.record["held_out"] == [name]
+    assert name in {"sub/0.wav", "sub/1.wav", "sub/2.wav"}
+    assert found.metrics["recordings"] == {"train": 2, "valid": 1, "left_out": []}
+    assert f"1 of 3 are held out by seed 0: {name}" in caplog.text
+    assert "validation 0." in caplog.text or "validation 1." in caplog.text
+    assert "held out by the seed" in (found.folder / "README.md").read_text()
+    table = pd.DataFrame({"path": [songs / f"{i}.wav" for i in range(3)]})
+    again = actprobe.train_inverter(model, table, output_dir=tmp_path / "again", **options)
+    assert len(again.metrics["held_out"]) == 1
+
+
+def test_of_one_recording_nothing_is_held_out_and_the_last_epoch_is_taken(
+    model: actprobe.Model, songs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "absl")
+    found = actprobe.train_inverter(
+        model, [songs / "0.wav"], layer="mp6", loss="input", output_dir=tmp_path, epochs=2, steps_per_epoch=1,
+        batch_size=2,
+    )  # fmt: skip
+    assert caplog.text.count("none can be held out: the last epoch is taken") == 1
+    assert "nan" not in caplog.text
+    assert found.metrics["held_out"] == found.record["held_out"] == []
+    assert found.metrics["best_epoch"] == 2
 
 
 def test_what_cannot_be_trained_is_refused_before_the_network_is_opened(
@@ -241,7 +278,7 @@ def test_the_binary_trains_the_same_detector(clips: Path, tmp_path: Path, binary
     )
     assert called.returncode == 0, called.stderr
     done = binary(
-        "actprobe-train-detector", "--corpus=mir1k", f"--corpus_dir={clips}", f"--output_dir={command}",
+        "actprobe-train-detector", f"--input=mir1k:{clips}", f"--output_dir={command}",
         "--epochs=2", "--steps_per_epoch=1", "--batch_size=2", "--excerpts=2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -252,6 +289,20 @@ def test_the_binary_trains_the_same_detector(clips: Path, tmp_path: Path, binary
             assert one.files == other.files
             for key in one.files:
                 np.testing.assert_allclose(one[key], other[key], rtol=0, atol=1e-6, err_msg=f"{name}: {key}")
+
+
+def test_a_detector_without_a_split_is_judged_by_recordings_held_out(tmp_path: Path) -> None:
+    for i in range(3):
+        soundfile.write(tmp_path / f"{i}.wav", sound(3.0, i), RATE)
+        (tmp_path / f"{i}.lab").write_text("0 1 nosing\n1 3 sing\n")
+    table = pd.DataFrame({"path": sorted(tmp_path.glob("*.wav")), "song": ["one", "two", "two"]})
+    found = actprobe.train_detector(
+        table, output_dir=tmp_path / "out", epochs=1, steps_per_epoch=1, batch_size=2, excerpts=1
+    )
+    assert found.metrics["held_out"] == found.record["held_out"] == [(tmp_path / "0.wav").as_posix()]
+    assert found.metrics["recordings"] == {"train": 2, "valid": 1}
+    assert found.table["valid_auc"].notna().all()
+    assert "train 2, valid 1 (valid: held out by the seed)" in (found.folder / "README.md").read_text()
 
 
 def test_a_detector_learns_from_labelled_recordings_of_any_kind(clips: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from actprobe.analyses.inversion.networks.sources import (
     open_sources,
     recorded,
 )
+from actprobe.analyses.inversion.pictures import Pictures
 from actprobe.audio import Waveform, load_audio
 from actprobe.batch.ledger import LedgerRow
 from actprobe.corpora.labelled import LabelledRecording
@@ -70,9 +71,7 @@ def model():
 @pytest.fixture(scope="module")
 def sampled(folder) -> SampledExcerpts:
     corpus = open_labelled(folder, "optional")
-    return sample_corpus(
-        SvdFrontEnd(), corpus.recordings, labelled=corpus.known, draws=3, per_recording=4, seed=2
-    )
+    return sample_corpus(SvdFrontEnd(), corpus.recordings, draws=3, per_recording=4, seed=2)
 
 
 def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
@@ -138,7 +137,7 @@ def test_corpus_without_labels_or_without_recordings(folder, tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", song(2, 0), RATE)
     corpus = open_labelled(tmp_path, "optional")
     assert not corpus.known
-    found = sample_corpus(SvdFrontEnd(), corpus.recordings, labelled=corpus.known, draws=1)
+    found = sample_corpus(SvdFrontEnd(), corpus.recordings, draws=1)
     assert set(found.sung.tolist()) == {-1}
     voiceless = open_labelled(f"voiceless:{tmp_path}", "optional")
     assert voiceless.known
@@ -497,7 +496,7 @@ def inverters(model, tmp_path_factory) -> Path:
 def test_evaluation_from_recordings_to_files(binary, folder, inverters, tmp_path) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open",
-        f"--inverters=joint:{inverters},input:{inverters}", "--corpus=folder", f"--corpus_dir={folder}",
+        f"--inverters=joint:{inverters},input:{inverters}", f"--input={folder}",
         "--draws=2", "--excerpts_per_recording=3", "--methods=joint,input,gradient", "--gradient_steps=3",
         "--layers=fc8", f"--output_dir={tmp_path}",
     )  # fmt: skip
@@ -602,7 +601,9 @@ def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path, scale) -> Non
         path = tmp_path / f"{frames}-{count}.png"
         times, bands = 30.0 + 0.0143 * np.arange(frames), SvdFrontEnd().band_edges_hz()[1:-1]
         long = frames > 230
-        save_figure(inversion_figure(panels, times, bands, long=long, scale=scale, title="song"), path)
+        pictures = Pictures(panels, times, bands, "dB")
+        titles = {name: name for name in panels}
+        save_figure(inversion_figure(pictures, titles, long=long, scale=scale, title="song"), path)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -629,14 +630,14 @@ def test_bad_input_of_invert_is_one_clear_line(
 
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
-    [(["--corpus_dir=nowhere"], 1, "nowhere"), (["--checkpoint=nowhere.npz"], 1, "nowhere.npz")],
+    [(["--input=nowhere"], 1, "nowhere"), (["--checkpoint=nowhere.npz"], 1, "nowhere.npz")],
 )
 def test_bad_input_of_evaluation_is_one_clear_line(
     binary, folder, inverters, tmp_path, flags, code, said
 ) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open", f"--inverters={inverters}",
-        "--corpus=folder", f"--corpus_dir={folder}", f"--output_dir={tmp_path / 'out'}", *flags,
+        f"--input={folder}", f"--output_dir={tmp_path / 'out'}", *flags,
     )  # fmt: skip
     assert ended.returncode == code
     assert said in ended.stderr

@@ -181,8 +181,8 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network():
             weight.assign_add(noise)
         model = KerasModel(Network("planted", table, specs=specs), keras_model, frontend, WeightsRecord("x"))
         assert all(map(comparator._known, specs)) == quick
-        expected = model.activations(examples, table.names)
-        for layer in table.names:
+        expected = model.activations(examples, list(table))
+        for layer in table:
             given = backend.tf.constant(examples)
             with backend.tf.GradientTape(persistent=True) as tape:
                 tape.watch(given)
@@ -529,8 +529,7 @@ def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
         "--model=mm_cnn",
         "--layer=prediction",
         "--comparator=mm_cnn:prediction",
-        "--corpus=folder",
-        f"--corpus_dir={songs}",
+        f"--input={songs}",
         f"--output_dir={tmp_path / 'out'}",
         "--epochs=1",
         "--steps_per_epoch=1",
@@ -557,12 +556,12 @@ def metrics_shape(inverter):
 
 
 def test_the_binary_says_what_is_wrong_in_one_line(tmp_path, songs, binary):
-    base = ["--model=svd", "--layer=fc8", "--corpus=folder", f"--output_dir={tmp_path / 'out'}"]
+    base = ["--model=svd", "--layer=fc8", f"--output_dir={tmp_path / 'out'}"]
     empty = tmp_path / "empty"
     empty.mkdir()
     for flags, code, message in (
-        ([*base, f"--corpus_dir={empty}"], 1, "holds no audio file"),
-        ([*base, f"--corpus_dir={songs}", "--comparator=conv5"], 2, "is not MODEL:LAYER"),
+        ([*base, f"--input={empty}"], 1, "holds no audio file"),
+        ([*base, f"--input={songs}", "--comparator=conv5"], 2, "is not MODEL:LAYER"),
     ):
         done = binary("actprobe-train-inverter", *flags)
         assert done.returncode == code, done.stderr

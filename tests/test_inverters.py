@@ -397,7 +397,7 @@ def test_any_layer_of_any_network_gets_an_inverter(network, layer):
     try:
         shape = layers_of(network)[layer].shape
     except UsageError:
-        layer = layers_of(network).names[-2]
+        layer = list(layers_of(network))[-2]
         shape = layers_of(network)[layer].shape
     inverter = load_inverter(network, layer, seed=1)
     example = network_named(network).frontend().example_shape
@@ -430,8 +430,9 @@ def test_a_wrapped_model_gets_an_inverter():
 @pytest.mark.parametrize(("layer", "first"), [("mp3", 3), ("conv4", 6), ("conv5", 9), ("mp6", 12)])
 def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer, first):
     """Position i of conv5 is centred at frame 9 + 3 i, and after the doublings that is where it must be."""
+    from actprobe import backend
     from actprobe.analyses.inversion.networks.design import strides_of
-    from actprobe.analyses.inversion.networks.keras_layers import interpolation
+    from actprobe.analyses.inversion.networks.keras_layers import interpolated
     from actprobe.models.networks import svd
 
     described = svd.LAYERS[layer]
@@ -443,7 +444,7 @@ def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer
     assert plan.aligned == (-(-115 // doubled), 80 // doubled)
     assert plan.aligned[0] > described.shape[0]  # nothing is lost to coarser sampling
     positions = np.arange(described.shape[0], dtype=np.float64)
-    rows = positions @ interpolation(described.shape[0], plan.places(0))
+    rows = interpolated(backend.tf.constant(positions), plan.places(0), 0).numpy()
     centres = (np.arange(len(rows)) + 0.5) * doubled - 0.5
     inside = (centres >= first) & (centres <= first + stride * positions[-1])
     assert rows[inside] == pytest.approx((centres[inside] - first) / stride, abs=1e-5)

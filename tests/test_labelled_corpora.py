@@ -1,18 +1,23 @@
 """Corpora with labels of singing: what they list, where they say somebody sings, what they miss."""
 
+import logging
 import sys
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+import actprobe
 from actprobe.corpora import Recording, jamendo, labelled, mir1k, rwc
 from actprobe.corpora.label_files import read_lab
 from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.corpora.labelled_folders import open_labelled_folder, open_voiceless_folder
+from actprobe.corpora.splits import hold_out, open_splits
 from actprobe.corpora.voice_activity import label_file
 from actprobe.errors import ActprobeError, AudioError, CorpusError
 
@@ -178,7 +183,7 @@ def test_a_folder_lists_only_what_has_labels(songs):
 
 def test_the_manifest_above_a_folder_gives_the_splits(songs):
     (songs / "MANIFEST.csv").write_text("path,split\ntrain/a song.ogg,test\nother/a song.ogg,valid\n")
-    assert open_labelled_folder(songs / "train", labels=songs / "jamendo_lab")[0].split == "test"
+    assert open_labelled_folder(songs / "train")[0].split == "test"
     assert open_voiceless_folder(songs / "train", "train") == []
     assert not len(open_voiceless_folder(songs / "train", "test")[0].sung)
 
@@ -186,7 +191,172 @@ def test_the_manifest_above_a_folder_gives_the_splits(songs):
 def test_a_manifest_with_another_split_is_refused(songs):
     (songs / "train/splits.csv").write_text("path,split\na song.ogg,dev\n")
     with pytest.raises(CorpusError, match="split 'dev'"):
-        open_labelled_folder(songs / "train", labels=songs / "jamendo_lab")
+        open_labelled_folder(songs / "train")
+
+
+def test_a_row_of_a_manifest_is_of_the_file_that_it_names(tmp_path):
+    for name in ("a.wav", "sub/a.wav", "sub/b.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "splits.csv").write_text("path,split\nsub/a.wav,valid\n./sub/b.wav,test\n")
+    found = open_labelled(tmp_path, "unused").recordings
+    assert {each.name: each.split for each in found} == {
+        "a.wav": "train",
+        "sub/a.wav": "valid",
+        "sub/b.wav": "test",
+    }
+
+
+# Whatever holds recordings, for trainings and evaluations
+
+
+@pytest.fixture
+def albums(tmp_path):
+    """Two songs with labels, one of them in a subfolder, and one song without."""
+    (tmp_path / "live").mkdir()
+    for name in ("a.wav", "live/b.wav", "live/c.wav"):
+        soundfile.write(tmp_path / name, np.zeros(100), RATE)
+    (tmp_path / "a.lab").write_text("0 1 sing\n")
+    (tmp_path / "live/b.lab").write_text("1 2 sing\n")
+    return tmp_path
+
+
+def test_a_folder_is_the_same_recordings_to_trainings_as_to_open_corpus(albums):
+    everything = [one.name for one in actprobe.open_corpus(albums)]
+    assert everything == ["a.wav", "live/b.wav", "live/c.wav"]
+    for labels in ("optional", "unused"):
+        assert [one.name for one in open_labelled(albums, labels).recordings] == everything
+    assert [one.name for one in open_labelled(f"folder:{albums}", "unused").recordings] == everything
+
+
+@pytest.mark.parametrize("kind", ["folder", "named", "manifest", "data frame", "list"])
+def test_labels_are_found_beside_recordings_however_they_are_named(albums, kind):
+    paths = [albums / "a.wav", albums / "live/b.wav"]
+    (albums / "corpus.csv").write_text("path,split\na.wav,train\nlive/b.wav,test\n")
+    source = {
+        "folder": albums,
+        "named": f"labelled:{albums}",
+        "manifest": albums / "corpus.csv",
+        "data frame": pd.DataFrame({"path": paths, "split": ["train", "test"]}),
+        "list": paths,
+    }[kind]
+    one, other = open_labelled(source).recordings
+    assert (one.sung.tolist(), other.sung.tolist()) == ([[0, 1]], [[1, 2]])
+    assert [one.split, other.split] == ["train", "test" if kind in ("manifest", "data frame") else "train"]
+
+
+def test_where_labels_are_needed_recordings_without_are_left_out_and_that_is_said(albums, caplog):
+    assert [one.name for one in open_labelled(albums).recordings] == ["a.wav", "live/b.wav"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.endswith("nothing says where somebody sings in 1 of 3 recordings, live/c.wav the first")
+
+
+def test_where_no_recording_has_labels_the_refusal_says_what_to_give(albums):
+    with pytest.raises(CorpusError, match=r"somebody sings in .*c\.wav: put a \.lab file.*or give a label"):
+        open_splits([albums / "live/c.wav"], read=str)
+
+
+def test_where_labels_are_optional_each_recording_knows_whether_it_has_any(albums, caplog):
+    (albums / "live/b.lab").write_text("0 1 C:maj\n")
+    found = open_labelled(albums, "optional")
+    assert [one.known for one in found.recordings] == [True, False, False]
+    assert found.known
+    assert "where somebody sings in live/b.wav is unknown" in caplog.text
+    with pytest.raises(CorpusError, match=r"b\.lab.*'c:maj'"):
+        open_labelled(albums)
+
+
+# Held out for validation
+
+
+def of_names(names, **known):
+    return [
+        LabelledRecording(name, name, np.array([[0.0, 1.0]]), **{key: each[i] for key, each in known.items()})
+        for i, name in enumerate(names)
+    ]
+
+
+def held(recordings, seed=0, read=str):
+    return [each.name for each in hold_out(recordings, seed, read)]
+
+
+@given(st.integers(2, 60), st.integers(0, 5))
+def test_a_tenth_is_held_out_at_least_one_and_never_all(count, seed):
+    names = [f"{i}.wav" for i in range(count)]
+    found = held(of_names(names), seed)
+    assert len(found) == max(1, round(count / 10))
+    assert set(found) < set(names)
+
+
+def test_the_seed_and_the_names_choose(caplog):
+    caplog.set_level(logging.INFO, "absl")
+    names = [f"{i}.wav" for i in range(40)]
+    found = held(of_names(names))
+    assert f"4 of 40 are held out by seed 0: {', '.join(found)}" in caplog.text
+    assert set(held(of_names(names[::-1]))) == set(found)
+    assert set(held(of_names(names), seed=1)) != set(found)
+    for i in range(20):
+        more = set(held(of_names([*names, f"new {i}.wav"])))
+        assert len(more - set(found)) <= 1
+
+
+def test_recordings_of_one_singer_or_song_stay_together():
+    names = [f"{i:02d}.wav" for i in range(40)]
+    singers = [f"singer {i % 13}" for i in range(40)]
+    songs = [{"song": f"song {i // 2}"} if i < 4 else {} for i in range(40)]  # each joins two singers
+    for seed in range(20):
+        found = set(held(of_names(names, singer=singers, labels=songs), seed))
+        assert 1 <= len(found) <= 4
+        for group in range(4, 13):
+            assert len({names[i] in found for i in range(group, 40, 13)}) == 1
+        assert not found & set(names[:4])  # seven and six recordings are more than a tenth
+
+
+def test_of_large_groups_the_smallest_is_held_out():
+    names = [f"{i}.wav" for i in range(10)]
+    singers = ["a"] * 5 + ["b"] * 2 + ["c"] * 3
+    assert {*held(of_names(names, singer=singers))} == {"5.wav", "6.wav"}
+
+
+def test_what_cannot_be_read_is_not_held_out():
+    names = [f"{i}.wav" for i in range(10)]
+    (first,) = held(of_names(names))
+
+    def read(recording):
+        if recording.name == first:
+            raise AudioError(recording.path, "is damaged")
+
+    assert held(of_names(names), read=read) not in ([], [first])
+
+
+@pytest.mark.parametrize(
+    ("names", "damaged", "singer"), [("a", "", ""), ("ab", "b", ""), ("ab", "a", ""), ("abc", "", "amy")]
+)
+def test_nothing_is_held_out_where_nothing_would_be_left_and_that_is_said_once(
+    names, damaged, singer, caplog
+):
+    def read(recording):
+        if recording.name in damaged:
+            raise AudioError(recording.path, "is damaged")
+
+    assert held(of_names(names, singer=[singer] * len(names)), read=read) == []
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "no recording is for validation and none can be held out: the last epoch is taken"
+
+
+def test_a_corpus_with_validation_keeps_its_split(songs):
+    found = open_splits(f"jamendo:{songs}", read=str)
+    assert [[one.name for one in part] for part in (found.train, found.valid)] == [["a song"], ["b"]]
+    assert found.held_out == []
+
+
+def test_of_a_corpus_without_validation_only_what_is_sung_is_held_out(albums):
+    (albums / "a.lab").write_text("0 1 nosing\n")
+    (albums / "live/c.lab").write_text("0 1 sing\n")
+    found = open_splits(albums, voiceless=open_voiceless_folder(albums / "live"), read=str)
+    assert found.held_out == [one.name for one in found.valid]
+    assert found.held_out in (["live/b.wav"], ["live/c.wav"])
+    assert len(found.train) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actprobe import backend
-from actprobe.analyses.inversion.inverting.mel_to_sound import Sonifier
 from actprobe.errors import UsageError
 from actprobe.frontends import LogMelFrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.sound import Sonifier
 
 RATE = 8000
 

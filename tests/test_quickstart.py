@@ -96,7 +96,7 @@ def test_a_folder_is_in_every_analysis_beside_the_phantom_corpus(checkout, tmp_p
     twice = ["neurons", "maps", "invert", "evaluate-inverters"]
     assert asked == [*(name for name in twice for _ in range(2)), "report"]
     mine = checkout / "out/quickstart/yours"
-    assert flag(calls[0], "input") == flag(calls[6], "corpus_dir") == "out/quickstart/yours"
+    assert flag(calls[0], "input") == flag(calls[6], "input") == "out/quickstart/yours"
     assert "--permutations=10" in calls[0]
     assert sorted(str(path.relative_to(mine)) for path in mine.rglob("*.wav")) == [
         "broken.wav", "sub folder/it's 00.wav", "sub folder/it's 01.wav", "sub folder/it's 02.wav",

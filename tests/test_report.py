@@ -449,7 +449,7 @@ def test_a_network_describes_itself_in_run_json(own_model) -> None:
     assert record["weights"]["kind"] == "user model"
     assert any(row["receptive_field_seconds"] is None for row in record["layer_table"])
     again = layer_table("ours", record["layer_table"])
-    for layer, same in zip(own_model.layers, again, strict=True):
+    for layer, same in zip(own_model.layers.values(), again.values(), strict=True):
         assert repr(replace(same, tensor=layer.tensor)) == repr(layer)
 
 

@@ -7,9 +7,10 @@ import pytest
 import soundfile
 
 import actprobe
-from actprobe.analyses.inversion.inverting.mel_to_sound import Sonifier, write_wav
+from actprobe.analyses.inversion.inverting.sounds import write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.frontends.sound import Sonifier
 
 FRONT_ENDS = [SvdFrontEnd, VggishFrontEnd, MelgramFrontEnd, MmCnnFrontEnd]
 

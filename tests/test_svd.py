@@ -14,7 +14,7 @@ from actprobe.models import Model, layers_of, load_model
 from actprobe.models.networks import svd
 from actprobe.weights import LasagneWeights
 
-EVERY_LAYER = [layer.name for layer in svd.LAYERS]
+EVERY_LAYER = list(svd.LAYERS)
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
@@ -230,7 +230,7 @@ def test_file_of_another_network_is_refused(tmp_path: Path, random_svd: Model) -
 
 def test_layer_table_of_the_published_architecture(random_svd: Model) -> None:
     layers = layers_of("svd")
-    assert {layer.name: layer.shape for layer in layers if not layer.name.endswith("/linear")} == {
+    assert {name: row.shape for name, row in layers.items() if not row.is_pre_activation} == {
         "conv1": (113, 78, 64),
         "conv2": (111, 76, 32),
         "mp3": (37, 25, 32),
@@ -244,7 +244,7 @@ def test_layer_table_of_the_published_architecture(random_svd: Model) -> None:
     }
     run = random_svd.activations(np.zeros((1, 115, 80), np.float32), EVERY_LAYER)
     assert {name: values.shape[1:] for name, values in run.items()} == {
-        layer.name: layer.shape for layer in layers
+        name: layer.shape for name, layer in layers.items()
     }
     # By hand: mp3 sees 7 frames, conv4 7 + 2 * 3, conv5 19, mp6 19 + 2 * 3; hops are 3 and 9 frames.
     for name, field, hop in (("mp3", 7, 3), ("conv4", 13, 3), ("conv5", 19, 3), ("mp6", 25, 9)):

@@ -121,11 +121,11 @@ def test_receptive_fields_are_those_of_the_built_in_network() -> None:
     keras_model = built_in.keras_model
     plain = backend.keras.Model(keras_model.input, keras_model.output["output"])
     table = wrap_model(plain, MelgramFrontEnd()).layers
-    assert not {f"conv{i}" for i in range(1, 6)} - set(table.names)
-    for layer in built_in.layers:
-        if layer.name in ("output", "output/linear"):  # two Keras layers, named otherwise
+    assert not {f"conv{i}" for i in range(1, 6)} - set(table)
+    for name, layer in built_in.layers.items():
+        if name in ("output", "output/linear"):  # two Keras layers, named otherwise
             continue
-        ours = table[layer.name]
+        ours = table[name]
         assert ours.shape == layer.shape
         assert ours.hop_seconds == pytest.approx(layer.hop_seconds)
         assert ours.first_seconds == pytest.approx(layer.first_seconds)
@@ -175,7 +175,7 @@ def test_positions_listen_where_the_table_says(layers, stack) -> None:
     """The first and last frame that move a position are the ends of its receptive field."""
     backend.keras.utils.set_random_seed(0)
     model = by_frames(model_of(layers, *STACKS[stack](layers)))
-    row = model.layers[-1]
+    row = list(model.layers.values())[-1]
     changes = np.random.default_rng(0).uniform(1, 2, (40, 12)).astype(np.float32)
     changed = np.zeros((2, 40, 40, 12), np.float32)
     for sign, frame in np.ndindex(2, 40):
@@ -220,12 +220,12 @@ def test_nested_models_are_opened_too(layers) -> None:
         layers, layers.Conv2D(2, 3, padding="same", name="conv"), inner, layers.Flatten(name="flat")
     )
     model = by_frames(keras_model)
-    assert list(model.layers.names) == [
+    assert list(model.layers) == [
         "conv/linear", "conv",
         "inner/innermost/conv/linear", "inner/innermost/conv", "inner/innermost", "inner/pool", "inner",
         "flat",
     ]  # fmt: skip
-    acts = model.activations(examples(), list(model.layers.names))
+    acts = model.activations(examples(), list(model.layers))
     expected = innermost(keras_output(keras_model, "conv", examples()[..., np.newaxis])).numpy()
     assert acts["inner/innermost/conv"] == pytest.approx(expected, abs=1e-6)
     assert np.array_equal(np.maximum(acts["inner/innermost/conv/linear"], 0), acts["inner/innermost/conv"])
@@ -236,7 +236,7 @@ def test_nested_models_are_opened_too(layers) -> None:
 def test_layer_that_is_called_again_is_there_twice(layers) -> None:
     shared = layers.Conv2D(1, 3, padding="same", activation="relu", name="shared")
     model = wrap_model(model_of(layers, shared, shared))
-    assert list(model.layers.names) == ["shared/linear", "shared", "shared#2/linear", "shared#2"]
+    assert list(model.layers) == ["shared/linear", "shared", "shared#2/linear", "shared#2"]
     acts = model.activations(examples(), ["shared", "shared#2"])
     expected = shared(shared(examples()[..., np.newaxis])).numpy()
     assert acts["shared#2"] == pytest.approx(expected, abs=1e-6)
@@ -256,7 +256,7 @@ def test_several_outputs_ranks_and_types(layers) -> None:
     assert model.layers["conv1d"].receptive_field_seconds == 5
     assert model.layers["conv1d"].receptive_field_hz == (13, 13)
     assert np.isnan(model.layers["gru/0"].hop_seconds)
-    assert "best" not in model.layers.names
+    assert "best" not in model.layers
     acts = model.activations(examples(), ["a", "b", "gru/0", "conv1d/linear"])
     assert {name: array.shape for name, array in acts.items()} == {
         "a": (3, 2), "b": (3, 2), "gru/0": (3, 40, 1, 5), "conv1d/linear": (3, 36, 1, 3),

@@ -1,6 +1,6 @@
 """A few processes that prepare recordings, so that a crash costs one recording and not the run.
 
-They are processes of `actprobe.batch.worker`, each served by a thread of this one. A process that ends
+They are processes of `actprobe.workers`, each served by a thread of this one. A process that ends
 is replaced. If it crashed (SIGSEGV, SIGABRT, ...) its recording has failed: decoders and features do
 the same again. If it was killed (SIGKILL, SIGTERM: somebody, or the system for want of memory) its
 recording is tried once more before it has failed.
@@ -8,16 +8,11 @@ recording is tried once more before it has failed.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection
-from pathlib import Path
+from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -27,16 +22,14 @@ from absl import logging
 
 from actprobe.batch.jobs import Consumer, StageSeconds
 from actprobe.batch.ledger import LedgerRow, failed_row
-from actprobe.batch.worker import ONE_THREAD, receive, send
 from actprobe.corpora import Recording
 from actprobe.errors import ActprobeError
+from actprobe.workers.messages import Unsendable
+from actprobe.workers.process import KILLED, WorkerProcess, ending
 
 AHEAD = 2  # recordings for each process that are prepared or being prepared before they are asked for
 TIME_LIMIT_SECONDS = 3600.0
 ATTEMPTS = 2
-STARTS = 3
-LAST_BREATH_SECONDS = 60.0  # from closing its pipes to its end: a core is being dumped
-KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
 
 def start_ahead(workers: int, *preload: str) -> None:
@@ -45,7 +38,7 @@ def start_ahead(workers: int, *preload: str) -> None:
     They load what is named of `actprobe.backend`, such as ``essentia``, at once.
     """
     _ahead[:] = [process for process in _ahead if process.alive]
-    _ahead.extend(_Process(preload) for _ in range(workers - len(_ahead)))
+    _ahead.extend(WorkerProcess(preload) for _ in range(workers - len(_ahead)))
 
 
 class FeaturePool:
@@ -56,13 +49,13 @@ class FeaturePool:
     """
 
     def __init__(self, job: Any, workers: int, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
-        self._image = cloudpickle.dumps(job)
+        self._image = cloudpickle.dumps(_Preparing(job))
         self._time_limit = time_limit_seconds
         self._ahead = AHEAD * workers
         self._lock = threading.Lock()
         self._closed = False
-        self._idle = [_ahead.pop() if _ahead else _Process() for _ in range(workers)]
-        self._busy: set[_Process] = set()
+        self._idle = [_ahead.pop() if _ahead else WorkerProcess() for _ in range(workers)]
+        self._busy: set[WorkerProcess] = set()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
 
     @property
@@ -125,19 +118,21 @@ class FeaturePool:
                 return failed_row(recording, _ending(code))
             finally:
                 self._put_back(process)
+            if isinstance(answer, Unsendable):
+                return failed_row(recording, f"unexpected {answer.reason}")
             return answer
         raise AssertionError("the last attempt returns")
 
-    def _take(self) -> _Process:
+    def _take(self) -> WorkerProcess:
         with self._lock:
             process = self._idle.pop() if self._idle else None
             if self._closed:
                 raise ActprobeError("the processes of this run have been ended")
-            process = process or _Process()
+            process = process or WorkerProcess()
             self._busy.add(process)
         return process
 
-    def _put_back(self, process: _Process) -> None:
+    def _put_back(self, process: WorkerProcess) -> None:
         with self._lock:
             self._busy.discard(process)
             if process.alive and not self._closed:
@@ -164,91 +159,22 @@ def walk(
         spent.add(account)
 
 
-class _Process:
-    """One process, as the thread that serves it sees it."""
+_ahead: list[WorkerProcess] = []
 
-    def __init__(self, preload: Sequence[str] = ()) -> None:
-        self._ready = False
-        self._start(preload)
 
-    def _start(self, preload: Sequence[str] = ()) -> None:
-        self._popen = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "actprobe.batch.worker", *preload],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                **dict.fromkeys(ONE_THREAD, "1"),
-                "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-                "PYTHONSAFEPATH": "1",
-            },
-        )
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        self._write = Connection(os.dup(self._popen.stdin.fileno()), readable=False)
-        self._read = Connection(os.dup(self._popen.stdout.fileno()), writable=False)
-        self._popen.stdin.close()
-        self._popen.stdout.close()
+@dataclass(frozen=True)
+class _Preparing:
+    """What a process of the pool does with a recording; whatever is raised is the reason of a failed row."""
 
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
+    job: Any
 
-    @property
-    def alive(self) -> bool:
-        return self._popen.poll() is None
-
-    def ask(self, image: bytes, recording: Recording, seconds: float) -> Any:
-        """Have a recording prepared; TimeoutError, or EOFError or OSError if the process ends."""
-        if not self._ready:
-            self._get_ready(image)
-        send(self._write, recording)
-        if not self._read.poll(seconds):
-            raise TimeoutError
-        return receive(self._read)
-
-    def _get_ready(self, image: bytes) -> None:
-        for attempt in range(STARTS):
-            try:
-                send(self._write, image)
-                refusal = receive(self._read)
-            except (EOFError, OSError) as error:
-                code = self.reap()
-                if -code not in KILLED or attempt + 1 == STARTS:
-                    raise ActprobeError(
-                        f"a feature process ended with status {code} when it was started"
-                    ) from error
-                self._start()
-                continue
-            if refusal:
-                raise ActprobeError(f"a feature process could not open the job: {refusal}")
-            self._ready = True
-            return
-
-    def kill(self) -> None:
-        """End the process, whatever it does; the thread that waits for it sees its pipe close."""
-        self._popen.kill()
-        self._popen.wait()
-
-    def reap(self) -> int:
-        """Say how a process ended whose pipe is closed."""
+    def __call__(self, recording: Recording) -> Any:
         try:
-            return self._popen.wait(LAST_BREATH_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            return self._popen.wait()
-        finally:
-            self._read.close()
-            self._write.close()
-
-
-_ahead: list[_Process] = []
+            return self.job.prepare(recording)
+        except Exception as error:  # one bad recording must not stop the batch
+            return failed_row(recording, error)
 
 
 def _ending(code: int) -> str:
-    if code >= 0:
-        return f"its process ended with status {code} while it was decoded and described"
-    name = signal.Signals(-code).name
-    if -code in KILLED:
-        return f"its process was killed ({name}) {ATTEMPTS} times while it was decoded and described"
-    return f"its process crashed ({name}) while it was decoded and described"
+    times = f" {ATTEMPTS} times" if -code in KILLED else ""
+    return f"its process {ending(code)}{times} while it was decoded and described"

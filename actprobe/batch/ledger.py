@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +26,9 @@ class LedgerRow:
     - ``warning``: what a careful reader should know.
     - ``seconds``: duration that was decoded.
     - ``sample_rate``: the recording's own, in Hz.
-    - ``examples``: how many went through the network.
-    - ``features``: name -> value.
+    - ``examples``: how many went through the network and are not left out.
+    - ``features``: name -> value, of those that could be computed.
+    - ``again``: whether the next run does it again, since the function of a feature had an error.
     """
 
     path: str
@@ -37,6 +39,7 @@ class LedgerRow:
     sample_rate: int | None = None
     examples: int | None = None
     features: dict[str, float] = field(default_factory=dict)
+    again: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What the file of a finished recording keeps: the row but for ``path`` and ``status``, JSON-able."""
@@ -46,7 +49,8 @@ class LedgerRow:
             "sample_rate": self.sample_rate,
             "examples": self.examples,
         }
-        return {**found, "features": self.features} if self.features else found
+        optional = {"features": self.features, "again": self.again}
+        return found | {name: value for name, value in optional.items() if value}
 
 
 def failed_row(recording: Recording, fault: Exception | str) -> LedgerRow:
@@ -76,6 +80,23 @@ def usable_recordings(
             f"none of {len(rows)} recordings could be used; the first: {rows[0].path}: {rows[0].reason}",
         )
     return usable
+
+
+def refuse_unknown(rows: Sequence[LedgerRow], features: Sequence[str], corpus: str | Path) -> None:
+    """Warn of features that no usable recording has; CorpusError when it has none of them."""
+    usable = [row for row in rows if row.status == "ok"]
+    unknown = [
+        name
+        for name in features
+        if not any(math.isfinite(row.features.get(name, math.nan)) for row in usable)
+    ]
+    first = next((row for row in usable if any(f"feature {name}: " in row.warning for name in unknown)), None)
+    reason = "" if first is None else f"; the first: {first.path}: {first.warning}"
+    told = f"none of {len(usable)} usable recordings has a value of {', '.join(unknown)}{reason}"
+    if unknown and len(unknown) == len(features):
+        raise CorpusError(corpus, told)
+    if unknown:
+        logging.warning("%s", told)
 
 
 def ledger_frame(rows: Sequence[LedgerRow], features: Sequence[str]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from actprobe.batch.feature_pool import start_ahead
 from actprobe.corpora import Corpus, open_corpus
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.corpora.phantom import write_phantom
+from actprobe.errors import UsageError
+from actprobe.models import Model, ModelSource
 
 
 def output_folder(path: str | Path) -> Path:
@@ -18,8 +20,13 @@ def output_folder(path: str | Path) -> Path:
     return folder
 
 
-def corpus_or_phantom(corpus: CorpusLike | None, output_dir: Path) -> Corpus:
-    """Open a corpus; None writes the phantom corpus into the folder of the run and opens that."""
+def corpus_or_phantom(corpus: CorpusLike | None, model: Model | ModelSource, output_dir: Path) -> Corpus:
+    """Open a corpus; None writes the phantom corpus into the folder of the run and opens that.
+
+    UsageError: none is given, and the model is known by the stored activations of other recordings alone.
+    """
+    if corpus is None and not model.computes:
+        raise UsageError(f"{model.name} is a folder of stored activations: give its recordings (--input)")
     return open_corpus(write_phantom(output_dir / "phantom") if corpus is None else corpus)
 
 

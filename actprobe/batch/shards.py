@@ -66,9 +66,10 @@ class ShardStore:
         return shard
 
     def finished(self, recording: Recording) -> LedgerRow | None:
-        """Give the ledger's row of a recording whose shard is there and still right."""
+        """Give the ledger's row of a recording whose shard is there and right, and need not be done again."""
         shard = self.load(recording)
-        return None if shard is None else LedgerRow(path=recording.name, status="ok", **shard.facts)
+        row = None if shard is None else LedgerRow(path=recording.name, status="ok", **shard.facts)
+        return None if row is None or row.again else row
 
     def save(self, recording: Recording, shard: Shard) -> None:
         """Write the shard of a recording, see `write_shard`."""

@@ -30,7 +30,8 @@ class LabelledRecording(Recording):
     ``sung`` holds the intervals with singing, [intervals, 2], in seconds, ascending and disjoint; ``split``
     is ``train``, ``valid`` or ``test``; ``singer`` is who sings, where the corpus says so. ``load`` takes the
     recording and a sample rate and gives a function from the name of a stem to its samples: ``mixture``, or
-    ``accompaniment`` and ``voice``, whose mean is the mixture.
+    ``accompaniment`` and ``voice``, whose mean is the mixture. ``known``: whether it is known where somebody
+    sings; if not, there is no sung interval.
     """
 
     labels: dict[str, str] = field(default_factory=dict, compare=False, kw_only=True)
@@ -38,6 +39,7 @@ class LabelledRecording(Recording):
     split: str = "train"
     singer: str = ""
     load: Callable[[LabelledRecording, int], Stems] = field(default=load_mixture, repr=False, compare=False)
+    known: bool = field(default=True, compare=False)
 
     def labels_at(self, times_seconds: ArrayLike) -> NDArray[np.bool_]:
         """Say at which times somebody sings; an interval holds its beginning, not its end."""

@@ -1,73 +1,87 @@
-"""Plain folders of audio: with .lab files that say where somebody sings, or without any singing.
+"""Recordings of your own, with label files that say where somebody sings, or without any singing.
 
-A folder of your own (data card: origin, size, licence and citation are yours to state): audio files with a
-label file of the same name beside them, or in a folder of their own. Each line of a ``.lab`` file is
+A folder of your own (data card: origin, size, licence and citation are yours to state), a manifest or one
+file, as `actprobe.corpora.folder` opens them. A recording's label file has its name and lies beside it, or in
+a folder of labels (`actprobe.corpora.voice_activity` says which). Each line of a ``.lab`` file is
 
     start end label
 
 in seconds, ``sing`` where somebody sings and ``nosing`` elsewhere, as in the Jamendo corpus; what no line
-covers counts as not sung. A file named ``splits.csv`` or ``MANIFEST.csv`` in the folder above, with columns
-``path`` and ``split``, says what is for training; without one everything is.
+covers counts as not sung. The column ``split`` of a manifest, or of a file named ``splits.csv`` or
+``MANIFEST.csv`` in a folder or the one above it, says what is for training; without one everything is.
 """
 
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from actprobe.corpora.folder import AUDIO_SUFFIXES
-from actprobe.corpora.label_files import as_intervals, read_lab, read_text
+from actprobe.corpora.folder import Recording, open_folder
+from actprobe.corpora.label_files import Floats, as_intervals, read_text
 from actprobe.corpora.labelled import SPLITS, LabelledRecording
+from actprobe.corpora.voice_activity import label_file, sung_intervals
 from actprobe.errors import CorpusError
 
 MANIFESTS = ("splits.csv", "MANIFEST.csv")
 
 
-def open_labelled_folder(
-    folder: str | Path, split: str | None = None, labels: str | Path | None = None
-) -> list[LabelledRecording]:
-    """List the recordings of a folder that have labels, sorted by name; at least one.
+def open_labelled_folder(source: str | Path, split: str | None = None) -> list[LabelledRecording]:
+    """List the recordings of a folder, a manifest or one file that have labels; at least one.
 
-    Label files are beside the audio or in the folder ``labels``. No such folder, no labelled recording in it,
-    or a label file that is none is a `CorpusError`.
+    Nothing there, no labelled recording, or a label file that is none is a `CorpusError`.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CorpusError(folder, "is not a folder")
-    label_folder = folder if labels is None else Path(labels)
-    splits = _read_splits(folder)
-    found = []
-    for path in sorted(folder.iterdir()):
-        lab = label_folder / f"{path.stem}.lab"
-        if path.suffix.lower() in AUDIO_SUFFIXES and lab.is_file():
-            belongs = splits.get(path.name, "train")
-            if split is None or belongs == split:
-                found.append(LabelledRecording(path.name, path, read_lab(lab), belongs))
+    found = [with_labels(each) for each in with_splits(source, open_folder(source))]
+    found = [each for each in found if each.known and split in (None, each.split)]
     if not found:
         what = "recording with a .lab file beside it" if split is None else f"labelled recording for {split}"
-        raise CorpusError(folder, f"holds no {what}")
+        raise CorpusError(source, f"holds no {what}")
     return found
 
 
-def open_voiceless_folder(folder: str | Path, split: str | None = None) -> list[LabelledRecording]:
-    """List the recordings of a folder in which nobody sings, sorted by name; perhaps none for a split.
+def open_voiceless_folder(source: str | Path, split: str | None = None) -> list[LabelledRecording]:
+    """List the recordings of a folder, a manifest or one file in which nobody sings.
 
-    No such folder, or no audio in it, is a `CorpusError`.
+    Perhaps none for a split. Nothing there is a `CorpusError`.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CorpusError(folder, "is not a folder")
-    splits = _read_splits(folder)
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in AUDIO_SUFFIXES]
-    if not paths:
-        raise CorpusError(folder, "holds no audio file")
-    found = [
-        LabelledRecording(path.name, path, as_intervals([]), splits.get(path.name, "train")) for path in paths
-    ]
+    found = [_labelled(each, as_intervals([])) for each in with_splits(source, open_folder(source))]
     return [recording for recording in found if split in (None, recording.split)]
 
 
+def with_labels(recording: Recording) -> LabelledRecording:
+    """Read where somebody sings from the label file of a recording, where there is one."""
+    path = label_file(recording)
+    return without_labels(recording) if path is None else _labelled(recording, sung_intervals(path))
+
+
+def without_labels(recording: Recording) -> LabelledRecording:
+    """Give a recording of which is not known where somebody sings."""
+    return replace(_labelled(recording, as_intervals([])), known=False)
+
+
+def with_splits(source: str | Path, recordings: Sequence[Recording]) -> list[Recording]:
+    """Give the recordings of a folder the label ``split``, where splits.csv or MANIFEST.csv names one.
+
+    What is no folder has its labels already.
+    """
+    splits = _read_splits(Path(source)) if Path(source).is_dir() else {}
+    return [
+        replace(each, labels=each.labels | {"split": splits[each.name]}) if each.name in splits else each
+        for each in recordings
+    ]
+
+
+def _labelled(recording: Recording, sung: Floats) -> LabelledRecording:
+    split = recording.labels.get("split", "")
+    belongs = split if split in SPLITS else "train"
+    return LabelledRecording(recording.name, recording.path, sung, belongs, labels=recording.labels)
+
+
 def _read_splits(folder: Path) -> dict[str, str]:
+    """Read the split of each recording under a folder: its name -> split."""
+    folder = _plain(folder)
     for path in (parent / name for parent in (folder, folder.parent) for name in MANIFESTS):
         if path.is_file():
             rows = csv.DictReader(read_text(path).splitlines())
@@ -75,10 +89,15 @@ def _read_splits(folder: Path) -> dict[str, str]:
                 raise CorpusError(path, "has no columns named path and split")
             splits = {}
             for row in rows:
-                place = Path(row["path"] or "")
-                if path.parent == folder or place.parent.name == folder.name:
+                place = _plain(path.parent / (row["path"] or ""))
+                if place.is_relative_to(folder):
                     if row["split"] not in SPLITS:
-                        raise CorpusError(path, f"{place}: split {row['split']!r} is none of {SPLITS}")
-                    splits[place.name] = row["split"]
+                        raise CorpusError(path, f"{row['path']}: split {row['split']!r} is none of {SPLITS}")
+                    splits[place.relative_to(folder).as_posix()] = row["split"]
             return splits
     return {}
+
+
+def _plain(path: Path) -> Path:
+    """Make a path absolute without following links: a recording may be one."""
+    return Path(os.path.normpath(path.absolute()))

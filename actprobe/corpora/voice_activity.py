@@ -1,4 +1,4 @@
-"""How much of a recording is sung, by the label file that lies beside it.
+"""Where, and how much of, a recording is sung, by the label file that lies beside it.
 
 Read are ``NAME.vocal`` of MIR-1K and ``NAME.lab`` of Jamendo and of folders of one's own (`mir1k`, `jamendo`,
 `labelled` say what stands in them), for a recording ``NAME.wav`` in the same folder, or with the labels in a
@@ -15,7 +15,7 @@ from absl import logging
 
 from actprobe.corpora.folder import Recording
 from actprobe.corpora.jamendo import label_folders
-from actprobe.corpora.label_files import read_lab, read_text
+from actprobe.corpora.label_files import Floats, read_lab, read_text
 from actprobe.corpora.mir1k import FRAME_SECONDS, read_vocal
 from actprobe.errors import CorpusError
 
@@ -42,17 +42,21 @@ def _candidates(recording: Recording) -> Iterator[Path]:
         yield from (labels / f"{name}.lab" for labels in label_folders(above))
 
 
+def sung_intervals(path: Path) -> Floats:
+    """Read the sung intervals of a label file, [intervals, 2], seconds; CorpusError where it is none."""
+    return read_vocal(path) if path.suffix == ".vocal" else read_lab(path)
+
+
 def sung_share(path: Path) -> float:
     """Give the seconds with singing over the seconds with a label, 0 to 1.
 
     Of all frames of a ``.vocal`` file, or up to the end of the last line of a ``.lab`` file. A file that is
     no label file of singing is a `CorpusError`.
     """
+    sung = sung_intervals(path)
     if path.suffix == ".vocal":
-        sung = read_vocal(path)
         seconds = len(read_text(path).split()) * FRAME_SECONDS
     else:
-        sung = read_lab(path)
         seconds = max(float(line.split()[1]) for line in read_text(path).splitlines() if line.strip())
     if not seconds:
         raise CorpusError(path, "labels nothing longer than 0 s")

@@ -28,6 +28,10 @@ def model_card(metrics: Mapping[str, Any]) -> str:
     """Write the card of a training, in Markdown, from what its metrics.json holds."""
     data, numbers = metrics["data"], metrics["settings"]
     sets = ", ".join(f"{name} {count}" for name, count in metrics["recordings"].items())
+    sets += " (valid: held out by the seed)" if metrics.get("held_out") else ""
+    best = "No recording was for validation: the last epoch is kept, and `valid` are the training recordings."
+    if metrics["recordings"]["valid"]:
+        best = f"Epoch {metrics['best_epoch']} was best on validation (every ninth frame)."
     songs = "\n".join(
         f"- {name}: AUC {_three_digits(value)}" for name, value in metrics["auc_of_each"].items()
     )
@@ -45,7 +49,7 @@ end. Made by
   {numbers["batch_size"]} segments with {data["excerpts_per_segment"]} excerpts each,
   seed {numbers["seed"]}, {numbers["precision"]};
   {metrics["training_hours"]:.2f} hours, {metrics["excerpts_per_second"]:.0f} excerpts a second.
-  Epoch {metrics["best_epoch"]} was best on validation (every ninth frame).
+  {best}
 
 ## Figures
 

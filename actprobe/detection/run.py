@@ -59,8 +59,9 @@ def train_detector(
     Parameters
     ----------
     corpus : str, Path, list, pandas.DataFrame or Corpus
-        What `actprobe.open_corpus` takes; it has to say where somebody sings. Recordings for testing are
-        never trained on.
+        What `actprobe.open_corpus` takes; it has to say where somebody sings, itself or by label files.
+        Recordings for testing are never trained on. Where none is for validation, about a tenth is held
+        out: whole recordings, those of one singer, artist or song together.
     output_dir : str or Path
         Gets svd.npz (weights of the epoch best on validation), meanstd.npz, metrics.json, README.md (the
         model card), history.json, training.json, run.json and the folders backup, logs and spectra.
@@ -85,7 +86,7 @@ def train_detector(
     precision : str, optional
         ``float32``, or ``mixed_bfloat16``, which is faster where the processor has it.
     seed : int, optional
-        Seed of weights, data and dropout.
+        Seed of weights, data, dropout, and of the recordings that are held out.
     max_minutes : float, optional
         Begin no epoch that would end later.
     threads : int, optional
@@ -101,7 +102,7 @@ def train_detector(
     UsageError
         A number that is too small, or a folder that holds another training.
     CorpusError
-        There is nothing to train on.
+        There is nothing to train on, or nothing says where somebody sings.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def train_detector(
     """
     began = time.time()
     settings = Settings(epochs, steps_per_epoch, batch_size, learning_rate, "exponential", precision, seed)
-    recordings = detector_splits(corpus, songs, songs_match, voiceless, close_gaps)
+    recordings = detector_splits(corpus, songs, songs_match, voiceless, close_gaps, seed)
     set_up_devices(threads=threads)
     folder = Path(output_dir)
     store = SpectraStore(folder / "spectra", recordings.train)
@@ -121,7 +122,10 @@ def train_detector(
     logging.info("judging every frame of the validation and test recordings")
     metrics = _judged(training, recordings, normalization)
     described = dict(training.described)
-    made_by = {"corpus": recordings.source, "versions": versions(), "training": described}
+    held_out = recordings.held_out
+    made_by = {
+        "corpus": recordings.source, "versions": versions(), "training": described, "held_out": held_out
+    }  # fmt: skip
     arguments = {
         "corpus": recordings.source, "output_dir": str(folder), "songs_match": songs_match,
         "voiceless": [str(each) for each in voiceless], "close_gaps": close_gaps, "epochs": epochs,
@@ -130,7 +134,8 @@ def train_detector(
         "max_minutes": max_minutes, "threads": threads,
     }  # fmt: skip
     record = run_record("train_detector", began, arguments, {"model": svd.NAME, **made_by})
-    metrics |= {**described, "command": plain_command(record), "session_hours": (time.time() - began) / 3600}
+    metrics |= {**described, "held_out": held_out, "command": plain_command(record)}
+    metrics["session_hours"] = (time.time() - began) / 3600
     write_json(folder / "metrics.json", metrics)
     with atomic_path(folder / "README.md") as temporary:
         temporary.write_text(model_card(metrics), "utf-8")
@@ -144,6 +149,7 @@ def detector_splits(
     songs_match: str = "*",
     voiceless: Sequence[str | Path] = (),
     close_gaps: float = 0.0,
+    seed: int = 0,
 ) -> Splits:
     """Gather the recordings of a training; see `train_detector`."""
     further = [] if songs is None else open_labelled(songs).recordings
@@ -152,6 +158,8 @@ def detector_splits(
         [song for song in further if fnmatch.fnmatch(song.name, songs_match)],
         [recording for folder in voiceless for recording in open_voiceless_folder(folder)],
         close_gaps,
+        seed=seed,
+        read=SpectraStore.frames_in,
     )
 
 

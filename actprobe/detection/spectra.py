@@ -82,7 +82,7 @@ class SpectraStore(RecordingFrames):
 
     def __init__(self, folder: Path, recordings: Sequence[LabelledRecording]) -> None:
         super().__init__(
-            folder, "spectra", stamps(recordings), recordings, self._frames_in, (2, BINS), np.float16
+            folder, "spectra", stamps(recordings), recordings, self.frames_in, (2, BINS), np.float16
         )
         if not self.names:
             raise CorpusError(folder, "none of the recordings could be read")
@@ -94,8 +94,11 @@ class SpectraStore(RecordingFrames):
             self.tracks.append(Track(self.names[place], firsts, frames, labels))
 
     @staticmethod
-    def _frames_in(recording: LabelledRecording) -> tuple[NDArray[Any], list[str]]:
-        """The stems one after the other, and their names."""
+    def frames_in(recording: LabelledRecording) -> tuple[NDArray[Any], list[str]]:
+        """Compute the spectra of a recording's stems one after the other; gives them and the stems' names.
+
+        AudioError, or CorpusError, where it cannot be used.
+        """
         stems = recording.stems(SAMPLE_RATE)
         found = np.concatenate([spectra(samples) for samples in stems.values()])
         if not len(found):

@@ -18,7 +18,6 @@ from actprobe.explorer.reading import ShownRun
 from actprobe.plotting import band_ticks
 
 COLOURS = "cividis"  # its lightness rises evenly: right in grey, and for colour-blind readers
-NO_PANELS = ("times", "bands_hz")
 INPUT = "input"
 INVERTER = "inverter"  # what tables call inverters of which nothing else is known
 
@@ -106,8 +105,8 @@ def excerpt_of(run: ShownRun) -> dict[str, Any]:
     """Read an excerpt and its inversions: a panel for each, with paths of their sounds."""
     if not isinstance(run.result, InversionResult):
         raise TypeError(f"{run.folder} holds no inversion")
-    arrays = run.result.arrays
-    times, bands = arrays["times"], arrays["bands_hz"]
+    pictures = run.result.pictures
+    times, bands = pictures.times, pictures.bands_hz
     facts = run.record.get("layers", {})
     said, threshold = facts.get(INPUT, {}).get("output"), run.record.get("threshold")
     start = float(run.record.get("start_seconds", times[0]))
@@ -126,11 +125,10 @@ def excerpt_of(run: ShownRun) -> dict[str, Any]:
                 "method": None if name == INPUT else methods.get(name, INVERTER),
                 "output": facts.get(name, {}).get("output"),
                 "error": facts.get(name, {}).get("error"),
-                "values": packed(mel_spectrogram),
+                "values": packed(picture),
                 "sounds": _sounds(run, name),
             }
-            for name, mel_spectrogram in arrays.items()
-            if name not in NO_PANELS
+            for name, picture in pictures.panels.items()
         ],
     }
 

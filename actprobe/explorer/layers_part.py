@@ -36,7 +36,7 @@ def layers_part(runs: Sequence[ShownRun]) -> list[dict[str, Any]]:
             continue
         several = {run.kind for run in runs if sum(run.kind == each.kind for each in runs) > 1}
         analysed = {str(layer) for run in of_model for layer in run.record.get("layers", [])}
-        shown = [layer for layer in table if layer.kind != "pre-activation" or layer.name in analysed]
+        shown = [layer for name, layer in table.items() if layer.kind != "pre-activation" or name in analysed]
         longest = max((layer.shape[0] for layer in shown if layer.is_map), default=1)
         highest = max((layer.shape[1] for layer in shown if layer.is_map), default=1)
         described.append(

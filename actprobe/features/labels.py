@@ -48,7 +48,7 @@ class Plan:
     def of(self, index: int, computed: dict[str, float]) -> dict[str, float]:
         """Put the values of a recording together, by its place in the corpus; NaN where unknown."""
         return {
-            name: float(self.labels[name][index]) if name in self.labels else computed[name]
+            name: float(self.labels[name][index]) if name in self.labels else computed.get(name, math.nan)
             for name in self.names
         }
 

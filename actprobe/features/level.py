@@ -17,7 +17,13 @@ HOP_SIZE = 1024
 SILENCE_DBFS = -100.0
 
 
-@feature("loudness", unit="", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
+@feature(
+    "loudness",
+    unit="",
+    sample_rate=SAMPLE_RATE,
+    backend="essentia-tensorflow",
+    shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
+)
 def loudness(waveform: Waveform) -> float:
     """Mean over frames of essentia's Loudness, energy ** 0.67 (Stevens' power law).
 

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError, UsageError
+from actprobe.features.essentia_process import ESSENTIA, with_essentia
 from actprobe.features.registry import (
     Feature,
     as_features,
@@ -77,12 +78,13 @@ def feature_map(
     sample_rate : int, optional
         Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
     backend : str, optional
-        Distribution whose version belongs to the provenance of the values.
+        Distribution whose version belongs to the provenance of the values. What ``essentia-tensorflow``
+        computes is called in a process of its own where TensorFlow was imported first.
 
     Returns
     -------
     callable
-        Decorator that gives the function back unchanged. The function takes a Waveform and returns values of
+        Decorator that gives the function back. The function takes a Waveform and returns values of
         shape [frames, bins], the centres of the frames in seconds and the centres of the bins.
 
     Raises
@@ -98,6 +100,8 @@ def feature_map(
         raise UsageError(f"feature {names[0]}: axis={axis!r} is none of: {', '.join(AXES)}")
 
     def _register(function: AnyMapFunction) -> AnyMapFunction:
+        if backend == ESSENTIA:
+            function = with_essentia(function)
         for name in names:
             register(
                 Feature(

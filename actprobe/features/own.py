@@ -42,11 +42,12 @@ def own_sources(features: Iterable[registry.Feature]) -> dict[str, str]:
     """
     found = {}
     for feature in features:
-        if feature.function.__module__.partition(".")[0] == "actprobe":
+        function = inspect.unwrap(feature.function)
+        if function.__module__.partition(".")[0] == "actprobe":
             continue
         try:
-            file = Path(inspect.getsourcefile(feature.function) or "")
-            source = file.read_bytes() if file.is_file() else inspect.getsource(feature.function).encode()
+            file = Path(inspect.getsourcefile(function) or "")
+            source = file.read_bytes() if file.is_file() else inspect.getsource(function).encode()
         except (OSError, TypeError):  # typed into an interpreter
             source = b""
         found[feature.name] = hashlib.sha256(source).hexdigest()

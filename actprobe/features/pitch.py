@@ -15,7 +15,13 @@ HOP_SIZE = 1024
 LOWEST_HZ, HIGHEST_HZ = 100.0, 5000.0  # the defaults of PitchSalience
 
 
-@feature("pitch_salience", unit="", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
+@feature(
+    "pitch_salience",
+    unit="",
+    sample_rate=SAMPLE_RATE,
+    backend="essentia-tensorflow",
+    shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
+)
 def pitch_salience(waveform: Waveform) -> float:
     """Mean over frames of essentia's PitchSalience, which is 0 for a pure tone and high for many harmonics.
 

@@ -103,7 +103,13 @@ def hpcp(waveform: Waveform) -> tuple[Floats, Places, Places]:
     return np.roll(values, -BINS_FROM_A_TO_C, axis=1), times_seconds, bins
 
 
-@feature("hpcp_entropy", unit="bit", sample_rate=HPCP_RATE, backend="essentia-tensorflow")
+@feature(
+    "hpcp_entropy",
+    unit="bit",
+    sample_rate=HPCP_RATE,
+    backend="essentia-tensorflow",
+    shortest_seconds=HPCP_FRAME / HPCP_RATE,
+)
 def hpcp_entropy(waveform: Waveform) -> float:
     """Mean over frames of the entropy of HPCP, 0 for one pitch class alone to 5.17 bit for noise.
 

@@ -35,6 +35,7 @@ class Feature:
     - ``kind``: ``scalar`` for one number a recording, ``map`` for values over time and bins.
     - ``axis``: what the bins of a map are, ``hertz`` or ``pitch class``.
     - ``together``: names of all the maps that one call of the function gives.
+    - ``shortest_seconds``: shortest sound that a scalar is defined for; 0 where any will do.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Feature:
     kind: str = "scalar"
     axis: str = ""
     together: tuple[str, ...] = ()
+    shortest_seconds: float = 0.0
 
 
 _registry: dict[str, Feature] = {}
@@ -133,6 +135,16 @@ def refuse_unusable(waveform: Waveform, wanted: Iterable[Feature]) -> None:
         if not np.isfinite(waveform.samples).all():
             raise FeatureError(entry.name, "the waveform holds NaN or infinity")
         return
+
+
+def refuse_too_short(features: Iterable[Feature], seconds: float) -> None:
+    """Refuse features that are not defined for excerpts of a length; UsageError."""
+    for entry in features:
+        if seconds < entry.shortest_seconds:
+            raise UsageError(
+                f"feature {entry.name} needs at least {entry.shortest_seconds:.3g} s of sound; an excerpt "
+                f"of this network is {seconds:.3g} s: take unit=recording, or another feature"
+            )
 
 
 def resampled(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> Waveform:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
+from actprobe.features.essentia_process import with_essentia
 from actprobe.features.scalars import feature
 
 # essentia's OnsetRate is defined at this rate only; src/algorithms/rhythm/onsetrate.cpp.
@@ -37,6 +38,7 @@ def _detect(waveform: Waveform) -> tuple[NDArray[np.float32], float]:
     return np.asarray(times, dtype=np.float32), float(rate)
 
 
+@with_essentia
 def onset_times(waveform: Waveform) -> NDArray[np.float32]:
     """Detect onsets with essentia's OnsetRate at its defaults.
 
@@ -50,7 +52,13 @@ def onset_times(waveform: Waveform) -> NDArray[np.float32]:
     return _detect(waveform)[0]
 
 
-@feature("onset_rate", unit="1/s", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
+@feature(
+    "onset_rate",
+    unit="1/s",
+    sample_rate=SAMPLE_RATE,
+    backend="essentia-tensorflow",
+    shortest_seconds=MINIMUM_SAMPLES / SAMPLE_RATE,
+)
 def onset_rate(waveform: Waveform) -> float:
     """Onsets per second, as essentia's OnsetRate finds them at its defaults.
 
@@ -62,7 +70,13 @@ def onset_rate(waveform: Waveform) -> float:
     return _detect(waveform)[1]
 
 
-@feature("tempo", unit="bpm", sample_rate=SAMPLE_RATE, backend="essentia-tensorflow")
+@feature(
+    "tempo",
+    unit="bpm",
+    sample_rate=SAMPLE_RATE,
+    backend="essentia-tensorflow",
+    shortest_seconds=TEMPO_SECONDS,
+)
 def tempo(waveform: Waveform) -> float:
     """Tempo in beats per minute, as essentia's RhythmExtractor2013 finds it, 40 to 208.
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from actprobe.audio import Waveform
-from actprobe.errors import FeatureError
+from actprobe.errors import FeatureError, UsageError
+from actprobe.features.essentia_process import ESSENTIA, with_essentia
 from actprobe.features.registry import (
     Feature,
     as_features,
@@ -34,7 +35,12 @@ AnyScalarFunction = TypeVar("AnyScalarFunction", bound=ScalarFunction)
 
 
 def feature(
-    name: str, *, unit: str, sample_rate: int | None = None, backend: str = ""
+    name: str,
+    *,
+    unit: str,
+    sample_rate: int | None = None,
+    backend: str = "",
+    shortest_seconds: float = 0.0,
 ) -> Callable[[AnyScalarFunction], AnyScalarFunction]:
     """Register the decorated function as a feature; its docstring's first line becomes the description.
 
@@ -47,22 +53,35 @@ def feature(
     sample_rate : int, optional
         Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
     backend : str, optional
-        Distribution whose version belongs to the provenance of the values.
+        Distribution whose version belongs to the provenance of the values. What ``essentia-tensorflow``
+        computes is called in a process of its own where TensorFlow was imported first.
+    shortest_seconds : float, optional
+        Shortest sound that the feature is defined for. A shorter recording has no value, and a run over
+        shorter excerpts is refused before it begins.
 
     Returns
     -------
     callable
-        Decorator that gives the function back unchanged.
+        Decorator that gives the function back.
 
     Raises
     ------
     UsageError
-        The name is no identifier or belongs to another function already, or the rate is not positive.
+        The name is no identifier or belongs to another function already, the rate is not positive, or the
+        shortest sound is no length in seconds.
     """
     refuse_bad_name(name, sample_rate)
+    if not 0 <= shortest_seconds < math.inf:
+        raise UsageError(f"feature {name}: shortest_seconds={shortest_seconds} is not a length in seconds")
 
     def _register(function: AnyScalarFunction) -> AnyScalarFunction:
-        register(Feature(name, unit, sample_rate, backend, function, first_line(function)))
+        if backend == ESSENTIA:
+            function = with_essentia(function)
+        description = first_line(function)
+        entry = Feature(
+            name, unit, sample_rate, backend, function, description, shortest_seconds=shortest_seconds
+        )
+        register(entry)
         return function
 
     return _register
@@ -75,19 +94,51 @@ def compute_scalars(waveform: Waveform, features: Iterable[str | Feature]) -> di
     nothing has been computed then. FeatureError: the waveform is empty or not finite, or a function raised or
     returned no finite number.
     """
+    values, failed = try_scalars(waveform, features)
+    if failed:
+        raise failed[0]
+    return values
+
+
+def try_scalars(
+    waveform: Waveform, features: Iterable[str | Feature]
+) -> tuple[dict[str, float], list[FeatureError]]:
+    """Compute several features of one waveform, as `compute_scalars`, but one that fails costs only itself.
+
+    Gives the values of those that did not fail, and the errors of those that did, in the order asked.
+    """
     wanted = as_features(features, "scalar")
-    refuse_unusable(waveform, wanted)
     at_rate = {waveform.sample_rate: waveform}
-    return {entry.name: _finite_value(entry, resampled(entry, at_rate, waveform)) for entry in wanted}
+    values: dict[str, float] = {}
+    failed: list[FeatureError] = []
+    for entry in wanted:
+        found = _value_or_error(entry, at_rate, waveform)
+        if isinstance(found, FeatureError):
+            failed.append(found)
+        else:
+            values[entry.name] = found
+    return values, failed
 
 
-def _finite_value(entry: Feature, waveform: Waveform) -> float:
+def _value_or_error(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> float | FeatureError:
     try:
+        return _finite_value(entry, at_rate, waveform)
+    except FeatureError as error:
+        return error
+
+
+def _finite_value(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> float:
+    refuse_unusable(waveform, [entry])
+    try:
+        waveform = resampled(entry, at_rate, waveform)
+        if waveform.seconds < entry.shortest_seconds:
+            told = f"{waveform.seconds:.3f} s of audio are too short: it needs {entry.shortest_seconds:.3f} s"
+            raise FeatureError(entry.name, told)
         value = float(entry.function(waveform))
     except FeatureError:
         raise
     except Exception as error:  # a feature may be anybody's code: one reason, whatever it raised
-        raise FeatureError(entry.name, f"{type(error).__name__}: {error}") from error
+        raise FeatureError(entry.name, f"{type(error).__name__}: {error}", unexpected=True) from error
     if not math.isfinite(value):
         raise FeatureError(entry.name, f"the value is {value}, not a finite number")
     return value

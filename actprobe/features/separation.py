@@ -146,7 +146,13 @@ def _decibels(power: Floats, loudest: float) -> Floats:
     return np.asarray(10 * np.log10(np.maximum(relative, floor)), np.float32)
 
 
-@feature("harmonic_ratio", unit="", sample_rate=SAMPLE_RATE, backend="librosa")
+@feature(
+    "harmonic_ratio",
+    unit="",
+    sample_rate=SAMPLE_RATE,
+    backend="librosa",
+    shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
+)
 def harmonic_ratio(waveform: Waveform) -> float:
     """Share of the energy that the harmonic part by median filtering has, between 0 and 1.
 

@@ -15,7 +15,13 @@ FRAME_SIZE = 2048
 HOP_SIZE = 512
 
 
-@feature("spectral_centroid", unit="Hz", sample_rate=SAMPLE_RATE, backend="librosa")
+@feature(
+    "spectral_centroid",
+    unit="Hz",
+    sample_rate=SAMPLE_RATE,
+    backend="librosa",
+    shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
+)
 def spectral_centroid(waveform: Waveform) -> float:
     """Mean over frames of the spectral centroid, the mean frequency weighted by magnitude.
 

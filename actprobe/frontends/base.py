@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +14,7 @@ from actprobe.audio import RESAMPLER, Waveform, as_waveform
 from actprobe.errors import FrontEndError, UsageError
 from actprobe.frontends.framing import Framing
 from actprobe.frontends.graph import ExampleGraph
+from actprobe.frontends.sound import Sonifier, Sound
 
 PADDINGS = ("zeros", "repeat")
 
@@ -56,6 +58,12 @@ class FrontEnd(ABC):
     joining_refusal : str
         Why examples that overlap cannot be averaged, in a few words; empty where a value means the same at
         every frame of every example.
+    keeps_phase : bool
+        Whether an example has the phase of its sound, so that `sound` estimates none.
+    inversion_refusal : str
+        Why nothing can be inverted to its examples, in a sentence; empty where it can.
+    free_starts : bool
+        Whether an example can begin at any frame; False where there are only those that were stored.
 
     Raises
     ------
@@ -80,11 +88,34 @@ class FrontEnd(ABC):
     unit: str = "front end's units of level"
     known: bool = True
     joining_refusal: str = ""
+    keeps_phase: bool = False
+    inversion_refusal: str = ""
+    free_starts: bool = True
 
     def __init__(self, padding: str = "zeros") -> None:
         if padding not in PADDINGS:
             raise UsageError(f"there is no padding {padding!r}; there is {', '.join(PADDINGS)}")
         self.padding = padding
+
+    def of(self, recording: Path) -> FrontEnd:
+        """Give the front end for one recording.
+
+        Parameters
+        ----------
+        recording : Path
+            The recording's file.
+
+        Returns
+        -------
+        FrontEnd
+            Itself, unless its examples come from a file of that recording.
+
+        Raises
+        ------
+        AudioError, CorpusError
+            They do, and there is none, or it is damaged.
+        """
+        return self
 
     @abstractmethod
     def example_starts(self, samples: int) -> NDArray[np.int64]:
@@ -236,6 +267,42 @@ class FrontEnd(ABC):
             It is not known how, or the reference is missing.
         """
         self._lacks("is not known to be undone", "`framing` and `to_power`")
+
+    def sound(
+        self,
+        values: NDArray[Any],
+        samples: NDArray[np.float32] | None = None,
+        *,
+        own_phase: bool = False,
+        seed: int = 0,
+    ) -> Sound:
+        """Make an example, or a span of joined examples, audible; see `actprobe.frontends.sound`.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Shape [time, mel], in `unit`.
+        samples : numpy.ndarray, optional
+            float32, shape [samples], the sound that it is of: its phase, and what `reference` gives.
+        own_phase : bool, optional
+            Whether the phase of `samples` is taken; by default one is estimated.
+        seed : int, optional
+            Seed of the phase from which the estimation starts.
+
+        Returns
+        -------
+        Sound
+            At `sample_rate`.
+
+        Raises
+        ------
+        UsageError
+            It is not known how to undo the front end, or values of another shape or that are not finite.
+        """
+        sonifier = Sonifier(self)
+        bands = sonifier.bands(values, None if samples is None else self.reference(samples))
+        made = sonifier.sound(bands, phase_of=samples if own_phase else None, seed=seed)
+        return Sound(made, sonifier.error_db(bands, made))
 
     def example_graph(self) -> ExampleGraph:
         """Write the front end with TensorFlow operations, for export.

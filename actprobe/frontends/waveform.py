@@ -11,6 +11,7 @@ from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.graph import ExampleGraph
 from actprobe.frontends.segments import SegmentFrontEnd, SegmentGraph, cover
+from actprobe.frontends.sound import Sound, checked
 
 
 class WaveformFrontEnd(SegmentFrontEnd):
@@ -45,6 +46,7 @@ class WaveformFrontEnd(SegmentFrontEnd):
 
     name = "waveform"
     unit = "sample value"
+    keeps_phase = True
     frame_hop = frame_length = 1
     first_frame = 0
 
@@ -71,6 +73,17 @@ class WaveformFrontEnd(SegmentFrontEnd):
 
     def example_graph(self) -> ExampleGraph:
         return WaveformGraph(self)
+
+    def sound(
+        self,
+        values: NDArray[Any],
+        samples: NDArray[np.float32] | None = None,
+        *,
+        own_phase: bool = False,
+        seed: int = 0,
+    ) -> Sound:
+        """Give the samples as they are."""
+        return Sound(checked(values, 1)[:, 0].astype(np.float32))
 
     def band_edges_hz(self) -> NDArray[np.float64]:
         return np.array([0.0, self.sample_rate / 4, self.sample_rate / 2])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from actprobe.errors import WeightsError
 from actprobe.models.golden_file import Array, read_arrays
-from actprobe.models.golden_parts import AXES, Part, find_layer, part_of
+from actprobe.models.golden_parts import AXES, Part, part_of
 from actprobe.models.layer_table import LayerTable
 
 # In this order when the shapes leave a choice.
@@ -66,7 +66,7 @@ def read_golden(path: str | Path, layers: LayerTable, example_shape: tuple[int, 
             unused.append(name)
         else:
             found.setdefault(part.layer, []).append(part)
-    parts = tuple(part for layer in layers for part in found.get(layer.name, ()))
+    parts = tuple(part for layer in layers for part in found.get(layer, ()))
     return Golden(path, examples, parts, order, tuple(unused))
 
 
@@ -96,12 +96,12 @@ def _order(
         if sorted(order) != sorted(AXES) or order[0] != "batch":
             raise WeightsError(path, "axes", f"must be batch and then time, mel and channel, not {order}")
         return order
-    maps = {layer.name: layer.shape for layer in layers if layer.is_map}
+    maps = {name: layer.shape for name, layer in layers.items() if layer.is_map}
     shapes: list[tuple[int, ...]] = []
     wanted: list[tuple[int, ...]] = []
     for name, array in arrays.items():
         stem, _, suffix = name.rpartition("/") if name.endswith("/shape") else (name, "", "")
-        layer = find_layer(layers, stem)
+        layer = layers.get(stem)
         if layer is not None and layer.name in maps:
             shape = tuple(int(size) for size in array) if suffix else array.shape
             if len(shape) == len(AXES):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from actprobe.errors import UsageError
 from actprobe.models.golden_file import Array
 from actprobe.models.layer_table import Layer, LayerTable
 
@@ -51,35 +50,26 @@ class Part:
     fault: str = ""
 
 
-def find_layer(layers: LayerTable, name: str) -> Layer | None:
-    """Look a layer up; None for a name that is not one."""
-    try:
-        layer: Layer = layers[name]
-    except UsageError:
-        return None
-    return layer
-
-
 def part_of(name: str, array: Array, layers: LayerTable, order: Sequence[str], examples: int) -> Part | None:
     """Recognise an array by its name."""
     if array.dtype.kind not in "fiub":
         return None
-    layer = find_layer(layers, name)
+    layer = layers.get(name)
     if layer is not None:
         return _values(name, array, layer, order, examples, {})
     statistic = _STATISTIC.fullmatch(name)
     if statistic:
-        layer = find_layer(layers, statistic["layer"])
+        layer = layers.get(statistic["layer"])
         kind = statistic["pc"] or statistic["chan"]
         return None if layer is None or not layer.is_map else _statistic(name, array, layer, kind, examples)
     stem, _, suffix = name.rpartition("/")
-    layer = find_layer(layers, stem)
+    layer = layers.get(stem)
     if layer is not None and suffix == "shape":
         return _shape(name, array, layer, order)
     cut = _CUT.fullmatch(suffix)
     if layer is None or not cut or not suffix:
         cut = _EVERY.fullmatch(name)
-        layer = find_layer(layers, cut["layer"]) if cut else None
+        layer = layers.get(cut["layer"]) if cut else None
     return None if layer is None or not cut else _values(name, array, layer, order, examples, cut.groupdict())
 
 

@@ -30,17 +30,20 @@ class Step:
     - `channels`: units or channels that it puts out
     - `scale`: (time, mel), 1 or 2 each, only of ``up``; the kernel spans 4 where the scale is 2, else 3
     - `normalized`: whether batch normalisation follows; otherwise there is a bias
+    - `flat`: whether there is one mel position only, which the kernel spans
     """
 
     kind: Literal["dense", "conv", "up"]
     channels: int
     scale: tuple[int, int] = (1, 1)
     normalized: bool = True
+    flat: bool = False
 
     @property
     def kernel(self) -> tuple[int, int]:
         """(time, mel) of the kernel of ``conv`` and ``up``."""
-        return (4 if self.scale[0] == 2 else 3, 4 if self.scale[1] == 2 else 3)
+        time, mel = (4 if each == 2 else 3 for each in self.scale)
+        return (time, 1 if self.flat else mel)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,20 @@ class Plan:
         if self.ending not in ENDINGS:
             raise UsageError(f"there is no ending {self.ending!r}; there is {', '.join(ENDINGS)}")
 
+    @property
+    def taken(self) -> Shape:
+        """The features as the first step takes them: mel positions are channels where excerpts have none."""
+        if len(self.feature_shape) == 3 and self.example_shape[1] == 1:
+            time, mel, channels = self.feature_shape
+            return (time, 1, mel * channels)
+        return self.feature_shape
+
     def walk(self) -> Iterator[tuple[str, Step, Shape, Shape]]:
         """Yield each step as (name, step, shape before, shape after).
 
         A name is number and kind, such as ``3_up``; shapes are channels last, without the batch.
         """
-        shape = self.feature_shape
+        shape = self.taken
         for number, step in enumerate(self.steps):
             if self.aligned is not None and number == self.aligned_after:
                 shape = (*self.aligned, shape[-1])
@@ -98,7 +109,7 @@ class Plan:
         The axis is 0 for time, 1 for mel.
         """
         assert self.aligned is not None
-        found, rows, whole = self.feature_shape[axis], self.aligned[axis], self.example_shape[axis]
+        found, rows, whole = self.taken[axis], self.aligned[axis], self.example_shape[axis]
         if self.strides is None:
             return [row * (found - 1) / max(rows - 1, 1) for row in range(rows)]
         doubled = 1
@@ -139,11 +150,13 @@ def dense(units: int) -> Step:
     return Step("dense", units)
 
 
-def conv(channels: int) -> Step:
+def conv(channels: int, *, flat: bool = False) -> Step:
     """Make a convolution."""
-    return Step("conv", channels)
+    return Step("conv", channels, flat=flat)
 
 
-def up(channels: int, scale: tuple[int, int] = (2, 2), *, normalized: bool = True) -> Step:
+def up(
+    channels: int, scale: tuple[int, int] = (2, 2), *, normalized: bool = True, flat: bool = False
+) -> Step:
     """Make an up-convolution."""
-    return Step("up", channels, scale, normalized)
+    return Step("up", channels, scale, normalized, flat)

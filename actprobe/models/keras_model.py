@@ -75,7 +75,7 @@ class KerasModel(Model):
         *,
         excerpts_at_once: int | None = None,
     ) -> DenseEvaluation:
-        chosen = dict(zip(layers, self.layers.select(layers), strict=True))
+        chosen = dict(zip(self.layers.asked(layers), self.layers.select(layers), strict=True))
         return DenseEvaluation(
             self.name,
             self.keras_model,
@@ -86,7 +86,7 @@ class KerasModel(Model):
             lent=self._lent,
         )
 
-    def _computing(self) -> AbstractContextManager[None]:
+    def computing(self) -> AbstractContextManager[None]:
         return self._lent()
 
     def _compute(self, tensors: tuple[str, ...]) -> Compute:

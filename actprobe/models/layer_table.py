@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL = "all"  # in place of names of layers
+HEADER = ("layer", "kind", "shape", "hop s", "sees s", "hop Hz", "sees Hz")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class Layer:
     tensor: str
 
     @property
+    def is_pre_activation(self) -> bool:
+        """Whether it is what enters a nonlinearity."""
+        return self.name.endswith("/linear")
+
+    @property
     def is_map(self) -> bool:
         """Whether the layer keeps time and mel axes."""
         return len(self.shape) == 3
@@ -65,41 +77,61 @@ class Layer:
         return np.asarray(self.first_seconds + self.hop_seconds * np.arange(steps), np.float64)
 
 
-class LayerTable(Sequence[Layer]):
-    """Layers of a network, in its order, found by name.
+class NoSuchLayerError(UsageError, KeyError):
+    """A layer that the network does not have."""
 
-    `aliases` maps the names that the original's own files use to those of the layers.
+    __str__ = Exception.__str__  # a KeyError puts its message in quotes
+
+
+class LayerTable(Mapping[str, Layer]):
+    """Layers of a network by name, in its order.
+
+    `aliases` maps the names that the original's own files use to those of the layers: they are found, but not
+    listed.
     """
 
     def __init__(
         self, network: str, layers: Sequence[Layer], aliases: Mapping[str, str] | None = None
     ) -> None:
         self.network = network
-        self._layers = tuple(layers)
-        self._by_name = {layer.name: layer for layer in self._layers}
+        self._by_name = {layer.name: layer for layer in layers}
         self._aliases = dict(aliases or {})
 
-    def __getitem__(self, key: Any) -> Any:
-        """Return a layer by position or by name."""
-        if not isinstance(key, str):
-            return self._layers[key]
+    def __getitem__(self, key: str) -> Layer:
+        """Return a layer by its name or an alias of it."""
         name = self._aliases.get(key, key)
         if name not in self._by_name:
-            raise UsageError(f"{self.network} has no layer {key!r}; it has {', '.join(self._by_name)}")
+            raise NoSuchLayerError(f"{self.network} has no layer {key!r}; it has {', '.join(self)}")
         return self._by_name[name]
 
     def __len__(self) -> int:
         """Count the layers."""
-        return len(self._layers)
+        return len(self._by_name)
 
-    def __iter__(self) -> Iterator[Layer]:
-        """Iterate in the order of the network."""
-        return iter(self._layers)
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names in the order of the network."""
+        return iter(self._by_name)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in the order of the network."""
-        return tuple(self._by_name)
+    def asked(self, names: Sequence[str]) -> list[str]:
+        """Spell out which layers are asked for.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names, or ``all``: every layer but pre-activations and second names for the values of another.
+
+        Returns
+        -------
+        list of str
+            The names as they were given, or those of all layers in the order of the network.
+        """
+        if names == ALL:
+            return [
+                name for name, layer in self.items() if layer.tensor == name and not layer.is_pre_activation
+            ]
+        if isinstance(names, str):
+            raise UsageError(f"layers={names!r}: give a list of names, or {ALL!r}")
+        return list(names)
 
     def select(self, names: Sequence[str]) -> tuple[Layer, ...]:
         """Look several layers up, in the order asked for.
@@ -107,7 +139,7 @@ class LayerTable(Sequence[Layer]):
         Parameters
         ----------
         names : sequence of str
-            Layer names.
+            Layer names, or ``all``, see `asked`.
 
         Returns
         -------
@@ -119,9 +151,9 @@ class LayerTable(Sequence[Layer]):
         UsageError
             No names, a name twice, or a name that the network does not have.
         """
-        layers = tuple(self[name] for name in names)
+        layers = tuple(self[name] for name in self.asked(names))
         if not layers:
-            raise UsageError(f"name at least one layer of {self.network}: {', '.join(self._by_name)}")
+            raise UsageError(f"name at least one layer of {self.network}: {', '.join(self)}")
         repeated = {layer.name for layer in layers if layers.count(layer) > 1}
         if repeated:
             raise UsageError(f"layer {', '.join(sorted(repeated))} is named more than once")
@@ -142,14 +174,37 @@ class LayerTable(Sequence[Layer]):
                 "receptive_field_hz_min": layer.receptive_field_hz[0],
                 "receptive_field_hz_max": layer.receptive_field_hz[1],
             }
-            for layer in self._layers
+            for layer in self.values()
         ]
 
-    def __str__(self) -> str:
+    def to_frame(self) -> pd.DataFrame:
+        """Give the table as a data frame, the columns those of `rows`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a layer.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def __repr__(self) -> str:
         """Format the table for a terminal."""
-        header = ("layer", "kind", "shape", "hop s", "sees s", "hop Hz", "sees Hz")
-        lines = [header]
-        lines += [
+        lines = [HEADER, *self._cells()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        """Format the table for a notebook."""
+        lines = [_html_row("th", HEADER), *(_html_row("td", cells) for cells in self._cells())]
+        return f"<table><caption>{escape(self.network)}</caption>{''.join(lines)}</table>"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
             (
                 layer.name,
                 layer.kind,
@@ -159,13 +214,12 @@ class LayerTable(Sequence[Layer]):
                 "-".join(f"{hertz:.0f}" for hertz in layer.hop_hz),
                 "-".join(f"{hertz:.0f}" for hertz in layer.receptive_field_hz),
             )
-            for layer in self._layers
+            for layer in self.values()
         ]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        )
+
+
+def _html_row(tag: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 def read_unit(name: str, sizes: Mapping[str, int], kind: str = "neuron") -> tuple[str, int]:

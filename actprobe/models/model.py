@@ -47,6 +47,7 @@ class Model(ABC):
 
     what = "a network that TensorFlow does not compute"
     has_gradients = False  # whether `keras_model` is there
+    computes = True  # whether any example can be given to it; False where activations are stored
 
     def __init__(self, network: Network, frontend: FrontEnd, weights: WeightsRecord) -> None:
         self.network = network
@@ -54,6 +55,7 @@ class Model(ABC):
         self.layers = network.layers
         self.frontend = frontend
         self.weights = weights
+        self.opened_from: dict[str, Any] | None = None  # what `frontend_of` makes its front end of
 
     def __repr__(self) -> str:
         """Name the network and its weights."""
@@ -68,6 +70,11 @@ class Model(ABC):
             This one.
         """
         return self
+
+    @property
+    def example_seconds(self) -> float:
+        """Sound that one example spans."""
+        return self.frontend.example_samples / self.frontend.sample_rate
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -187,7 +194,7 @@ class Model(ABC):
         Parameters
         ----------
         layers : sequence of str
-            Layer names.
+            Layer names, or ``all``: every layer but pre-activations.
         reduce : str, optional
             ``mean`` gives for each map the mean of every channel over time and mel.
         excerpts_at_once : int, optional
@@ -227,7 +234,7 @@ class Model(ABC):
         examples : numpy.ndarray
             Shape [batch, time, mel], as `frontend` gives them.
         layers : sequence of str
-            Layer names.
+            Layer names, or ``all``: every layer but pre-activations.
         batch_size : int, optional
             Examples that go through the network together; by default `batch_size` of the model.
 
@@ -248,7 +255,7 @@ class Model(ABC):
         >>> model.activations(examples, [model.output_layer])  # doctest: +SKIP
         """
         batches = list(self.iter_activations(examples, layers, batch_size=batch_size))
-        return {name: np.concatenate([batch[name] for batch in batches]) for name in layers}
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
     def iter_activations(
         self, examples: NDArray[np.float32], layers: Sequence[str], *, batch_size: int | None = None
@@ -260,7 +267,7 @@ class Model(ABC):
         examples : numpy.ndarray
             Shape [batch, time, mel], as `frontend` gives them.
         layers : sequence of str
-            Layer names.
+            Layer names, or ``all``: every layer but pre-activations.
         batch_size : int, optional
             Examples in each batch, by default `batch_size` of the model; the last may hold fewer.
 
@@ -281,16 +288,24 @@ class Model(ABC):
                 f"{self.name} takes examples of shape [batch, {expected[0]}, {expected[1]}] "
                 f"([batch, time, mel]), not {list(examples.shape)}"
             )
-        tensors = tuple(layer.tensor for layer in self.layers.select(layers))
+        names = self.layers.asked(layers)
+        tensors = tuple(layer.tensor for layer in self.layers.select(names))
         compute = self._compute(tuple(dict.fromkeys(tensors)))
         step = batch_size or self.batch_size
-        with self._computing():
+        with self.computing():
             for start in range(0, len(examples), step):
                 outputs = compute(examples[start : start + step])
-                yield {name: outputs[tensor] for name, tensor in zip(layers, tensors, strict=True)}
+                yield {name: outputs[tensor] for name, tensor in zip(names, tensors, strict=True)}
 
-    def _computing(self) -> AbstractContextManager[None]:
-        """Make the context in which the network computes."""
+    def computing(self) -> AbstractContextManager[None]:
+        """Make the context in which the network computes.
+
+        Returns
+        -------
+        context manager
+            Within it the network has the weights of `weights`, also where a control lends its own to a
+            user's network.
+        """
         return nullcontext()
 
     @abstractmethod

@@ -39,7 +39,7 @@ def labelled(layer: str, labels: Sequence[str], meaning: str = "") -> tuple[Outp
 
 def output_layer_of(layers: LayerTable) -> str:
     """Name the last layer that is no pre-activation."""
-    return str([layer.name for layer in layers if not layer.name.endswith("/linear")][-1])
+    return [name for name, layer in layers.items() if not layer.is_pre_activation][-1]
 
 
 def threshold_beside(weights: str) -> float:

@@ -14,13 +14,15 @@ from actprobe.models.model import Model
 def network_record(model: Model) -> dict[str, Any]:
     """Describe a network, JSON-able: what is not known, such as a receptive field, is None.
 
-    Keys: ``model``, ``weights``, ``frontend``, ``outputs`` (layer, unit, label, meaning) and ``layer_table``,
-    the rows of `LayerTable.rows`.
+    Keys: ``model``, ``weights``, ``frontend``, ``opened_from`` (what `frontend_of` makes the front end of a
+    network of the catalog from), ``outputs`` (layer, unit, label, meaning) and ``layer_table``, the rows of
+    `LayerTable.rows`.
     """
     return {
         "model": model.name,
         "weights": {**vars(model.weights)},
         "frontend": model.frontend.describe(),
+        "opened_from": model.opened_from,
         "outputs": [asdict(output) for output in model.outputs],
         "layer_table": [{name: _known(cell) for name, cell in row.items()} for row in model.layers.rows()],
     }

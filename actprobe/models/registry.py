@@ -16,6 +16,7 @@ from absl import logging
 
 from actprobe.checkpoints.catalog import CatalogEntry
 from actprobe.errors import UsageError, WeightsError
+from actprobe.frontends import FrontEnd
 from actprobe.models.keras_model import KerasModel
 from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
@@ -86,7 +87,6 @@ def load_model(
     'seeded random'
     """
     network = network_named(name)
-    assert network.frontend is not None
     assert network.build is not None
     if checkpoint is not None and network.read is None:
         raise UsageError(
@@ -96,13 +96,7 @@ def load_model(
     path, named = (None, None) if checkpoint is None else locate(checkpoint, name, "weights")
     if normalization is None and named is not None and named.normalization:
         normalization = named.normalization
-    if normalization is not None:
-        normalization = _normalization(normalization, name)
-    known = [option for option in inspect.signature(network.frontend).parameters if option != "normalization"]
-    unknown = [option for option in frontend_options if option not in known]
-    if unknown:
-        raise UsageError(f"the front end of {name} has no option {unknown[0]}; it has {', '.join(known)}")
-    frontend = network.frontend(normalization, **frontend_options)
+    frontend = frontend_of(name, normalization, **frontend_options)
     weights = None if path is None or network.read is None else network.read(path)
     keras_model = network.build()
     if path is None or weights is None or network.port is None:
@@ -120,7 +114,23 @@ def load_model(
                 entry.normalization,
             )
         record = _record(str(path), weights.sha256, entry)
-    return KerasModel(network, keras_model, frontend, record)
+    opened = KerasModel(network, keras_model, frontend, record)
+    given = None if normalization is None else str(normalization)
+    opened.opened_from = {"name": name, "normalization": given, **frontend_options}
+    return opened
+
+
+def frontend_of(name: str, normalization: str | Path | None = None, **options: Any) -> FrontEnd:
+    """Make the front end of a network, as `load_model` does, without the network."""
+    network = network_named(name)
+    assert network.frontend is not None
+    if normalization is not None:
+        normalization = _normalization(normalization, name)
+    known = [option for option in inspect.signature(network.frontend).parameters if option != "normalization"]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise UsageError(f"the front end of {name} has no option {unknown[0]}; it has {', '.join(known)}")
+    return network.frontend(normalization, **options)
 
 
 def _normalization(file: str | Path, model: str) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from actprobe.errors import WeightsError
 from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
 from actprobe.models.network import Network
-from actprobe.models.registry import load_model, network_named
+from actprobe.models.registry import frontend_of, load_model, network_named
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class ModelSource:
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     allow_unverified: bool = True
+    computes: ClassVar[bool] = True
 
     @property
     def network(self) -> Network:
@@ -38,6 +39,12 @@ class ModelSource:
     def layers(self) -> LayerTable:
         """The layers by name, without building the network."""
         return self.network.layers
+
+    @property
+    def example_seconds(self) -> float:
+        """Sound that one example spans, without opening the network."""
+        frontend = frontend_of(self.name, **self.options)
+        return frontend.example_samples / frontend.sample_rate
 
     def open(self) -> Model:
         """Open the network as `actprobe.load_model` does.

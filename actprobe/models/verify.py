@@ -158,13 +158,13 @@ def verify(model: Model, golden: Golden, *, relative_tolerance: float = 1e-4, ba
     touched = {part.layer for part in golden.parts}
     layers = tuple(
         _layer(
-            layer.name,
-            [part for part in golden.parts if part.layer == layer.name],
-            [one for one in measured if one.part.layer == layer.name],
+            name,
+            [part for part in golden.parts if part.layer == name],
+            [one for one in measured if one.part.layer == name],
             relative_tolerance,
         )
-        for layer in model.layers
-        if layer.name in touched
+        for name in model.layers
+        if name in touched
     )
     return Parity(
         model=model.name,
@@ -173,7 +173,7 @@ def verify(model: Model, golden: Golden, *, relative_tolerance: float = 1e-4, ba
         examples=len(golden.examples),
         relative_tolerance=relative_tolerance,
         layers=layers,
-        missing=tuple(layer.name for layer in model.layers if layer.name not in touched),
+        missing=tuple(name for name in model.layers if name not in touched),
         unused=golden.unused,
     )
 

@@ -22,11 +22,13 @@ class WeightsRecord:
     ----------
     kind : str
         ``original`` (published by the network's authors), ``open`` (trained by this project), ``seeded
-        random``, ``unverified``, or ``user model`` for those of a model that `actprobe.wrap_model` opened.
+        random``, ``unverified``, ``user model`` for those of a model that `actprobe.wrap_model` opened, or
+        ``stored activations``.
     path : str
-        The file; empty for random weights.
+        The file, or the folder of stored activations; empty for random weights.
     sha256 : str
-        Hash of the file, or of the network and weights of a user's own model; empty for random weights.
+        Hash of the file, of the network and weights of a user's own model, or of the list of files of stored
+        activations; empty for random weights.
     seed : int or None
         Seed of random weights.
     catalog_name : str
@@ -51,6 +53,8 @@ class WeightsRecord:
                 return f"seeded random weights (seed {self.seed})"
             case "user model":
                 return f"weights of a user's own model (sha256 {self.sha256[:12]})"
+            case "stored activations":
+                return f"stored activations ({self.path})"
             case _:
                 return f"UNVERIFIED weights ({self.path}, sha256 {self.sha256[:12]})"
 

@@ -10,6 +10,7 @@ import html
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +155,8 @@ def export(
     began = time.time()
     arguments = {
         "model": repr(model), "network": network and network.name, "output_dir": str(output_dir),
-        "name": name, "version": version, "label": label, "layers": layers and list(layers),
+        "name": name, "version": version, "label": label,
+        "layers": layers if isinstance(layers, str) else layers and list(layers),
         "outputs": outputs and list(outputs), "file_format": file_format,
     }  # fmt: skip
     if file_format not in FOLDERS:
@@ -189,7 +191,10 @@ def export(
     for note in missing:
         logging.warning("%s: %s", name, note)
     subject = replace(subject, notes=(*subject.notes, *missing))
-    result = _write(Path(output_dir), name, version, label, signatures, subject, file_format, opened, weights)
+    with nullcontext() if opened is None else opened.computing():
+        result = _write(
+            Path(output_dir), name, version, label, signatures, subject, file_format, opened, weights
+        )
     found = {"name": result.name, "version": result.version, "path": str(result.folder)}
     provenance = {
         "exported": {**found, "deviation": result.deviation, "notes": list(result.notes)},

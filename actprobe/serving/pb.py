@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actprobe import backend
+from actprobe.errors import UsageError
 from actprobe.serving.proof import Requests, check_equal
 from actprobe.serving.saved_model import quiet
 from actprobe.serving.signatures import ExportSignature, ExportTensor
@@ -33,6 +34,8 @@ def write_frozen_graph(path: Path, requests: Requests) -> tuple[list[ExportSigna
     ------
     ActprobeError
         The graph gives other numbers than Python.
+    UsageError
+        A layer whose name cannot be that of a node.
     """
     tf = backend.tf
     signatures = {signature.name: signature for signature, _ in requests}
@@ -108,14 +111,26 @@ def _frozen(asked: Sequence[ExportSignature], written: Sequence[ExportSignature]
                 name=f"frozen_{original.name}",
             )
             for output, tensor in zip(nodes.outputs, tensors, strict=True):
-                node = tf.identity(tensor, name=output.name)
-                assert node.op.name == output.name, f"a node {output.name} is there already"
+                _name(tensor, output.name)
     return graph
+
+
+def _name(tensor: Any, name: str) -> None:
+    """Put a node of some name behind a tensor."""
+    try:
+        found = backend.tf.identity(tensor, name=name).op.name
+    except ValueError:  # not a name of TensorFlow
+        found = ""
+    if found != name:
+        raise UsageError(
+            f"a frozen graph can have no node {name!r}, which the layer would be: rename it, or leave it out "
+            f"by naming the others with layers="
+        )
 
 
 def _only_what_is_written(original: ExportSignature, nodes: ExportSignature) -> Any:
     def run(given: Any) -> list[Any]:
-        outputs = original.function(given)
+        outputs = original.concrete()(given)
         return [outputs[_bare(output.name, nodes)] for output in nodes.outputs]
 
     return backend.tf.function(run, autograph=False).get_concrete_function(original.input.spec)

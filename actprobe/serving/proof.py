@@ -83,7 +83,7 @@ def _values(name: str, shape: tuple[int, ...], model: Model | None) -> NDArray[n
         return np.asarray(np.random.default_rng(0).standard_normal(shape), np.float32)
     if name != "features":
         return examples
-    layer = [layer.name for layer in model.layers if tuple(layer.shape) == shape[1:]][-1]
+    layer = [name for name, layer in model.layers.items() if tuple(layer.shape) == shape[1:]][-1]
     return model.activations(examples, [layer])[layer]
 
 

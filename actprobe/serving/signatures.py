@@ -33,6 +33,7 @@ from actprobe.frontends.graph import ExampleGraph
 from actprobe.models.model import Model
 from actprobe.serving.from_waveform import TIMES, waveform_graph, waveform_python
 
+CALLS_PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 Graph = Callable[[Any], dict[str, Any]]  # a tensor -> tensors by name
 Python = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
 
@@ -83,8 +84,24 @@ class ExportSignature:
         return backend.tf.function(self.graph, input_signature=[self.input.spec], autograph=False)
 
     def concrete(self) -> Any:
-        """Trace it; the same concrete function every time."""
-        return self.function.get_concrete_function()
+        """Trace it; the same concrete function every time.
+
+        Raises
+        ------
+        UsageError
+            An operation calls back into this Python process, which no server has.
+        """
+        traced = self.function.get_concrete_function()
+        definition = traced.graph.as_graph_def()
+        functions = (node for function in definition.library.function for node in function.node_def)
+        for node in (*definition.node, *functions):
+            if node.op in CALLS_PYTHON:
+                layer = node.name.rpartition("/")[0].rpartition("/")[2] or node.name
+                raise UsageError(
+                    f"{layer} computes in Python (tf.numpy_function or tf.py_function), which is not there "
+                    f"where an exported model runs: write it with TensorFlow operations"
+                )
+        return traced
 
 
 def network_signatures(
@@ -100,7 +117,7 @@ def network_signatures(
     UsageError
         A layer that the network does not have, or one that is named as the times are.
     """
-    kept = [layer.name for layer in model.layers.select(layers or model.layers.names)]
+    kept = [layer.name for layer in model.layers.select(layers or list(model.layers))]
     asked = [layer.name for layer in model.layers.select(outputs or model.exported)]
     clash = sorted({*kept, *asked} & {*TIMES})
     if clash:
@@ -143,7 +160,7 @@ def inverter_signatures(
     where = f"{inverter.layer} of {inverter.model_name}"
     units = "in the normalised units of the network's front end"
     features = ExportTensor("features", ("batch", *inverter.feature_shape), f"activations of {where}")
-    excerpt = f"inverted log-mel excerpt, {units}"
+    excerpt = f"inverted excerpt, {units}"
     inverted = ExportTensor("sonogram", ("batch", *inverter.example_shape), excerpt)
 
     def invert(features: Any) -> dict[str, Any]:
@@ -217,7 +234,9 @@ def _from_waveform(
 
 
 def _examples(model: Model) -> str:
-    return f"log-mel examples as the front end {model.frontend.name} gives them"
+    frontend = model.frontend
+    source = f"the front end {frontend.name} gives" if frontend.known else "the network takes"
+    return f"examples as {source} them"
 
 
 def _layers(model: Model, names: Sequence[str], *axes: str) -> tuple[ExportTensor, ...]:

@@ -8,6 +8,7 @@ double precision and loops over recordings have no place among TensorFlow Lite's
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from actprobe import backend
@@ -35,7 +36,7 @@ def write_tflite(path: Path, requests: Requests) -> tuple[list[ExportSignature],
         try:
             content = converter.convert()
         except Exception as error:  # the converter raises many things
-            raise ActprobeError(f"{path.stem} cannot be converted: {str(error).splitlines()[0]}") from error
+            raise ActprobeError(f"{path.stem} cannot be converted: {_reason(error)}") from error
     path.write_bytes(content)
     runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner(signature.name)
     deviations = [
@@ -46,3 +47,11 @@ def write_tflite(path: Path, requests: Requests) -> tuple[list[ExportSignature],
         if one is signature
     ]
     return [signature], max(deviations)
+
+
+def _reason(error: Exception) -> str:
+    """Say what kept a network from being converted: the first operation that the converter complains of."""
+    found = re.search(r'fused\["(\w+):', str(error))
+    if found is not None:
+        return f"TensorFlow Lite has no {found[1]} as it is used here"
+    return str(error).splitlines()[0]

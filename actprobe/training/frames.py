@@ -16,7 +16,7 @@ from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.corpora.labelled import LabelledRecording
-from actprobe.errors import AudioError
+from actprobe.errors import AudioError, CorpusError
 from actprobe.provenance import atomic_path, digest, write_json
 
 Ints = NDArray[np.int64]
@@ -27,8 +27,8 @@ class RecordingFrames:
 
     The file names in ``folder`` begin with ``stem``. ``made_of`` is all that decides the frames, JSON-able,
     with the `stamps` of the recordings. ``frames_in`` takes a recording and gives frames [frames, *shape] and
-    a JSON-able note for the index; a recording for which it raises AudioError is left out with a warning.
-    ``shape`` is that of a frame, ``dtype`` that of the file.
+    a JSON-able note for the index; a recording for which it raises AudioError or CorpusError is left out with
+    a warning. ``shape`` is that of a frame, ``dtype`` that of the file.
 
     Attributes: ``key``, digest of ``made_of``; ``numbers``, ``names`` and ``notes``, which of the recordings
     are in it, what they are called, and the notes on them; ``problems``, a line for each that is not;
@@ -79,7 +79,7 @@ class RecordingFrames:
                         logging.info("%s: %d of %d recordings", stem, number, len(recordings))
                     try:
                         frames, note = frames_in(recording)
-                    except AudioError as error:
+                    except (AudioError, CorpusError) as error:
                         problems.append(str(error))
                         logging.warning("left out: %s", error)
                         continue

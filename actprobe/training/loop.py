@@ -201,6 +201,8 @@ class Training:
         logging.set_verbosity(self.verbosity)
         line = self.history[-1]
         terms = ", ".join(f"{name} {line[name]:.4f}" for name in self.model.means)
-        judged = f"{self.judge.label} {line[self.judge.column]:.4f}{' (best)' if self.better else ''}"
-        if not self.progress.end(epoch + 1, f"{terms}, {judged}", line[self.speed]):
+        value = line[self.judge.column]
+        judged = f", {self.judge.label} {value:.4f}{' (best)' if self.better else ''}"
+        told = terms if math.isnan(value) else terms + judged
+        if not self.progress.end(epoch + 1, told, line[self.speed]):
             self.model.stop_training = True

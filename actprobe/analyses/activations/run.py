@@ -14,7 +14,7 @@ from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.analyses.activations.result import ActivationResult
-from actprobe.analyses.activations.store import OWN_NAMES, Activations, ActivationStore, Evaluate
+from actprobe.analyses.activations.store import Activations, ActivationStore, Evaluate
 from actprobe.batch.executors import DEFAULT, parse_executor, run_job
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.identity import made_by, run_key
@@ -24,12 +24,13 @@ from actprobe.batch.prepare import Prepared, prepare_recording
 from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
+from actprobe.frontends.stored_files import OWN_NAMES, file_facts
 from actprobe.models import Layer, Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 
-FORMAT = 1  # raise when files of before must be computed again
+FORMAT = 2  # raise when files of before must be computed again
 BATCH_BYTES = 32 << 20  # of the largest layer, for the examples that go through the network together
 
 
@@ -47,9 +48,11 @@ def activations(
     The npz of a recording holds for each layer an array of that name, float32, [examples, time, mel,
     channel] for a map and [examples, unit] for a vector; ``times``, the seconds from the start of the
     recording to that of each example; for a map ``LAYER/times``, the seconds from the start of an
-    example to the centre of each time position; and ``facts``, JSON that says what made the numbers.
-    A position's time in the recording is the sum of the two. Where examples overlap much, layers are computed
-    densely if that is possible. Memory does not grow with the length of a recording.
+    example to the centre of each time position; what the network was given, as ``examples``, [examples,
+    time, mel], or as ``frames``, [frames, mel], of which examples are windows; and ``facts``, JSON that says
+    what made the numbers. A position's time in the recording is the sum of the two. Where examples overlap
+    much, layers are computed densely if that is possible. Memory does not grow with the length of a
+    recording. `actprobe.open_activations` reads the files in place of the network.
 
     A killed run goes on where it was: a recording's file is whole or absent, and it is not computed
     again while the model, front end, layers, versions and the recording itself are the same.
@@ -61,7 +64,7 @@ def activations(
     corpus : str, Path, list, pandas.DataFrame or Corpus
         What `actprobe.open_corpus` takes.
     layers : sequence of str
-        Names of layers, see ``model.layers``.
+        Names of layers, see ``model.layers``; or ``all``: every layer but pre-activations.
     output_dir : str or Path
         Gets the npz files, recordings.csv and run.json.
     batch_size : int, optional
@@ -149,7 +152,7 @@ class _ActivationJob:
         return f"batches of {self._batch(model)}" if way == "batches" else way
 
     def _batch(self, model: Model) -> int:
-        largest = max(4 * math.prod(layer.shape) for layer in model.layers)
+        largest = max(4 * math.prod(layer.shape) for layer in model.layers.values())
         return max(1, min(self.batch_size, BATCH_BYTES // largest))
 
     def _evaluator(self, model: Model) -> Evaluate:
@@ -175,8 +178,9 @@ class _ActivationConsumer:
     def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
         """Write a recording's file; a fault, of the disk too, is that of this recording."""
         try:
-            examples = self.model.frontend.examples(prepared.samples)
-            return [self.store.write(recording, prepared, examples, self.layers, self.evaluate)]
+            examples = self.model.frontend.of(recording.path).examples(prepared.samples)
+            facts = file_facts(self.model.frontend)
+            return [self.store.write(recording, prepared, examples, self.layers, self.evaluate, facts)]
         except Exception as error:  # one bad recording must not stop the batch
             return [failed_row(recording, error)]
 

@@ -27,7 +27,6 @@ from actprobe.models import Layer
 from actprobe.provenance import atomic_path, canonical_json
 
 PIECE_BYTES = 16 << 20
-OWN_NAMES = ("times", "facts")
 SCRATCH_SUFFIX = ".layers"
 
 Activations = Mapping[str, NDArray[np.float32]]
@@ -67,10 +66,11 @@ class ActivationStore:
         examples: NDArray[np.float32],
         layers: Sequence[Layer],
         evaluate: Evaluate,
+        facts: Mapping[str, Any],
     ) -> LedgerRow:
-        """Compute and write a recording's file, whole or not at all."""
+        """Compute and write a recording's file, whole or not at all; ``facts`` are those of all files."""
         row, count = prepared.row, len(examples)
-        self._check_space(count, layers)
+        self._check_space(count, layers, examples.shape[1:])
         source = fingerprint(recording)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".", suffix=SCRATCH_SUFFIX) as scratch:
             parts = {layer.name: _Part(Path(scratch, str(i))) for i, layer in enumerate(layers)}
@@ -81,7 +81,7 @@ class ActivationStore:
             finally:
                 for part in parts.values():
                     part.file.close()
-            facts = canonical_json({"run_key": self.key, "source": source, "ledger": row.facts()})
+            own = {"run_key": self.key, "source": source, "ledger": row.facts()}
             target = self.path(recording)
             with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 for layer in layers:
@@ -89,11 +89,13 @@ class ActivationStore:
                     if layer.is_map:
                         _add(archive, f"{layer.name}/times", layer.times())
                 _add(archive, "times", prepared.starts)
-                _add(archive, "facts", np.array(facts))
+                _add(archive, *_input(examples, facts.get("windows")))
+                _add(archive, "facts", np.array(canonical_json({**facts, **own})))
         return row
 
-    def _check_space(self, examples: int, layers: Sequence[Layer]) -> None:
-        needed = 2 * examples * sum(4 * math.prod(layer.shape) for layer in layers)
+    def _check_space(self, examples: int, layers: Sequence[Layer], example_shape: tuple[int, ...]) -> None:
+        shapes = [example_shape, *(layer.shape for layer in layers)]
+        needed = 2 * examples * sum(4 * math.prod(shape) for shape in shapes)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise OSError(
@@ -124,6 +126,14 @@ class _Part:
             numpy_format.write_array_header_1_0(member, header)
             shutil.copyfileobj(file, member, PIECE_BYTES)
         self.path.unlink()
+
+
+def _input(examples: NDArray[np.float32], windows: Sequence[int] | None) -> tuple[str, NDArray[np.float32]]:
+    """Name what the network was given: examples, or the frames of which they are windows."""
+    if windows is None:
+        return "examples", examples
+    hop = windows[1]
+    return "frames", np.concatenate([*examples[:, :hop], examples[-1, hop:]])
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from actprobe.analyses.inversion.pictures import Pictures
 from actprobe.plotting import OKABE_ITO, band_ticks, new_figure, set_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
@@ -69,26 +68,23 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
 
 
 def inversion_figure(
-    panels: Mapping[str, NDArray[Any]],
-    times: NDArray[np.float64],
-    bands_hz: NDArray[np.float64],
+    pictures: Pictures,
+    titles: Mapping[str, str],
     *,
-    unit: str = "",
     long: bool = False,
     scale: str = "shared",
     title: str = "",
 ) -> Figure:
-    """Draw a mel spectrogram and its inversions.
+    """Draw an excerpt and its inversions.
 
-    - ``panels``: title -> mel spectrogram [time, mel]; the first is the input.
-    - ``times``: seconds in the recording at the centre of each frame, evenly spaced.
-    - ``bands_hz``: centre of each band.
-    - ``unit``: of the values.
+    - ``pictures``: the first panel is the input.
+    - ``titles``: name of each panel -> what stands over it.
     - ``long``: the panels are spans of several excerpts, drawn one below the other.
     - ``scale``: ``shared`` is one colour scale for all, from percentile 0.5 to 99.5 of the input; ``panel``
       is one for each, from its least to its greatest value, as in the paper, and then colours do not show
       level.
     """
+    panels, times, bands_hz = pictures.panels, pictures.times, pictures.bands_hz
     columns = 1 if long else min(3, len(panels))
     rows = -(-len(panels) // columns)
     width, height = (11.0, 1.7) if long else (3.6 * columns, 2.5)
@@ -98,13 +94,13 @@ def inversion_figure(
     hop = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
     extent = (times[0] - hop / 2, times[-1] + hop / 2, -0.5, len(bands_hz) - 0.5)
     image = None
-    for axes, (name, mel_spectrogram) in zip(grid.flat, panels.items(), strict=False):
+    for axes, (name, picture) in zip(grid.flat, panels.items(), strict=False):
         limits = {"vmin": low, "vmax": high} if scale == "shared" else {}
         image = axes.imshow(
-            mel_spectrogram.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
+            picture.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
             extent=extent, **limits,
         )  # fmt: skip
-        axes.set_title(name, fontsize=10)
+        axes.set_title(titles[name], fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     ticks = band_ticks(bands_hz)
@@ -117,7 +113,7 @@ def inversion_figure(
         grid[filled[-1], column].xaxis.set_tick_params(labelbottom=True)
     if scale == "shared" and image is not None:
         bar = figure.colorbar(image, ax=grid, extend="both", shrink=0.8, aspect=30)
-        bar.set_label(unit)
+        bar.set_label(pictures.unit)
     if title:
         set_title(figure, title)
     return figure

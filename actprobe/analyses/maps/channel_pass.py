@@ -148,7 +148,7 @@ class _Comparer:
             for grid in settings.grids.values()
         }
         began = perf_counter()
-        examples = model.frontend.examples(prepared.samples)
+        examples = model.frontend.of(recording.path).examples(prepared.samples)
         self.seconds.frontend += perf_counter() - began
         arrays: dict[str, NDArray[Any]] = {}
         matches: dict[str, list[NDArray[Any]]] = {layer: [] for layer in settings.grids}

@@ -191,7 +191,7 @@ class Viewer:
         prepared = prepare_recording(recording, self.settings.frontend, waveform=waveform)
         wanted = [one for one in self.settings.features if one.name in {feature, *beside}]
         found = compute_maps(waveform, wanted)
-        examples = self.model.frontend.examples(prepared.samples)
+        examples = self.model.frontend.of(recording.path).examples(prepared.samples)
         best: MapPair | None = None
         for places in self.settings.places(prepared):
             if layer not in places:

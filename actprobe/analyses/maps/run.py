@@ -81,7 +81,8 @@ def maps(
     corpus : str, Path, list, pandas.DataFrame or Corpus, optional
         What `actprobe.open_corpus` takes; by default the phantom corpus, written into the folder.
     layers : sequence of str
-        Names of layers that keep time and mel axes, see ``model.layers``.
+        Names of layers that keep time and mel axes, see ``model.layers``; or ``all`` of these but
+        pre-activations.
     features : sequence of str, optional
         Feature maps.
     output_dir : str or Path
@@ -140,7 +141,7 @@ def maps(
     if features_from is not None:
         import_features(features_from)
     look_up(model.layers, layers, features, unit, longest_seconds)
-    recordings = corpus_or_phantom(corpus, Path(output_dir))
+    recordings = corpus_or_phantom(corpus, model, Path(output_dir))
     folder = output_folder(output_dir)
     head_start(executor, len(recordings), "essentia")
     opened = model.open()

@@ -20,7 +20,7 @@ from actprobe.features import Feature, get_feature
 from actprobe.features.own import own_sources
 from actprobe.frontends import FrontEnd
 from actprobe.models import Layer, Model
-from actprobe.models.layer_table import LayerTable
+from actprobe.models.layer_table import ALL, LayerTable
 from actprobe.provenance import versions
 
 FORMAT = 1  # raise when shards of before must not be read any more
@@ -37,6 +37,10 @@ def look_up(
     if not features:
         raise UsageError(f"name at least one feature: {', '.join(hand_crafted.available('map'))}")
     chosen = table.select(layers)
+    if layers == ALL:
+        chosen = tuple(layer for layer in chosen if layer.is_map)
+        if not chosen:
+            raise UsageError(f"{table.network} has no maps: actprobe-neurons compares its units")
     for layer in chosen:
         refuse_without_positions(layer)
     return chosen, tuple(get_feature(name, "map") for name in features)

@@ -4,6 +4,9 @@ The network takes the examples of consecutive recordings packed into batches of 
 filled up with zeros. With the shape fixed, the numbers of an example do not depend on what else is in
 its batch, so that resumed runs, chunks of a cluster and uninterrupted runs give the same bytes. Where
 examples overlap much it takes whole recordings instead (dense evaluation), always in the same pieces.
+
+An example with NaN or infinity, in what the front end gave or in any layer of the network or a control, is
+left out of all layers alike, with a warning; a recording that has no other has failed.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ def unit_means(activations: NDArray[np.float32]) -> NDArray[np.float64]:
     if activations.ndim == 2:
         return activations.astype(np.float64)
     positions = activations.reshape(len(activations), -1, activations.shape[-1])
-    means: NDArray[np.float64] = positions.mean(axis=1, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # infinities of both signs; such an example is left out
+        means: NDArray[np.float64] = positions.mean(axis=1, dtype=np.float64)
     return means
 
 
@@ -170,18 +174,56 @@ class _Tally:
 
 
 class _Pending:
-    """A recording whose examples are on their way through the networks."""
+    """A recording whose examples are on their way through the networks; ``usable`` [examples] are finite."""
 
-    def __init__(self, job: NeuronJob, recording: Recording, prepared: Prepared) -> None:
+    def __init__(
+        self, job: NeuronJob, recording: Recording, prepared: Prepared, usable: NDArray[np.bool_]
+    ) -> None:
         self.recording = recording
         self.prepared = prepared
-        self.left = len(prepared.starts)
+        self.usable = usable
+        self.done = 0
+        self.faults: dict[str, _Fault] = {}
         each = job.unit == "excerpt"
         self.tallies = {
             (network, layer): _Tally(extremes=network == "mean", each=each)
             for network in job._networks
             for layer in job.layers
         }
+
+    def add(self, rows: Mapping[tuple[str, str], NDArray[Any]]) -> None:
+        """Add the neurons' values in the examples that come next, by network and layer."""
+        count = len(next(iter(rows.values())))
+        usable = self.usable[self.done : self.done + count]
+        for (network, layer), values in rows.items():
+            bad = usable & ~np.isfinite(values).all(axis=1)
+            if bad.any():
+                place = layer if network == "mean" else f"{layer} with random weights"
+                self.note(place, int(bad.sum()), values[bad])
+                usable &= ~bad
+        for key, values in rows.items():
+            self.tallies[key].add(values if usable.all() else values[usable])
+        self.done += count
+
+    def note(self, place: str, examples: int, values: NDArray[Any]) -> None:
+        """Enter examples that cannot be used under the first place that is not finite, with its values."""
+        fault = self.faults.setdefault(place, _Fault())
+        fault.examples += examples
+        fault.nan |= bool(np.isnan(values).any())
+        fault.infinite |= bool(np.isinf(values).any())
+
+    @property
+    def complaint(self) -> str:
+        """Say where examples are not finite."""
+        total = len(self.usable)
+        return " and ".join(f"{place} is {fault.told(total)}" for place, fault in self.faults.items())
+
+    def leave_out(self) -> None:
+        """Leave the examples out that are not finite, with a warning."""
+        left_out = int((~self.usable).sum())
+        if left_out:
+            warning = f"{self.complaint}, which {'is' if left_out == 1 else 'are'} left out"
+            self.prepared = self.prepared.keep(self.usable, warning)
 
     def shard(self) -> Shard:
         arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
@@ -190,6 +232,21 @@ class _Pending:
         for (network, layer), tally in self.tallies.items():
             arrays |= tally.arrays(network, layer)
         return Shard(self.prepared.row.facts(), arrays)
+
+
+@dataclass
+class _Fault:
+    """How many examples are not finite somewhere, and what they hold."""
+
+    examples: int = 0
+    nan: bool = False
+    infinite: bool = False
+
+    def told(self, total: int) -> str:
+        what = " or ".join(word for word, there in (("NaN", self.nan), ("infinite", self.infinite)) if there)
+        if self.examples < total:
+            return f"{what} in {self.examples} of {total} examples"
+        return f"{what} in {f'all {total} examples' if total > 1 else 'its only example'}"
 
 
 class NeuronConsumer:
@@ -224,13 +281,27 @@ class NeuronConsumer:
         dense = self.job.evaluation == "dense"
         began = perf_counter()
         try:
-            examples = (self.frontend.frames if dense else self.frontend.examples)(prepared.samples)
+            frontend = self.frontend.of(recording.path)
+            give = frontend.frames if dense else frontend.examples
+            examples = np.asarray(give(prepared.samples), np.float32)
+            finite = np.isfinite(examples)
+            usable = self._windows(finite.all(axis=1)) if dense else finite.all(axis=(1, 2))
         except Exception as error:  # one bad recording must not stop the batch
             return [failed_row(recording, error)]
+        pending = _Pending(self.job, recording, prepared, usable)
+        if not usable.all():
+            pending.note("the front end's output", int((~usable).sum()), examples[~finite])
+            examples = np.where(finite, examples, np.float32(0))
         self.seconds.frontend += perf_counter() - began
-        pending = _Pending(self.job, recording, prepared)
+        if not usable.any():
+            return [failed_row(recording, pending.complaint or "the front end gives no example of it")]
         prepared.samples = prepared.samples[:0]
         return self._add_densely(pending, examples) if dense else self._add_batches(pending, examples)
+
+    def _windows(self, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Say of each example whether all of its frames can be used."""
+        windows = np.lib.stride_tricks.sliding_window_view(usable, self.frontend.example_shape[0])
+        return np.asarray(windows[:: self.frontend.hop].all(axis=1))
 
     def flush(self) -> list[LedgerRow]:
         if not self._owners:
@@ -249,33 +320,39 @@ class NeuronConsumer:
 
     def _run(self) -> list[LedgerRow]:
         began = perf_counter()
-        for name, network in self.networks.items():
-            means = network.means(self._batch)
-            for i, pending in enumerate(self._owners):
-                # One example at a time: a sum over several would depend on where the batch was cut.
-                for layer in self.job.layers:
-                    pending.tallies[name, layer].add(means[layer][i : i + 1])
-        self.seconds.network += perf_counter() - began
+        means = {
+            (name, layer): rows
+            for name, network in self.networks.items()
+            for layer, rows in network.means(self._batch).items()
+        }
         finished: list[_Pending] = []
-        for pending in self._owners:
-            pending.left -= 1
-            if pending.left == 0:
+        for i, pending in enumerate(self._owners):
+            # One example at a time: a sum over several would depend on where the batch was cut.
+            pending.add({key: rows[i : i + 1] for key, rows in means.items()})
+            if pending.done == len(pending.usable):
                 finished.append(pending)
+        self.seconds.network += perf_counter() - began
         self._owners = []
         return self._save(finished)
 
     def _add_densely(self, pending: _Pending, frames: NDArray[np.float32]) -> list[LedgerRow]:
         began = perf_counter()
-        for name, network in self.networks.items():
-            for means in network.pieces(frames, self.frontend.hop):
-                for layer in self.job.layers:
-                    pending.tallies[name, layer].add(means[layer])
+        pieces = (network.pieces(frames, self.frontend.hop) for network in self.networks.values())
+        for means in zip(*pieces, strict=True):
+            found = zip(self.networks, means, strict=True)
+            pending.add({(name, layer): rows[layer] for name, rows in found for layer in self.job.layers})
         self.seconds.network += perf_counter() - began
         return self._save([pending])
 
     def _save(self, finished: Sequence[_Pending]) -> list[LedgerRow]:
         began = perf_counter()
+        rows = []
         for pending in finished:
+            if not pending.usable.any():
+                rows.append(failed_row(pending.recording, pending.complaint))
+                continue
+            pending.leave_out()
             self.store.save(pending.recording, pending.shard())
+            rows.append(pending.prepared.row)
         self.seconds.shards += perf_counter() - began
-        return [pending.prepared.row for pending in finished]
+        return rows

@@ -26,7 +26,7 @@ from actprobe.batch.executors import DEFAULT, parse_executor, run_job
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.identity import made_by, run_key
 from actprobe.batch.jobs import StageSeconds
-from actprobe.batch.ledger import ledger_frame, usable_recordings
+from actprobe.batch.ledger import ledger_frame, refuse_unknown, usable_recordings
 from actprobe.batch.opening import corpus_or_phantom, head_start, output_folder
 from actprobe.batch.prepare import UNITS
 from actprobe.batch.shards import ShardStore
@@ -36,6 +36,7 @@ from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
 from actprobe.features.labels import Plan, resolve
 from actprobe.features.own import import_features, own_sources
+from actprobe.features.registry import refuse_too_short
 from actprobe.models import Model
 from actprobe.models.layer_table import read_unit
 from actprobe.models.record import network_record
@@ -43,7 +44,7 @@ from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 from actprobe.statistics.clusters import ENOUGH
 
-FORMAT = 2  # raise when shards of before must not be read any more
+FORMAT = 3  # raise when shards of before must not be read any more
 
 
 def neurons(
@@ -78,7 +79,7 @@ def neurons(
     corpus : str, Path, list, pandas.DataFrame or Corpus, optional
         What `actprobe.open_corpus` takes; by default the phantom corpus, written into the folder.
     layers : sequence of str
-        Names of layers, see ``model.layers``.
+        Names of layers, see ``model.layers``; or ``all``: every layer but pre-activations.
     features : sequence of str, optional
         Scalar features, and columns of the corpus' labels.
     output_dir : str or Path
@@ -118,9 +119,11 @@ def neurons(
     Raises
     ------
     UsageError
-        A layer, feature, unit or executor that does not exist.
+        A layer, feature, unit or executor that does not exist, or a feature that is not defined for sound as
+        short as an excerpt.
     CorpusError
-        The corpus cannot be read, or no recording could be used; recordings.csv is written all the same.
+        The corpus cannot be read, or no recording could be used or has any of the features; recordings.csv is
+        written all the same.
     OSError
         The folder cannot be made.
 
@@ -142,17 +145,22 @@ def neurons(
         raise UsageError(f"there is no unit {unit!r}; there is {', '.join(UNITS)}")
     if features_from is not None:
         import_features(features_from)
-    recordings = corpus_or_phantom(corpus, Path(output_dir))
+    recordings = corpus_or_phantom(corpus, model, Path(output_dir))
     plan = resolve(features, recordings)
     if given is not None and given not in plan.names:
         raise UsageError(f"given={given} is not among the features: {', '.join(plan.names)}")
     if group_by is not None and not any(group_by in recording.labels for recording in recordings):
         columns = sorted({column for recording in recordings for column in recording.labels})
         raise UsageError(f"no recording has a label {group_by!r}; there is {', '.join(columns) or 'none'}")
+    if unit == "excerpt":
+        refuse_too_short(map(hand_crafted.get_feature, plan.scalars), model.example_seconds)
     folder = output_folder(output_dir)
     head_start(executor, len(recordings), "essentia")
     opened = model.open()
     logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
+    if random_seeds and not opened.computes:
+        logging.info("no controls with random weights: %s is %s", opened.name, opened.what)
+        random_seeds = 0
     settings = _Settings(plan, unit, permutations, random_seeds, given, group_by, executor, batch_size)
     found, merged = _compute(opened, recordings, list(sizes), settings, folder)
     draw_neurons(found, folder / "figures", figures)
@@ -223,6 +231,7 @@ def _compute(
     ledger = ledger_frame(rows, plan.names)
     write_csv(folder / "recordings.csv", ledger)
     usable = usable_recordings(corpus, rows, corpus.source)
+    refuse_unknown(rows, plan.names, corpus.source)
     if len(usable) < ENOUGH:
         logging.warning("%d usable recordings are too few for a correlation with an interval", len(usable))
     index = {
@@ -231,7 +240,7 @@ def _compute(
         "unit": job.unit,
         "layers": list(layers),
         "random_seeds": list(job.random_seeds),
-        "example_seconds": model.frontend.example_samples / model.frontend.sample_rate,
+        "example_seconds": model.example_seconds,
     }
     known = ledger.loc[ledger["status"] == "ok", ["path", "seconds", "examples", *plan.names]]
     merged = merge(store, usable, folder, index, known.reset_index(drop=True))

@@ -51,7 +51,7 @@ class NeuronSimilarity:
         False discovery rate of Benjamini and Hochberg (1995) over the neurons that have a p.
     l2 : numpy.ndarray
         Euclidean distance of neuron and feature, each divided by its Euclidean norm: 0 for the same
-        values, sqrt(2) for orthogonal ones, 2 for opposite ones. NaN for a vector of zeros.
+        values, sqrt(2) for orthogonal ones, 2 for opposite ones. NaN for a vector of zeros, or no unit.
     constant : numpy.ndarray
         bool, True where the neuron does not respond to any difference between the units.
     ranks : Correlation
@@ -176,6 +176,8 @@ def _joined(parts: Sequence[Correlation]) -> Correlation:
 
 
 def _l2(x: Floats, y: Floats) -> Floats:
+    if not len(y):
+        return np.full(x.shape[1], np.nan)
     lengths = np.linalg.norm(x, axis=0)
     length = np.linalg.norm(y)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -52,9 +52,11 @@ def neuron_summary(run: NeuronFindings, best: int = 5) -> Summary:
         tested = int(rows["p"].notna().sum())
         significant = int(follows(rows).sum())
         known = values[np.isfinite(values)]
-        lines.append(
-            f"{feature} ({known.min():.3g} to {known.max():.3g}): " if len(known) else f"{feature}: "
-        )
+        if not len(known):
+            lines.append(f"{feature}: no {run.record['unit']} has a value of it, see recordings.csv")
+            continue
+        some = "" if len(known) == len(values) else f", known of {len(known)} of {len(values)}"
+        lines.append(f"{feature} ({known.min():.3g} to {known.max():.3g}{some}): ")
         if tested == 0:
             lines[-1] += "nothing to compare (too few recordings, or all alike)"
             continue

@@ -63,7 +63,6 @@ def sample_corpus(
     frontend: FrontEnd,
     recordings: Sequence[LabelledRecording],
     *,
-    labelled: bool = True,
     draws: int = DRAWS,
     per_recording: int = EXCERPTS_PER_RECORDING,
     seed: int = 0,
@@ -74,12 +73,11 @@ def sample_corpus(
 ) -> SampledExcerpts:
     """Sample excerpts of every recording that can be read and is long enough.
 
-    ``frontend`` makes the excerpts with its own hop, which has to be 1 for the published protocol;
-    ``labelled``: whether the labels mean something. ``draws``, ``per_recording`` and ``seed``: see
-    `sample_excerpts`. ``short``: ``skip`` recordings shorter than an excerpt, or ``pad`` them as the front
-    end does. ``folder`` gets the file of the excerpts; by default they are held in memory. ``advance`` is
-    told how many recordings were finished; ``keep_ledger`` gets the ledger, whether there are enough excerpts
-    or not. CorpusError for fewer than two excerpts.
+    ``frontend`` makes the excerpts with its own hop, which has to be 1 for the published protocol. ``draws``,
+    ``per_recording`` and ``seed``: see `sample_excerpts`. ``short``: ``skip`` recordings shorter than an
+    excerpt, or ``pad`` them as the front end does. ``folder`` gets the file of the excerpts; by default they
+    are held in memory. ``advance`` is told how many recordings were finished; ``keep_ledger`` gets the
+    ledger, whether there are enough excerpts or not. CorpusError for fewer than two excerpts.
     """
     shape = frontend.example_shape
     ledger: list[LedgerRow] = []
@@ -106,7 +104,7 @@ def sample_corpus(
                 label = recording.labels_at(centres).astype(np.int8)
                 owners.append(np.full(len(different), number, np.int64))
                 starts.append(seconds)
-                sung.append(label if labelled else np.full(len(different), UNLABELLED, np.int8))
+                sung.append(label if recording.known else np.full(len(different), UNLABELLED, np.int8))
                 total += len(different)
                 entry = replace(entry, examples=len(different))
             ledger.append(entry)
@@ -139,6 +137,7 @@ def _examples(
     """Read a recording: its entry in the ledger, its examples and the first sample of each."""
     nothing = np.zeros((0, *frontend.example_shape), np.float32), np.zeros(0, np.int64)
     try:
+        frontend = frontend.of(recording.path)
         samples = recording.mixture(frontend.sample_rate)
         seconds = len(samples) / frontend.sample_rate
         if len(samples) < frontend.example_samples and short == "skip":

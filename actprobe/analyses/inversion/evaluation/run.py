@@ -35,6 +35,7 @@ from actprobe.corpora.corpus import CorpusLike
 from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.errors import CorpusError
 from actprobe.models import Model
+from actprobe.models.layer_table import ALL
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.plotting import save_figure
@@ -50,7 +51,7 @@ def evaluate_inverters(
     inverters: InverterSources = None,
     methods: Sequence[str] | None = None,
     reference: str | None = None,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] = ALL,
     split: str | None = None,
     draws: int = 10,
     excerpts_per_recording: int = 8,
@@ -84,7 +85,7 @@ def evaluate_inverters(
     reference : str, optional
         Method that the others are compared with; by default ``input``, or the first.
     layers : sequence of str, optional
-        Names of layers; by default those that have an inverter.
+        Names of layers; or ``all`` that have an inverter.
     split : str, optional
         ``train``, ``valid`` or ``test``: the part of the corpus; by default all of it.
     draws, excerpts_per_recording : int, optional
@@ -126,7 +127,7 @@ def evaluate_inverters(
     >>> found.table[["layer", "method", "nre"]]  # doctest: +SKIP
     """
     began = time.time()
-    named = None if layers is None else [layer.name for layer in model.layers.select(layers)]
+    named = None if layers == ALL else [layer.name for layer in model.layers.select(layers)]
     chosen = list(methods or ())
     settings = EvaluationSettings(
         draws, excerpts_per_recording, short, comparator, threshold, reference,
@@ -158,7 +159,6 @@ def evaluate_inverters(
         sampled = sample_corpus(
             network.frontend,
             recordings,
-            labelled=opened.known,
             draws=draws,
             per_recording=excerpts_per_recording,
             seed=seed,
@@ -195,7 +195,7 @@ def evaluate_inverters(
     )
     write_csv(folder / "nre_detail.csv", detail)
     write_csv(folder / "nre.csv", nre)
-    evaluated = [name for name in network.layers.names if name in set(nre["layer"])]
+    evaluated = [name for name in network.layers if name in set(nre["layer"])]
     save_figure(nre_figure(nre, detail, evaluated), folder / "figures" / "nre.png")
     record |= {
         "layers": evaluated,
@@ -205,7 +205,7 @@ def evaluate_inverters(
     }
     arguments = {
         "corpus": opened.source, "inverters": record["inverters"], "methods": methods and chosen,
-        "layers": named, "split": split, "output_dir": str(folder), **asdict(settings),
+        "layers": named or ALL, "split": split, "output_dir": str(folder), **asdict(settings),
     }  # fmt: skip
     record |= network_record(network)
     write_json(folder / "run.json", run_record("evaluate_inverters", began, arguments, record))

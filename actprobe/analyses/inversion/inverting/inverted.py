@@ -9,10 +9,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.inverting.mel_to_sound import Sonifier, write_wav
 from actprobe.analyses.inversion.inverting.methods import Invert
 from actprobe.analyses.inversion.inverting.spans import Span
 from actprobe.errors import UsageError
@@ -32,7 +30,8 @@ class Inverted:
     ``mel_spectrograms``: ``input``, then every layer -> float32 [frames, mel], in the front end's unit.
     ``facts``: the same names -> numbers: ``feature_error``, the distance of the layer's features of the
     inversion from those of the input, divided by the norm of the latter; ``error``, the same of the mel
-    spectrograms; ``output`` of the network where it is one number; ``seconds`` it took.
+    spectrograms; ``output`` of the network where it is one number; ``seconds`` it took. Features and output
+    of an inversion are None where the network's activations are stored.
     """
 
     mel_spectrograms: dict[str, Floats]
@@ -54,11 +53,11 @@ def invert_span(model: Model, span: Span, inverters: Mapping[str, Invert]) -> In
         took = perf_counter() - began
         if not np.isfinite(inverted).all():
             raise UsageError(f"the inversion of {name} is not finite")
-        again = model.activations(inverted, list(dict.fromkeys([name, output])))
+        again = model.activations(inverted, list(dict.fromkeys([name, output]))) if model.computes else None
         facts[name] = {
             "error": _relative(span.examples, inverted),
-            "feature_error": _relative(features[name], again[name]),
-            "output": float(again[output].mean()) if one else None,
+            "feature_error": None if again is None else _relative(features[name], again[name]),
+            "output": float(again[output].mean()) if one and again is not None else None,
             "seconds": took,
         }
         mel_spectrograms[name] = span.join(inverted)
@@ -89,33 +88,3 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     members: dict[str, Any] = dict(arrays)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **members)
-
-
-def save_sounds(
-    folder: Path, frontend: FrontEnd, span: Span, found: Inverted, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """Make sounds of the mel spectrograms; ``seed`` is that of the phase that is estimated.
-
-    Returns
-    -------
-    dict
-        File -> ``gain`` it was multiplied by, and ``error_db``, how far the bands of the sound lie from
-        those of its mel spectrogram. Empty, with a warning, where it is not known how to undo the front end.
-    """
-    try:
-        sonifier = Sonifier(frontend)
-    except UsageError as error:
-        logging.warning("no sounds: %s", error)
-        return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    rate = frontend.sample_rate
-    facts = {"original.wav": {"gain": write_wav(folder / "original.wav", span.samples, rate)}}
-    reference = frontend.reference(span.samples)
-    for name, mel_spectrogram in found.mel_spectrograms.items():
-        bands = sonifier.bands(mel_spectrogram, reference)
-        for ending, phase_of in (("", None), ("-own-phase", span.samples)):
-            file = f"{name.replace('/', '-')}{ending}.wav"
-            samples = sonifier.sound(bands, phase_of=phase_of, seed=seed)
-            gain = write_wav(folder / file, samples, rate)
-            facts[file] = {"gain": gain, "error_db": sonifier.error_db(bands, samples)}
-    return facts

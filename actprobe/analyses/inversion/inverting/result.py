@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.figures import inversion_figure
 from actprobe.analyses.inversion.inverting.inverted import INPUT
+from actprobe.analyses.inversion.pictures import Pictures, pictures_of
 from actprobe.batch.result import Result
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import WeightsRecord
@@ -68,12 +69,23 @@ class InversionResult(Result):
 
     @property
     def mel_spectrograms(self) -> dict[str, NDArray[Any]]:
-        """``input``, then every layer -> float32 [time, mel], in the unit of the front end."""
+        """``input``, then every layer -> float32 [time, mel], in the unit of the front end.
+
+        Of a network of waveforms they are the samples, [samples, 1].
+        """
         return {name: self.arrays[name] for name in self.record["layers"]}
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """What is drawn: the mel spectrograms, or spectrograms in dB of samples, with their axes."""
+        return pictures_of(self.arrays, list(self.record["layers"]), self.record.get("unit", ""))
 
     @property
     def sounds(self) -> dict[str, Path]:
-        """``original``, ``input``, every layer, and both with ``-own-phase`` -> wav; a ``/`` is a ``-``."""
+        """``original``, ``input``, every layer, and both with ``-own-phase`` -> wav; a ``/`` is a ``-``.
+
+        Of a network of waveforms ``original`` and every layer: nothing has lost its phase.
+        """
         return {Path(file).stem: self.folder / "sounds" / file for file in self.record.get("sounds", {})}
 
     @property
@@ -123,18 +135,15 @@ def panels_figure(
     scale = scale or record.get("scale", SCALES[0])
     if scale not in SCALES:
         raise UsageError(f"there is no scale {scale!r}; there is {', '.join(SCALES)}")
-    panels = {}
+    titles = {}
     for name in (INPUT, *layers):
         output = record["layers"][name].get("output")
-        title = name if output is None else f"{name} ({record.get('output', 'output')} {output:.2f})"
-        panels[title] = arrays[name]
+        titles[name] = name if output is None else f"{name} ({record.get('output', 'output')} {output:.2f})"
     weights = WeightsRecord(**record["weights"])
     recording = Path(record.get("recording", "")).name
     return inversion_figure(
-        panels,
-        arrays["times"],
-        arrays["bands_hz"],
-        unit=record.get("unit", ""),
+        pictures_of(arrays, list(titles), record.get("unit", "")),
+        titles,
         long=record["span_seconds"] > 2 * record["frontend"]["example_seconds"],
         scale=scale,
         title=f"{recording}, {record['model']}, {record.get('method', '')}, {weights}",

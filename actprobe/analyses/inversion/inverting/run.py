@@ -13,10 +13,10 @@ from actprobe.analyses.inversion.inverting.inverted import (
     arrays_of,
     invert_span,
     save_arrays,
-    save_sounds,
 )
 from actprobe.analyses.inversion.inverting.methods import METHODS, open_methods
 from actprobe.analyses.inversion.inverting.result import SCALES, InversionResult, panels_figure
+from actprobe.analyses.inversion.inverting.sounds import save_sounds
 from actprobe.analyses.inversion.inverting.spans import cut_span
 from actprobe.analyses.inversion.networks.sources import InverterSources
 from actprobe.audio import Waveform, load_audio
@@ -24,6 +24,7 @@ from actprobe.batch.identity import made_by
 from actprobe.batch.opening import output_folder
 from actprobe.errors import UsageError
 from actprobe.models import Model
+from actprobe.models.layer_table import ALL
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.plotting import save_figure
@@ -34,7 +35,7 @@ def invert(
     model: Model | ModelSource,
     recording: str | Path | Waveform,
     *,
-    layers: Sequence[str] | None = None,
+    layers: Sequence[str] = ALL,
     at: float = 0.0,
     seconds: float | None = None,
     inverters: InverterSources = None,
@@ -54,7 +55,7 @@ def invert(
     recording : str, Path or Waveform
         The recording.
     layers : sequence of str, optional
-        Names of layers; by default all that have an inverter, or with ``gradient`` all but pre-activations,
+        Names of layers; or ``all`` that have an inverter, with ``gradient`` all but pre-activations,
         reshapings and the output.
     at : float, optional
         Where the segment begins, in seconds; the closest frame counts.
@@ -99,7 +100,7 @@ def invert(
     >>> found.plot()  # doctest: +SKIP
     """
     began = time.time()
-    named = None if layers is None else [layer.name for layer in model.layers.select(layers)]
+    named = None if layers == ALL else [layer.name for layer in model.layers.select(layers)]
     for what, value, there in (("method", method, METHODS), ("scale", scale, SCALES)):
         if value not in there:
             raise UsageError(f"there is no {what} {value!r}; there is {', '.join(there)}")
@@ -110,31 +111,32 @@ def invert(
     name = source if isinstance(recording, Waveform) else str(recording)
     folder = output_folder(output_dir)
     network = model.open()
-    span = cut_span(network.frontend, waveform, at, seconds, name)
+    frontend = network.frontend.of(Path(name))
+    span = cut_span(frontend, waveform, at, seconds, name)
     opened, described = open_methods(network, method, inverters, named, steps=gradient_steps, seed=seed)
     logging.info("%s, %s at %.3f s, %d layers", network, name, span.start_seconds, len(opened))
     found = invert_span(network, span, opened)
-    arrays = arrays_of(network.frontend, span, found)
+    arrays = arrays_of(frontend, span, found)
     record = made_by(
         network,
         recording=name,
         start_seconds=span.start_seconds,
-        span_seconds=len(span.samples) / network.frontend.sample_rate,
+        span_seconds=len(span.samples) / frontend.sample_rate,
         warnings=list(waveform.source.warnings) if waveform.source else [],
         method=method,
         inverters=described,
         output=network.output_layer,
         threshold=network.threshold,
-        unit=network.frontend.unit,
+        unit=frontend.unit,
         scale=scale,
         layers=found.facts,
     )
     save_arrays(folder / "inversion.npz", arrays)
     shown = [layer for layer in found.facts if layer != INPUT]
     save_figure(panels_figure(record, arrays, shown), folder / "figures" / "inversion.png")
-    record["sounds"] = save_sounds(folder / "sounds", network.frontend, span, found, seed) if sound else {}
+    record["sounds"] = save_sounds(folder / "sounds", frontend, span, found, seed) if sound else {}
     arguments = {
-        "recording": name, "layers": named, "at": at, "seconds": seconds, "inverters": described,
+        "recording": name, "layers": named or ALL, "at": at, "seconds": seconds, "inverters": described,
         "method": method, "gradient_steps": gradient_steps, "scale": scale, "sound": sound, "seed": seed,
         "output_dir": str(folder),
     }  # fmt: skip

@@ -55,7 +55,7 @@ def cut_span(
     It begins at the frame closest to ``at_seconds`` and is ``seconds`` long, as close as frames allow; by
     default one excerpt, and never less. ``name`` is for messages. AudioError: the recording is silent,
     shorter than an excerpt, or ends before the span does. UsageError: an invalid time, or a longer span of a
-    front end whose excerpts cannot be averaged.
+    front end whose excerpts cannot be averaged. Of stored examples the closest one is taken.
     """
     name = name or (waveform.source.path if waveform.source else "waveform")
     rate, hop, length = frontend.sample_rate, frontend.frame_hop, frontend.example_samples
@@ -75,6 +75,8 @@ def cut_span(
             f"{frontend.joining_refusal}"
         )
     needed = length + (wanted - frames) * hop
+    if not frontend.free_starts:
+        return _stored_span(frontend, samples, at_seconds, needed, name)
     start = round(at_seconds * rate / hop) * hop
     if start + needed > len(samples):
         latest = (len(samples) - needed) / rate
@@ -91,3 +93,17 @@ def cut_span(
     else:
         examples = [frontend.examples(cut[i * hop : i * hop + length])[0] for i in offsets]
     return Span(start / rate, cut, np.stack(examples), offsets)
+
+
+def _stored_span(frontend: FrontEnd, samples: Floats, at_seconds: float, needed: int, name: str) -> Span:
+    """Take the stored example that begins closest to a time, and those after it that are needed."""
+    rate, hop, length = frontend.sample_rate, frontend.frame_hop, frontend.example_samples
+    starts = frontend.example_starts(len(samples))
+    first = int(np.argmin(np.abs(starts - at_seconds * rate)))
+    chosen = np.flatnonzero((starts >= starts[first]) & (starts <= starts[first] + needed - length))
+    offsets = np.round((starts[chosen] - starts[first]) / hop).astype(np.int64)
+    if (np.diff(offsets) > frontend.example_shape[0]).any():
+        raise UsageError(f"{name}: the stored examples leave gaps: invert one at a time")
+    end = starts[chosen[-1]] + length
+    cut = np.pad(samples, (0, max(0, int(end) - len(samples))))[starts[first] : end]
+    return Span(starts[first] / rate, cut, frontend.examples(samples)[chosen], offsets)

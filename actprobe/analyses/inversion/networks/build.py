@@ -23,6 +23,8 @@ def build_inverter(plan: Plan, name: str = "inverter", precision: str = "float32
     policy = keras.mixed_precision.Policy(precision)
     inputs = keras.Input(plan.feature_shape, name="features", dtype=policy.compute_dtype)
     tensor = inputs
+    if plan.taken != plan.feature_shape:
+        tensor = layers.Reshape(plan.taken, name="mel_as_channels")(tensor)
     for number, (step_name, step, before, _) in enumerate(plan.walk()):
         options = {"name": step_name, "dtype": policy, "use_bias": not step.normalized}
         if plan.aligned is not None and number == plan.aligned_after:
@@ -36,7 +38,7 @@ def build_inverter(plan: Plan, name: str = "inverter", precision: str = "float32
             case "up":
                 tensor = _as_grid(tensor, before)
                 keep = None if step.normalized else _seen(plan, step, tensor.shape[1:3])
-                tensor = UpConvolution(step.channels, step.scale, keep=keep, **options)(tensor)
+                tensor = UpConvolution(step.channels, step.scale, step.kernel, keep=keep, **options)(tensor)
         elu = number < len(plan.steps) - 1 or plan.ending == "elu"
         if step.normalized:
             tensor = BatchNorm(precision != "float32", elu, name=f"{step_name}_norm")(tensor)

@@ -42,23 +42,24 @@ def design(
     """
     if len(feature_shape) not in (1, 3) or min(*feature_shape, *example_shape) < 1:
         raise UsageError(f"there is no inverter from features of shape {feature_shape} to {example_shape}")
+    flat = example_shape[1] == 1
     if len(feature_shape) == 1:
         doublings = [max(0, math.floor(math.log2(max(size / GRID_POSITIONS, 1)))) for size in example_shape]
         grid = [math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True)]
         units = grid[0] * grid[1] * GRID_CHANNELS
         first = [dense(DENSE_UNITS)] if feature_shape[0] <= DENSE_UNITS else []
-        steps = (*first, dense(units), *_grow(doublings, WIDEST, refine=True))
+        steps = (*first, dense(units), *_grow(doublings, WIDEST, refine=True, flat=flat))
         return Plan(feature_shape, example_shape, steps, (grid[0], grid[1], GRID_CHANNELS), ending=ending)
-    sizes = zip(example_shape, feature_shape[:2], strict=True)
+    sizes = zip(example_shape, (feature_shape[0], 1 if flat else feature_shape[1]), strict=True)
     apart = strides or tuple(wanted / found for wanted, found in sizes)
     doublings = [max(0, math.floor(math.log2(each) + ROUNDING)) for each in apart]
     rows, bands = (math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True))
-    width = min(WIDEST, max(WIDEST // 2, feature_shape[2]))
+    width = WIDEST if flat else min(WIDEST, max(WIDEST // 2, feature_shape[2]))
     if not any(doublings):
-        refining, growing = [conv(width)] * (CONVOLUTIONS - 1), [conv(1)]
+        refining, growing = [conv(width, flat=flat)] * (CONVOLUTIONS - 1), [conv(1, flat=flat)]
     else:
-        refining = [conv(width)] * CONVOLUTIONS
-        growing = [conv(width // 2), *_grow(doublings, width // 2, refine=False)]
+        refining = [conv(width, flat=flat)] * CONVOLUTIONS
+        growing = [conv(width // 2, flat=flat), *_grow(doublings, width // 2, refine=False, flat=flat)]
     return Plan(
         feature_shape,
         example_shape,
@@ -70,20 +71,25 @@ def design(
     )
 
 
-def _grow(doublings: list[int], channels: int, *, refine: bool) -> list[Step]:
-    """Double both axes as often as each needs, the longer one first alone."""
+def _grow(doublings: list[int], channels: int, *, refine: bool, flat: bool) -> list[Step]:
+    """Double both axes as often as each needs, the longer one first alone.
+
+    Channels become fewer at each stage; of samples, which are doubled more often, only as soon as there are
+    fewer samples in a row than channels.
+    """
     stages = max(doublings)
     steps: list[Step] = []
     for stage in range(stages):
         left = stages - stage
         scale = (2 if doublings[0] >= left else 1, 2 if doublings[1] >= left else 1)
         if stage == stages - 1:
-            return [*steps, up(1, scale, normalized=not refine)]
-        steps.append(up(channels, scale))
+            return [*steps, up(1, scale, normalized=not refine, flat=flat)]
+        steps.append(up(channels, scale, flat=flat))
         if refine:
-            steps.append(conv(channels))
-        channels = max(NARROWEST, channels // 2)
-    return [conv(1)]
+            steps.append(conv(channels, flat=flat))
+        if not flat or 2 ** (left - 1) < channels:
+            channels = max(NARROWEST, channels // 2)
+    return [conv(1, flat=flat)]
 
 
 def strides_of(layer: Layer, frontend: FrontEnd) -> tuple[float, float] | None:
@@ -123,10 +129,12 @@ def plan_for(
 
     ``ending`` is ``elu`` or ``linear``, by default the `default_ending`; with ``designed`` as the
     architecture one is designed even where there is a published one. A UsageError where there is no such
-    layer, ending or architecture.
+    layer, ending or architecture, or nothing can be inverted to the front end's examples.
     """
     if architecture not in ARCHITECTURES:
         raise UsageError(f"there is no architecture {architecture!r}; there is {', '.join(ARCHITECTURES)}")
+    if frontend.inversion_refusal:
+        raise UsageError(frontend.inversion_refusal)
     ending = ending or default_ending(network)
     row, example_shape = network.layers[layer], frontend.example_shape
     plan = network.inverters.get(row.name) if architecture == "published" else None

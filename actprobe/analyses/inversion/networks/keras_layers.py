@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.models.inverter_specs import Plan
@@ -22,20 +21,21 @@ keras, tf = backend.keras, backend.tf
 def up_convolution(tensor: Any, kernel: Any, scale: tuple[int, int]) -> Any:
     """Transposed convolution of [batch, time, mel, in] in which each axis grows by its scale exactly.
 
-    ``kernel`` is [size, size, out, in] as ``Conv2DTranspose`` has it; size is 4 where the scale is 2 and 3
-    where it is 1. ``scale`` is (time, mel), 1 or 2 each. The result equals
+    ``kernel`` is [size, size, out, in] as ``Conv2DTranspose`` has it; a size is 4 where the scale is 2, 3 or
+    1 where it is 1. ``scale`` is (time, mel), 1 or 2 each. The result equals
     ``Conv2DTranspose(padding="same")``, [batch, time * scale, mel * scale, out].
     """
     out, channels = kernel.shape[2], kernel.shape[3]
     # Axis by axis: taps of the small map's convolution, places that each gives. A place k of the kernel
-    # of 4 is tap 1 - k // 2 and place k % 2; of the kernel of 3 it is tap 2 - k.
-    taps = [2 if each == 2 else 3 for each in scale]
+    # of 4 is tap 1 - k // 2 and place k % 2; of the kernel of 3 it is tap 2 - k, of that of 1 tap 0.
+    taps = [size // each for size, each in zip(kernel.shape[:2], scale, strict=True)]
     split = tf.reshape(kernel, (taps[0], scale[0], taps[1], scale[1], out, channels))
     split = tf.reverse(split, [0, 2])
     split = tf.reshape(
         tf.transpose(split, (0, 2, 5, 1, 3, 4)), (taps[0], taps[1], channels, scale[0] * scale[1] * out)
     )
-    padded = tf.pad(tensor, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    around = [(0, 0) if each == 1 else (1, 1) for each in taps]
+    padded = tf.pad(tensor, ((0, 0), *around, (0, 0)))
     small = tf.nn.conv2d(padded, split, 1, "VALID")
     rows, columns = small.shape[1], small.shape[2]
     if scale == (2, 2):
@@ -50,20 +50,26 @@ def up_convolution(tensor: Any, kernel: Any, scale: tuple[int, int]) -> Any:
 
 
 class UpConvolution(keras.layers.Layer):  # type: ignore[misc,name-defined]
-    """`up_convolution` to ``filters`` channels, with a kernel and perhaps a bias.
+    """`up_convolution` to ``filters`` channels, with a kernel of ``sizes`` and perhaps a bias.
 
     ``keep`` is how much of (time, mel) of its input is used, where the rest would only give what is cut off.
     """
 
     def __init__(
-        self, filters: int, scale: tuple[int, int], use_bias: bool, keep: Any = None, **options: Any
+        self,
+        filters: int,
+        scale: tuple[int, int],
+        sizes: tuple[int, int],
+        use_bias: bool,
+        keep: Any = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.filters, self.scale, self.use_bias, self.keep = filters, scale, use_bias, keep
+        self.sizes = sizes
 
     def build(self, input_shape: Any) -> None:
-        sizes = [4 if each == 2 else 3 for each in self.scale]
-        self.kernel = self.add_weight("kernel", (*sizes, self.filters, int(input_shape[-1])))
+        self.kernel = self.add_weight("kernel", (*self.sizes, self.filters, int(input_shape[-1])))
         if self.use_bias:
             self.bias = self.add_weight("bias", (self.filters,), initializer="zeros")
 
@@ -97,18 +103,19 @@ class Align(keras.layers.Layer):  # type: ignore[misc,name-defined]
 
     def __init__(self, plan: Plan, **options: Any) -> None:
         super().__init__(**options)
-        self.matrices = [interpolation(plan.feature_shape[axis], plan.places(axis)) for axis in (0, 1)]
+        self.places = [plan.places(axis) for axis in (0, 1)]
 
     def call(self, inputs: Any) -> Any:
-        time, mel = (tf.constant(each, inputs.dtype) for each in self.matrices)
-        return tf.einsum("bumc,mv->buvc", tf.einsum("btmc,tu->bumc", inputs, time), mel)
+        for axis, places in enumerate(self.places, start=1):
+            inputs = interpolated(inputs, places, axis)
+        return inputs
 
 
-def interpolation(found: int, places: Sequence[float]) -> NDArray[np.float32]:
-    """Give the matrix, [found, places], that interpolates linearly between positions 0 to ``found - 1``.
-
-    Its columns sum to 1.
-    """
-    distances = np.abs(np.arange(found)[:, None] - np.asarray(places, np.float64))
-    matrix: NDArray[np.float32] = np.maximum(0, 1 - distances).astype(np.float32)
-    return matrix
+def interpolated(tensor: Any, places: Sequence[float], axis: int) -> Any:
+    """Interpolate a tensor linearly along an axis, at places between positions 0 and the last."""
+    at = np.asarray(places, np.float64)
+    before = np.floor(at).astype(np.int32)
+    after = np.minimum(before + 1, tensor.shape[axis] - 1)
+    share = np.reshape(at - before, [-1 if each == axis else 1 for each in range(tensor.shape.rank)])
+    later, earlier = tf.constant(share, tensor.dtype), tf.constant(1 - share, tensor.dtype)
+    return tf.gather(tensor, before, axis=axis) * earlier + tf.gather(tensor, after, axis=axis) * later

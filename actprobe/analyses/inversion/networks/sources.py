@@ -49,10 +49,9 @@ class Source:
 def invertible_layers(model: Model) -> list[str]:
     """List the layers worth inverting: neither pre-activations nor mere reshapings, nor the output."""
     names = [
-        layer.name
-        for layer in model.layers
-        if not layer.name.endswith("/linear")
-        and not layer.kind.lower().replace(" ", "").startswith(RESHAPINGS)
+        name
+        for name, layer in model.layers.items()
+        if not layer.is_pre_activation and not layer.kind.lower().replace(" ", "").startswith(RESHAPINGS)
     ]
     return names[:-1]
 
@@ -86,7 +85,7 @@ def find_sources(model: Model, wanted: InverterSources) -> list[Source]:
             ]
             raise UsageError(f"{source.layer} is there more than once: {', '.join(same)}; name one of them")
     methods = list(dict.fromkeys(source.method for source in found))
-    order = {name: i for i, name in enumerate(model.layers.names)}
+    order = {name: i for i, name in enumerate(model.layers)}
     return sorted(found, key=lambda source: (methods.index(source.method), order[source.layer]))
 
 
@@ -171,7 +170,7 @@ def _opened(model: Model, inverter: Inverter) -> Source:
 
 def _layer_in(model: Model, name: str) -> str:
     """Find the layer that a file's name tells; the last word of the name that is a layer's counts."""
-    plain = {layer.replace("/", "_"): layer for layer in model.layers.names}
+    plain = {layer.replace("/", "_"): layer for layer in model.layers}
     for between in (r"[^A-Za-z0-9_]+", r"[^A-Za-z0-9]+"):  # names of layers may have a _ of their own
         told = [plain[word] for word in re.split(between, name) if word in plain]
         if told:

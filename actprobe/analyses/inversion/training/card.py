@@ -31,6 +31,7 @@ def inverter_card(metrics: Mapping[str, Any]) -> str:
     judged = "no validation recordings: the last epoch" if best is None else (
         f"epoch {metrics['best_epoch']} was best on validation: mean squared error {best:.4f} of the excerpts"
     )  # fmt: skip
+    held_out = ", held out by the seed" if metrics.get("held_out") else ""
     nre = metrics.get("nre")
     file = f"{file_name(model['name'], model['layer'])}.npz"
     l2 = Objective(objective["name"], l2=objective["l2"]).l2_weight
@@ -44,7 +45,7 @@ the excerpt, in the front end's normalised units. Made by
     {metrics["command"]}
 
 - Recordings: {metrics["recordings"]["train"]} to train on ({data["train"]} excerpts, {inverter["hop"]} frames
-  apart), {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts).
+  apart), {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts){held_out}.
 - Licence: that of the recordings decides; weights trained on a corpus for research are for research.
 - Network: {inverter["architecture"]}, ends {inverter["ending"]}.
 - Loss: {objective["name"]}{comparator}{variances}; squared weights times

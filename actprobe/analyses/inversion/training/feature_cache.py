@@ -148,21 +148,20 @@ def _evaluator(
     store: FrameStore, model: Model, layers: tuple[str, ...]
 ) -> Callable[[Floats, Ints], dict[str, Floats]]:
     """Make a function from the frames of a recording to features: of all excerpts where they share rows."""
-    if model.dense_refusal(layers):
+    able = [layer for layer in layers if not model.dense_refusal([layer])]
+    sharing = [layer for layer in able if _layout(model, layer).stride]
+    others = [layer for layer in layers if layer not in able]
+    dense = model.dense(able) if able else None
 
-        def one_by_one(frames: Floats, starts: Ints) -> dict[str, Floats]:
+    def evaluate(frames: Floats, starts: Ints) -> dict[str, Floats]:
+        found = {} if dense is None else dense(frames)
+        found = {layer: found[layer] if layer in sharing else found[layer][starts] for layer in able}
+        if others:
             examples = np.stack([frames[start : start + store.example_frames] for start in starts])
-            return model.activations(examples, layers)
+            found |= model.activations(examples, others)
+        return found
 
-        return one_by_one
-    dense = model.dense(layers)
-    sharing = [layer for layer in layers if _layout(model, layer).stride]
-
-    def densely(frames: Floats, starts: Ints) -> dict[str, Floats]:
-        found = dense(frames)
-        return {layer: found[layer] if layer in sharing else found[layer][starts] for layer in layers}
-
-    return densely
+    return evaluate
 
 
 def _rows_of(view: Floats, stride: int) -> Floats:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.analyses.inversion.training.result import TrainingResult
+from actprobe.analyses.inversion.training.store import frames_in
 from actprobe.analyses.inversion.training.task import Comparator, Task, choose_comparator
 from actprobe.analyses.inversion.training.training import run_task
 from actprobe.batch.identity import made_by
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.corpora.labelled_corpus import open_labelled
+from actprobe.corpora.splits import hold_out
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models.model import Model
 from actprobe.models.source import ModelSource
@@ -73,7 +75,8 @@ def train_inverter(
         The network, from `actprobe.load_model` or `actprobe.wrap_model`.
     corpus : str, Path, list, pandas.DataFrame or Corpus
         What `actprobe.open_corpus` takes. Recordings of its split ``train`` are trained on, those of
-        ``valid`` choose the epoch; one whose split is not known is for training.
+        ``valid`` choose the epoch; one whose split is not known is for training. Where none is for
+        validation, about a tenth is held out: whole recordings, those of one singer, artist or song together.
     layer : str
         Layer whose features are inverted.
     output_dir : str or Path
@@ -121,7 +124,7 @@ def train_inverter(
     precision : str, optional
         ``float32``, or ``mixed_bfloat16``, which is faster where the processor has it.
     seed : int, optional
-        Seed of weights and order.
+        Seed of weights, order, and of the recordings that are held out.
     jit_compile : bool, optional
         Whether the step is compiled with XLA.
     cache_dir : str or Path, optional
@@ -175,6 +178,9 @@ def train_inverter(
     if max_minutes is not None and chosen.cluster_resolver is not None:
         raise UsageError("--max_minutes is for one machine: several would not stop at the same epoch")
     network = model.open()
+    held = [] if judging else hold_out(train, seed, lambda each: frames_in(each, network.frontend))
+    apart = set(held)
+    train = [each for each in train if each not in apart]
     task = Task(
         network, layer, network if source is model else source.open(), its_layer, loss, input_weight,
         feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight, validation_excerpts,
@@ -194,15 +200,20 @@ def train_inverter(
             folder,
             task,
             train,
-            judging,
+            judging or held,
             settings,
             command=plain_command(run_record("train_inverter", began, arguments, {})),
             cache_dir=None if cache_dir is None else Path(cache_dir),
             cache_bytes=cache_gb * 1e9,
             deadline=math.inf if max_minutes is None else began + 60 * max_minutes,
+            held_out=[each.name for each in held],
         )
     provenance = made_by(
-        network, layer=metrics["model"]["layer"], corpus=opened.source, training=metrics["settings"]
+        network,
+        layer=metrics["model"]["layer"],
+        corpus=opened.source,
+        training=metrics["settings"],
+        held_out=metrics["held_out"],
     )
     write_json(folder / "run.json", run_record("train_inverter", began, arguments, provenance))
     return TrainingResult.load(folder)

@@ -41,6 +41,27 @@ class Excerpts:
         return len(self.start)
 
 
+def frames_in(recording: LabelledRecording, frontend: FrontEnd) -> Floats:
+    """Compute the normalised log-mel frames of a recording, [frames, mel].
+
+    AudioError, or CorpusError, where it cannot be used, see `FrameStore`.
+    """
+    frontend = frontend.of(recording.path)
+    samples = recording.mixture(frontend.sample_rate)
+    if len(samples) < frontend.example_samples and frontend.padding != "repeat":
+        seconds, needed = (n / frontend.sample_rate for n in (len(samples), frontend.example_samples))
+        raise AudioError(recording.path, f"{seconds:.2f} s are less than an excerpt ({needed:.2f} s)")
+    if not len(samples):
+        raise AudioError(recording.path, "holds no samples")
+    if frontend.windows:
+        frames = frontend.frames(samples)
+    else:
+        frames = frontend.examples(samples).reshape(-1, frontend.example_shape[1])
+    if not np.isfinite(frames).all():
+        raise AudioError(recording.path, "its log-mel frames hold NaN or infinity")
+    return np.asarray(frames, np.float32)
+
+
 class FrameStore(RecordingFrames):
     """Normalised log-mel frames of recordings in one memory-mapped file.
 
@@ -53,27 +74,14 @@ class FrameStore(RecordingFrames):
         self.example_frames, self.bands = frontend.example_shape
         made_of: list[Any] = [frontend.describe(), stamps(recordings)]
         made_of += [] if self.by_frames else ["examples"]
-        super().__init__(folder, "frames", made_of, recordings, self._frames_in, (self.bands,), np.float32)
+        super().__init__(
+            folder, "frames", made_of, recordings, lambda each: (frames_in(each, frontend), None),
+            (self.bands,), np.float32,
+        )  # fmt: skip
         if not self.names:
             where = recordings[0].path.parent if recordings else folder
             reason = self.problems[0] if self.problems else "there is none"
             raise CorpusError(where, f"none of the {len(recordings)} recordings can be used ({reason})")
-
-    def _frames_in(self, recording: LabelledRecording) -> tuple[Floats, None]:
-        frontend = self.frontend
-        samples = recording.mixture(frontend.sample_rate)
-        if len(samples) < frontend.example_samples and frontend.padding != "repeat":
-            seconds, needed = (n / frontend.sample_rate for n in (len(samples), frontend.example_samples))
-            raise AudioError(recording.path, f"{seconds:.2f} s are less than an excerpt ({needed:.2f} s)")
-        if not len(samples):
-            raise AudioError(recording.path, "holds no samples")
-        if frontend.windows:
-            frames = frontend.frames(samples)
-        else:
-            frames = frontend.examples(samples).reshape(-1, self.bands)
-        if not np.isfinite(frames).all():
-            raise AudioError(recording.path, "its log-mel frames hold NaN or infinity")
-        return np.asarray(frames, np.float32), None
 
     def excerpts(self, hop: int) -> Excerpts:
         """List the excerpts, in the order of the recordings.

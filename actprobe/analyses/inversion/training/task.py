@@ -86,7 +86,7 @@ def choose_comparator(
         other, its_layer = named
         return other, other.layers[its_layer].name
     name, _, its_layer = named.partition(":")
-    if named in model.layers.names or not its_layer:
+    if named in model.layers or not its_layer:
         name, its_layer = model.name, named
     if checkpoint is None:
         if name == model.name:

@@ -17,6 +17,7 @@ from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arra
 from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.networks.design import plan_for
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
+from actprobe.analyses.inversion.pictures import picture
 from actprobe.analyses.inversion.training.card import file_name, inverter_card
 from actprobe.analyses.inversion.training.comparator import feature_function, layer_function
 from actprobe.analyses.inversion.training.data import TrainingData
@@ -24,6 +25,7 @@ from actprobe.analyses.inversion.training.learner import InverterLearner
 from actprobe.analyses.inversion.training.task import Task
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import CorpusError, UsageError
+from actprobe.frontends import FrontEnd
 from actprobe.provenance import atomic_path, write_json
 from actprobe.training.batches import Batches
 from actprobe.training.device import is_chief, wait_for_all_workers
@@ -45,13 +47,14 @@ def run_task(
     cache_dir: Path | None = None,
     cache_bytes: float = 8e9,
     deadline: float = math.inf,
+    held_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train an inverter, write metrics.json and the card, and give what metrics.json holds.
 
     ``valid`` are the recordings to choose the epoch by; ``command`` is for the card. Frames and features are
     kept in ``cache_dir``, ``output_dir/cache`` by default; features of a layer that take more than
     ``cache_bytes`` are computed again in every step. ``deadline``: ``time.time()`` after which no epoch is
-    begun that would not end by then.
+    begun that would not end by then. ``held_out`` names those of ``valid`` that the corpus has for training.
     """
     model, comparator = task.model, task.comparator
     if comparator.frontend.example_shape != model.frontend.example_shape:
@@ -116,7 +119,7 @@ def run_task(
             lambda: get_arrays(inverter, plan),
             lambda path, arrays: save_inverter(path, arrays, origin),
         ),
-        _pictures(learner, judged_by or batches),
+        _pictures(learner, judged_by or batches, model.frontend),
     )
     history = training.run(deadline)
     best = history[training.best_epoch - 1]["valid_input"]
@@ -124,6 +127,7 @@ def run_task(
         "command": command,
         **described,
         "recordings": {"train": len(train), "valid": len(valid), "left_out": data.problems},
+        "held_out": list(held_out),
         "parameters": int(sum(np.prod(each.shape) for each in inverter.weights)),
         "valid_input": None if judged_by is None else best,
         "session_hours": (time.time() - began) / 3600,
@@ -137,13 +141,17 @@ def run_task(
     return metrics
 
 
-def _pictures(learner: InverterLearner, batches: Batches) -> Callable[[], list[Picture]]:
-    """Make what shows some excerpts and their inversions, one above the other in time."""
+def _pictures(learner: InverterLearner, batches: Batches, frontend: FrontEnd) -> Callable[[], list[Picture]]:
+    """Make what shows some excerpts and their inversions, one after the other in time."""
     shown = batches.read(batches.spread(PICTURES))
+    rate = frontend.sample_rate / frontend.frame_hop
 
     def pictures() -> list[Picture]:
         inverted = learner.inverter(learner.features_in(shown), training=False).numpy()
-        pairs = list(zip(shown["excerpt"].numpy(), inverted, strict=True))
+        pairs = [
+            [picture(values, rate) for values in pair]
+            for pair in zip(shown["excerpt"].numpy(), inverted, strict=True)
+        ]
         return [
             (f"excerpt {number}, then inverted", np.concatenate(pair), pair[0])
             for number, pair in enumerate(pairs, 1)

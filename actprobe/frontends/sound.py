@@ -1,4 +1,4 @@
-"""Mel spectrograms to sound: what an inversion sounds like.
+"""Mel spectrograms to sound: what `FrontEnd.sound` does for front ends that give spectra.
 
 A log-mel spectrogram has lost two things. Of the spectrum 80 bands are left for 372 bins: a spectrum without
 negative values that has these bands is found by the multiplicative updates of Lee and Seung (NIPS 2000) for
@@ -11,26 +11,52 @@ A front end that can be undone says how: `framing`, `to_power`, and `reference` 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from actprobe import backend
-from actprobe.audio import Waveform
 from actprobe.errors import UsageError
-from actprobe.frontends import FrontEnd
-from actprobe.models import Model
-from actprobe.provenance import atomic_path
+from actprobe.frontends.framing import Framing
 
 UPDATES = 200
 ITERATIONS = 64
-LOUDEST = 0.99
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+
+
+class _Undone(Protocol):
+    """What has to be known of a front end."""
+
+    def framing(self) -> Framing: ...
+
+    def to_power(self, examples: NDArray[Any], reference: Any = None) -> Doubles: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A sound that was made of an example or of a span of them.
+
+    - `samples`: float32 [samples], at the front end's rate
+    - `error_db`: how far its bands lie from those that it was made for, see `Sonifier.error_db`; None where
+      nothing had to be estimated
+    """
+
+    samples: Floats = field(repr=False)
+    error_db: float | None = None
+
+
+def checked(values: NDArray[Any], bands: int) -> Doubles:
+    """Give what is to be made audible as float64 [time, bands]; a UsageError where it has no sound."""
+    found = np.asarray(values, np.float64)
+    if found.ndim != 2 or found.shape[1] != bands or not len(found):
+        raise UsageError(f"what is made audible has shape [time, {bands}], not {list(found.shape)}")
+    if not np.isfinite(found).all():
+        raise UsageError("what holds NaN or infinity has no sound")
+    return found
 
 
 class Sonifier:
@@ -39,7 +65,7 @@ class Sonifier:
     UsageError where it is not known how to undo the front end.
     """
 
-    def __init__(self, frontend: FrontEnd) -> None:
+    def __init__(self, frontend: _Undone) -> None:
         self.frontend = frontend
         self.framing = frontend.framing()
 
@@ -50,13 +76,7 @@ class Sonifier:
         ``reference`` is what `FrontEnd.reference` gave of the recording. UsageError: another shape, not
         finite, or without a reference that the front end needs.
         """
-        values = np.asarray(mel_spectrogram, np.float64)
-        bands = self.framing.bank.shape[1]
-        if values.ndim != 2 or values.shape[1] != bands or not len(values):
-            raise UsageError(f"a sonogram has shape [time, {bands}], not {list(values.shape)}")
-        if not np.isfinite(values).all():
-            raise UsageError("a sonogram with NaN or infinity has no sound")
-        return self.frontend.to_power(values, reference)
+        return self.frontend.to_power(checked(mel_spectrogram, self.framing.bank.shape[1]), reference)
 
     def magnitudes(self, bands: Doubles) -> Doubles:
         """Find non-negative magnitudes, [time, n_fft // 2 + 1], that have these bands, [time, mel]."""
@@ -128,7 +148,7 @@ class Sonifier:
         else:
             angles = np.angle(self.spectra(phase_of)).T
             if angles.shape != magnitudes.shape:
-                raise UsageError("the sound whose phase is wanted is not as long as the sonogram")
+                raise UsageError("the sound whose phase is wanted is not as long as the mel spectrogram")
             longer = backend.librosa.istft(magnitudes * np.exp(1j * angles), **options)
         wanted = framing.samples_of(len(bands))
         found = np.asarray(longer[framing.before :][:wanted], np.float32)
@@ -146,55 +166,3 @@ class Sonifier:
         floor = loudest * 10 ** (-self.framing.range_db * self.framing.power / 20)
         wanted, found = (np.log10(np.maximum(each, floor)) for each in (bands, self.analyse(samples)))
         return float(20 / self.framing.power * np.sqrt(np.mean(np.square(wanted - found))))
-
-
-def sonify(
-    model: Model, mel_spectrogram: NDArray[Any], recording: Waveform | None = None, *, seed: int = 0
-) -> Waveform:
-    """Make a mel spectrogram audible: an example of a network, or what an inverter gave.
-
-    Magnitudes by the updates of Lee and Seung (NIPS 2000), phase by the fast algorithm of Griffin and Lim
-    (Perraudin, Balazs and Søndergaard, WASPAA 2013).
-
-    Parameters
-    ----------
-    model : Model
-        The network whose front end made the mel spectrogram.
-    mel_spectrogram : numpy.ndarray
-        Shape [time, mel], in ``model.frontend.unit``.
-    recording : Waveform, optional
-        What the example was made of; needed where the front end standardises every example by itself.
-    seed : int, optional
-        Seed of the phase that Griffin-Lim starts from.
-
-    Returns
-    -------
-    Waveform
-        At the front end's sample rate.
-
-    Raises
-    ------
-    UsageError
-        The front end cannot be undone, or the mel spectrogram has another shape or is not finite.
-
-    Examples
-    --------
-    >>> example = model.frontend(actprobe.load_audio("song.mp3"))[0]  # doctest: +SKIP
-    >>> sound = actprobe.sonify(model, example)  # doctest: +SKIP
-    >>> sound.samples, sound.sample_rate  # doctest: +SKIP
-    """
-    frontend = model.frontend
-    sonifier = Sonifier(frontend)
-    samples = None if recording is None else recording.resample(frontend.sample_rate).samples
-    reference = None if samples is None else frontend.reference(samples[: frontend.example_samples])
-    bands = sonifier.bands(mel_spectrogram, reference)
-    return Waveform(sonifier.sound(bands, seed=seed), frontend.sample_rate)
-
-
-def write_wav(path: Path, samples: Floats, sample_rate: int) -> float:
-    """Write a sound as 16-bit wav, made softer if it would clip, and say what it was multiplied by."""
-    peak = float(np.max(np.abs(samples), initial=0.0))
-    gain = LOUDEST / peak if peak > LOUDEST else 1.0
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, samples * gain, sample_rate, subtype="PCM_16", format="WAV")
-    return gain
