@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import ActprobeError
+from actprobe.extras import require
 
 __all__ = [  # noqa: F822  (by __getattr__)
     "essentia", "freeze", "keras", "keras3", "librosa", "serving", "session_call", "tf", "tfio", "torch",
@@ -109,13 +110,12 @@ def _load_keras3() -> Any:
 
 
 def _load_torch() -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise ActprobeError(f"PyTorch is not installed (pip install 'actprobe[torch]'): {error}") from error
+    require("torch", "a network of PyTorch")
+    return importlib.import_module("torch")
 
 
 def _load_tfio() -> Any:
+    require("tfio", "decoding by tensorflow-io")
     _get("tf")
     try:
         return importlib.import_module("tensorflow_io")
@@ -127,6 +127,11 @@ def _load_freeze() -> Any:
     _get("tf")
     module = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     return module.convert_variables_to_constants_v2
+
+
+def _load_serving() -> Any:
+    require("serve", "TensorFlow Serving's protocol")
+    return _ServingApi()
 
 
 def _load_librosa() -> Any:
@@ -170,7 +175,7 @@ _LOADERS = {
     "keras": _load_keras,
     "keras3": _load_keras3,
     "librosa": _load_librosa,
-    "serving": _ServingApi,
+    "serving": _load_serving,
     "session_call": _load_session_call,
     "tf": _load_tf,
     "tfio": _load_tfio,

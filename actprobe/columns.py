@@ -113,12 +113,15 @@ TABLES: dict[str, dict[str, str]] = {
         "path": "Name of the recording in its corpus.",
         "status": "`ok` or `failed`.",
         "reason": "Why it failed; empty when ok.",
-        "warning": "What a careful reader should know, such as a recording that fills little of an example.",
+        "warning": "What a careful reader should know: a recording that fills little of an example, examples "
+        "that are left out, a feature that it does not have.",
         "seconds": "Duration that was decoded.",
         "sample_rate": "The recording's own rate in Hz; not in evaluations of inverters.",
-        "examples": "Examples that went through the network; excerpts drawn, in evaluations of inverters.",
+        "examples": "Examples that went through the network and are not left out; excerpts drawn, in "
+        "evaluations of inverters.",
         "file": "Its npz file; of `actprobe-activations` only.",
-        "FEATURE": "A column for each scalar feature, under the feature's name; of `actprobe-neurons` only.",
+        "FEATURE": "A column for each scalar feature, under the feature's name, empty where it has no "
+        "value; of `actprobe-neurons` only.",
     },
     "nre.csv": {
         **_WHO,

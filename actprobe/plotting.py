@@ -39,7 +39,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def hertz_ticks(
-    places_of: Callable[[NDArray[np.float64]], NDArray[np.float64]], low: float, high: float
+    places_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    low: float,
+    high: float,
+    apart: float = TICKS_APART,
 ) -> list[Tick]:
     """Say where round frequencies are on an axis, none so close to another that labels overlap.
 
@@ -49,6 +52,8 @@ def hertz_ticks(
         Hz -> places on the axis; NaN where there is none.
     low, high : float
         Ends of the axis.
+    apart : float, optional
+        Share of the axis that is between two at least.
 
     Returns
     -------
@@ -57,23 +62,23 @@ def hertz_ticks(
     """
     found: list[Tick] = []
     for hertz, place in zip(TICKS_HZ, places_of(np.array(TICKS_HZ, np.float64)), strict=True):
-        apart = not found or place - found[-1][0] > TICKS_APART * (high - low)
-        if low <= place <= high and apart:
+        free = not found or place - found[-1][0] > apart * (high - low)
+        if low <= place <= high and free:
             found.append((float(place), f"{hertz}"))
     return found
 
 
-def band_ticks(centres_hz: NDArray[np.float64]) -> list[Tick]:
+def band_ticks(centres_hz: NDArray[np.float64], apart: float = TICKS_APART) -> list[Tick]:
     """Say where round frequencies are on an axis of bands with these centres, upwards.
 
-    Band k is at k, from k - 0.5 to k + 0.5.
+    Band k is at k, from k - 0.5 to k + 0.5; ``apart`` as in `hertz_ticks`.
     """
     bands = np.arange(len(centres_hz), dtype=np.float64)
 
     def places_of(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.interp(hertz, centres_hz, bands, left=np.nan, right=np.nan))
 
-    return hertz_ticks(places_of, -0.5, len(bands) - 0.5)
+    return hertz_ticks(places_of, -0.5, len(bands) - 0.5, apart)
 
 
 def set_title(figure: Figure, title: str) -> None:

@@ -13,6 +13,11 @@ from xml.etree import ElementTree
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = """# Commands and flags
+
+Every command also has `--help` and `--version`, each alone, and `--flagfile=FILE` with a flag in each line.
+
+"""
 
 
 def on_files(files, config):
@@ -21,7 +26,7 @@ def on_files(files, config):
     with ThreadPoolExecutor(4) as pool:
         chapters = list(pool.map(_command, binaries))
     pages = {
-        "reference/commands.md": "# Commands and flags\n\n" + "\n".join(chapters),
+        "reference/commands.md": COMMANDS + "\n".join(chapters),
         "reference/columns.md": _columns(),
     }
     for path, text in pages.items():

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -207,3 +208,31 @@ def soon(true, seconds: float = 30.0):
 
 
 EXAMPLE = np.array([[1.0, 2.0, 3.0]], np.float32)
+
+
+def python_without(blocked, code, *arguments):
+    """Run Python in which some packages are found, but cannot be imported; TensorFlow looks for keras."""
+    program = f"""
+        import os, sys
+        from importlib.machinery import ModuleSpec
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        class Blocked:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in {blocked!r}:
+                    return ModuleSpec(name, self, origin=f"/{{name}}/__init__.py", is_package=True)
+            def create_module(self, spec):
+                return None
+            def exec_module(self, module):
+                raise ImportError(module.__name__ + " is blocked")
+        sys.meta_path.insert(0, Blocked())
+        """
+    text = textwrap.dedent(program) + textwrap.dedent(code)
+    environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
+    return subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=environment,
+    )

@@ -11,12 +11,16 @@ import soundfile
 
 import actprobe
 from actprobe import features as hand_crafted
+from actprobe.analyses.maps.result import open_viewer
+from actprobe.analyses.maps.table import map_table, permutation_p
 from actprobe.analyses.neurons.job import NeuronJob
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.prepare import prepare_recording
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import open_corpus
 from actprobe.errors import CorpusError, FeatureError, UsageError
+from actprobe.explorer.findings import findings
+from actprobe.explorer.reading import shown_runs
 from actprobe.features import registry
 from actprobe.features.registry import get_feature
 from actprobe.frontends import SvdFrontEnd
@@ -30,7 +34,7 @@ QUIET, LOUD = 0.01, 0.9
 FEATURES = """
 import math
 from actprobe.errors import FeatureError
-from actprobe.features import feature
+from actprobe.features import feature, feature_map
 
 @feature("peak", unit="")
 def peak(waveform):
@@ -58,6 +62,21 @@ def loud_only(waveform):
 def long_only(waveform):
     "Number of samples."
     return len(waveform.samples)
+
+@feature_map("envelope", axis="hertz", unit="", sample_rate=8000)
+def envelope(waveform):
+    "Spectrogram."
+    import numpy as np
+    from scipy import signal
+    hertz, seconds, values = signal.spectrogram(waveform.samples, 8000)
+    return np.log(values.T + 1e-9), seconds, hertz
+
+@feature_map("some", axis="hertz", unit="", sample_rate=8000)
+def some(waveform):
+    "The same of recordings of more than 3 seconds."
+    if waveform.seconds <= 3:
+        raise FeatureError("some", "it is too short to tell")
+    return envelope(waveform)
 """
 
 
@@ -119,11 +138,15 @@ def fragile_maps(hop: int = 4):
     from actprobe import backend
 
     keras, tf = backend.keras, backend.tf
+
+    def spoiled(x):
+        return tf.where(x > 0.5, np.inf, x)
+
     inputs = keras.Input((115, 80))
     x = keras.layers.Reshape((115, 80, 1))(inputs)
     x = keras.layers.Conv2D(
         3, (3, 80), name="conv", kernel_initializer=keras.initializers.RandomNormal(1 / 240, 1e-3, seed=1),
-        activation=lambda x: tf.where(x > 0.5, np.inf, x),
+        activation=spoiled,
     )(x)  # fmt: skip
     x = keras.layers.Dense(2, name="units")(keras.layers.Flatten()(x))
     return wrap_model(keras.Model(inputs, x), SvdFrontEnd(hop=hop), "fragile maps")
@@ -151,12 +174,22 @@ def taken_in(model, folder: Path, store: ShardStore, names: str = "peak", layers
     return {recording.name: (store.load(recording), by_name[recording.name]) for recording in corpus}
 
 
-class TestActivationThatIsNotFinite:
-    @pytest.fixture(scope="class")
-    def found(self, songs, tmp_path_factory):
-        output_dir = tmp_path_factory.mktemp("found")
-        return run(fragile(), songs, output_dir)
+@pytest.fixture(scope="module")
+def found(songs, tmp_path_factory):
+    """A run over all of them."""
+    return run(fragile(), songs, tmp_path_factory.mktemp("found"))
 
+
+@pytest.fixture(scope="module")
+def halved(quiet, tmp_path_factory):
+    """A run over six recordings of 4, 2, 5, 2.5, 4.5 and 3 s; ``half`` says nothing of three of them."""
+    return run(
+        fragile(), quiet, tmp_path_factory.mktemp("half"), features=["peak", "half"], given="peak",
+        layers=["sums"], figures=1, playlists=1,
+    )  # fmt: skip
+
+
+class TestActivationThatIsNotFinite:
     def test_costs_that_example_alone(self, found):
         row = found.recordings.set_index("path").loc["end.wav"]
         assert row.status == "ok"
@@ -224,7 +257,7 @@ class TestActivationThatIsNotFinite:
         model, layers = fragile_maps(), ("conv", "units")
         assert model.evaluation(layers) == "dense"
         store = ShardStore(tmp_path, "key")
-        found = taken_in(model, songs, store, layers=layers, unit="excerpt")
+        found = taken_in(model, songs, store, layers=layers, unit="excerpt", random_seeds=())
         shard, row = found["end.wav"]
         values = model.activations(model.frontend(actprobe.load_audio(songs / "end.wav")), layers)
         finite = np.isfinite(values["units"]).all(axis=1)
@@ -257,16 +290,13 @@ class TestActivationThatIsNotFinite:
 
 class TestFrontEndThatGivesNoNumber:
     class Spoiling(SvdFrontEnd):
-        """Gives NaN where it is loud, in examples and in frames."""
+        """Gives NaN where it is loud, once it has been wrapped."""
 
-        def examples(self, samples):
-            return self._spoiled(super().examples(samples))
+        limit = math.inf
 
         def frames(self, samples):
-            return self._spoiled(super().frames(samples))
-
-        def _spoiled(self, values):
-            return np.where(values > 1, np.float32(np.nan), values)
+            values = super().frames(samples)
+            return np.where(values > self.limit, np.float32(np.nan), values)
 
     @pytest.mark.parametrize(("hop", "evaluation"), [(40, "batches"), (4, "dense")])
     def test_costs_the_example_or_the_recording(self, songs, tmp_path, hop, evaluation):
@@ -275,9 +305,10 @@ class TestFrontEndThatGivesNoNumber:
 
         keras = backend.keras
         inputs = keras.Input((115, 80))
-        outputs = keras.layers.Dense(3, activation="relu", name="sums")(keras.layers.Flatten()(inputs))
-        network = keras.Model(inputs, outputs)
+        x = keras.layers.Reshape((115, 80, 1))(inputs)
+        network = keras.Model(inputs, keras.layers.Conv2D(3, (3, 80), activation="relu", name="sums")(x))
         model = wrap_model(network, self.Spoiling(hop=hop), "mine")
+        model.frontend.limit = 1
         assert model.evaluation(("sums",)) == evaluation
         found = taken_in(model, songs, ShardStore(tmp_path / "a", "key"), unit="excerpt")
         whole = wrap_model(network, SvdFrontEnd(hop=hop), "mine")
@@ -298,61 +329,51 @@ class TestFrontEndThatGivesNoNumber:
 
 
 class TestFeatureThatFails:
-    @pytest.fixture(scope="class")
-    def found(self, quiet, tmp_path_factory):
-        """Six recordings of 4, 2, 5, 2.5, 4.5 and 3 s; ``half`` says nothing of three of them."""
-        return run(
-            fragile(), quiet, tmp_path_factory.mktemp("half"), features=["peak", "half"], given="peak",
-            layers=["sums"], figures=1, playlists=1,
-        )  # fmt: skip
-
-    def test_leaves_the_recording_whole(self, found):
-        ledger = found.recordings.set_index("path")
+    def test_leaves_the_recording_whole(self, halved):
+        ledger = halved.recordings.set_index("path")
         assert ledger.status.tolist() == ["ok"] * 6
         assert ledger.half.notna().tolist() == [True, False, True, False, True, False]
         assert ledger.peak.notna().all()
         assert ledger.warning["r1.wav"] == "feature half: it is too short to tell"
         assert ledger.warning["r0.wav"] == ""
 
-    def test_is_compared_over_the_recordings_that_have_it(self, found, quiet, tmp_path):
+    def test_is_compared_over_the_recordings_that_have_it(self, halved, quiet, tmp_path):
         """Every number of its rows is that of a run over these alone."""
         paths = [quiet / f"r{i}.wav" for i in (0, 2, 4)]
         alone = run(
             fragile(), paths, tmp_path, features=["peak", "half"], given="peak", layers=["sums"]
         )  # fmt: skip
         for name in ("table", "detail", "layers"):
-            mine, theirs = (getattr(each, name) for each in (found, alone))
+            mine, theirs = (getattr(each, name) for each in (halved, alone))
             mine, theirs = (each[each.feature == "half"].reset_index(drop=True) for each in (mine, theirs))
             pd.testing.assert_frame_equal(mine, theirs)
-        assert found.table[found.table.feature == "half"].n.unique().tolist() == [3]
+        assert halved.table[halved.table.feature == "half"].n.unique().tolist() == [3]
 
-    def test_leaves_the_other_features_whole(self, found, quiet, tmp_path):
+    def test_leaves_the_other_features_whole(self, halved, quiet, tmp_path):
         alone = run(fragile(), quiet, tmp_path, features=["peak"], layers=["sums"])
         for name in ("table", "layers"):
-            mine = getattr(found, name)
+            mine = getattr(halved, name)
             mine = mine[mine.feature == "peak"].reset_index(drop=True)
             pd.testing.assert_frame_equal(mine, getattr(alone, name))
 
-    def test_is_drawn_summed_up_and_reported(self, found, tmp_path):
-        assert "half (0.01 to 0.02, known of 3 of 6): " in found.summary
-        assert sorted(path.name.split("-")[0] for path in found.folder.glob("figures/*.png")) == [
+    def test_is_drawn_summed_up_and_reported(self, halved, tmp_path):
+        assert "half (0.01 to 0.02, known of 3 of 6): " in halved.summary
+        assert sorted(path.name.split("-")[0] for path in halved.folder.glob("figures/*.png")) == [
             "half",
             "peak",
         ]
-        assert set(found.playlists.end) == {"top", "bottom"}
-        found.plot(feature="half")
-        page = actprobe.report(found, output_dir=tmp_path)
-        assert "follow half (over 3)" in (tmp_path / "index.html").read_text(), page
+        assert set(halved.playlists.end) == {"top", "bottom"}
+        halved.plot(feature="half")
+        actprobe.report(halved, output_dir=tmp_path)
+        assert "follow half (over 3)" in next(tmp_path.rglob("index.html")).read_text()
 
     def test_of_no_recording_is_one_warning(self, quiet, tmp_path, caplog):
         paths = [quiet / f"r{i}.wav" for i in (1, 3, 5)]
         with caplog.at_level(logging.WARNING, "absl"):
             found = run(fragile(), paths, tmp_path, features=["half", "peak"], layers=["sums"])
         [warning] = [each.message for each in caplog.records if "half" in each.message]
-        assert warning == (
-            "none of 3 usable recordings has a value of half; the first: r1.wav: feature half: it is too "
-            "short to tell"
-        )
+        assert warning.startswith("none of 3 usable recordings has a value of half; the first: ")
+        assert warning.endswith("r1.wav: feature half: it is too short to tell")
         rows = found.table[found.table.feature == "half"]
         assert rows.n.unique().tolist() == [0]
         assert rows[["r", "r_low", "p", "q", "p_max", "l2", "r_random"]].isna().all(axis=None)
@@ -361,7 +382,9 @@ class TestFeatureThatFails:
 
     def test_of_no_recording_ends_the_run_where_it_is_the_only_one(self, quiet, tmp_path):
         paths = [quiet / f"r{i}.wav" for i in (1, 3)]
-        with pytest.raises(CorpusError, match=r"none of 2 .* half; the first: r1.wav: .*too short to tell$"):
+        with pytest.raises(
+            CorpusError, match=r"none of 2 .* half; the first: .*r1.wav: .*too short to tell$"
+        ):
             run(fragile(), paths, tmp_path, features=["half"])
         ledger = pd.read_csv(tmp_path / "recordings.csv")
         assert ledger.status.tolist() == ["ok", "ok"]
@@ -390,13 +413,62 @@ class TestFeatureThatFails:
         assert found["r0.wav"][1].features["peak"] > 0
 
 
+class TestFeatureMapThatFails:
+    def test_costs_itself_in_that_recording(self, quiet, tmp_path):
+        """Its rows are those of the recordings that have it; those of the other feature are as without it."""
+        from actprobe import backend
+
+        keras = backend.keras
+        inputs = keras.Input((115, 80))
+        x = keras.layers.Reshape((115, 80, 1))(inputs)
+        model = wrap_model(
+            keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(x)), SvdFrontEnd(hop=40), "maps"
+        )
+
+        def compared(corpus, features, folder, figures=0):
+            return actprobe.maps(
+                model, corpus, layers=["conv"], features=features, output_dir=tmp_path / folder,
+                null_partners=2, executor="local:1", figures=figures,
+            )  # fmt: skip
+
+        found = compared(quiet, ["envelope", "some"], "both", figures=1)
+        ledger = found.recordings.set_index("path")
+        assert ledger.status.tolist() == ["ok"] * 6
+        assert ledger.warning["r1.wav"].endswith("feature some: it is too short to tell")
+        assert "feature" not in ledger.warning["r0.wav"]
+        assert len(list(found.folder.glob("figures/match-some-*.png"))) == 1
+        rows = found.table[found.table.feature == "envelope"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, compared(quiet, ["envelope"], "alone").table)
+        rows = found.table[found.table.feature == "some"].reset_index(drop=True)
+        assert rows.n.unique().tolist() == [3]
+        own = open_viewer(found, model).counts["conv"][:, 1, 0]
+        assert np.isnan(own).any(axis=(1, 2)).tolist() == [False, True] * 3
+        np.testing.assert_allclose(rows.keypoints_map, own[::2, :, 0].mean(axis=0))
+        assert "match some (over 3)" in " ".join(findings(shown_runs([found])[0]))
+
+    def test_leaves_a_p_of_the_partners_that_have_it(self):
+        """As if a recording had fewer partners: 1 of 2 * 3 ways to pick."""
+        scores = np.array([[1.0, 0, np.nan], [1.0, 0, 0], [0.5, np.nan, np.nan]])
+        assert permutation_p(scores) == pytest.approx(1 / 6)
+        assert np.isnan(permutation_p(np.array([[1.0, np.nan]])))
+
+    def test_of_no_recording_has_rows_without_numbers(self):
+        counts = np.full((4, 2, 3, 5, 6), np.nan)
+        counts[:, 0] = 10.0
+        table = map_table("net", {"conv1": counts}, ["harmonic", "envelope"])
+        none = table[table.feature == "envelope"]
+        assert none.n.tolist() == [0] * 5
+        assert none[["keypoints_map", "score", "score_null", "p", "q"]].isna().all(axis=None)
+        assert (table[table.feature == "harmonic"].score == 1).all()
+
+
 class TestFeatureThatNeedsMoreSoundThanThereIs:
     def test_is_refused_before_anything_is_opened(self, quiet, tmp_path, monkeypatch):
         def forbidden(*_):
             raise AssertionError("the network was opened")
 
         monkeypatch.setattr(ModelSource, "open", forbidden)
-        with pytest.raises(UsageError, match=r"feature tempo needs at least 3 s .* excerpt .* is 1\.64 s"):
+        with pytest.raises(UsageError, match=r"feature tempo needs at least 3 s .* excerpt .* is 1\.68 s"):
             run(
                 ModelSource("svd"),
                 quiet,

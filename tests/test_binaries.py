@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from conftest import ROOT
 
+from actprobe.version import __version__
+
 BINARIES = sorted(path.name for path in (ROOT / "bin").glob("actprobe-*"))
 
 
@@ -35,24 +37,50 @@ def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary) -> N
     assert len(set(said.values())) == 1
 
 
-@pytest.mark.parametrize("name", ["evaluate-inverters", "train-detector", "train-inverter"])
-def test_the_older_names_of_input_work_for_this_release_and_name_it(binary, name, tmp_path) -> None:
-    network = [] if name == "train-detector" else ["--model=svd"]
-    network += ["--layer=fc8"] if name == "train-inverter" else []
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("evaluate-inverters", ["--model=svd"]),
+        ("train-detector", []),
+        ("train-inverter", ["--model=svd", "--layer=fc8"]),
+    ],
+)
+def test_the_older_names_of_input_work_for_this_release_and_name_it(binary, name, flags, tmp_path) -> None:
+    older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}", f"--output_dir={tmp_path / 'out'}"]
+    ended = binary(f"actprobe-{name}", *flags, *older)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        f"--corpus and --corpus_dir are older names of --input: give --input=mir1k:{tmp_path}",
+        f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/",
+    ]
 
-    def call(*flags: str) -> tuple[int, list[str]]:
-        ended = binary(f"actprobe-{name}", *network, f"--output_dir={tmp_path / 'out'}", *flags)
-        return ended.returncode, ended.stderr.splitlines()
 
-    older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}"]
-    refused = f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/"
-    named = f"--corpus and --corpus_dir are older names of --input: give --input=mir1k:{tmp_path}"
-    assert call(f"--input=mir1k:{tmp_path}") == (1, [refused])
-    assert call(*older) == (1, [named, refused])
-    for wrong in ([], older[:1], older[1:], [*older, f"--input={tmp_path}"]):
-        code, (line,) = call(*wrong)
-        assert code == 2
-        assert "--input" in line
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "--input is needed: a folder, a manifest CSV, a file or NAME:FOLDER"),
+        (["--corpus=mir1k"], "--input is needed: a folder, a manifest CSV, a file or NAME:FOLDER"),
+        (["--input=mir1k:x", "--corpus_dir=x"], "give --input or --corpus_dir, its older name, not both"),
+    ],
+)
+def test_recordings_are_named_in_one_way(binary, flags, said) -> None:
+    ended = binary("actprobe-train-detector", "--output_dir=out", *flags)
+    assert (ended.returncode, ended.stderr) == (2, f"actprobe-train-detector: {said}\n")
+
+
+@pytest.mark.parametrize("name", BINARIES)
+def test_version_is_told_and_loads_nothing_heavy(binary, name) -> None:
+    shown = binary(name, "--version", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert (shown.returncode, shown.stdout) == (0, f"actprobe {__version__}\n")
+    for heavy in ("numpy", "tensorflow", "essentia", "pandas", "matplotlib", "librosa"):
+        assert not re.search(rf"\|\s+{heavy}$", shown.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["neurons", "maps", "activations", "evaluate-inverters", "export"])
+def test_layers_may_be_all_of_them(binary, name) -> None:
+    shown = binary(f"actprobe-{name}", "--help")
+    assert "--layers" in shown.stdout
+    assert re.search(r"\ball:", shown.stdout.partition("--layers: ")[2].partition("--")[0])
 
 
 def test_layers_prints_every_layer(binary) -> None:

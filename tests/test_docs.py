@@ -6,6 +6,7 @@ stand under their names where ACTPROBE_TEST_ASSETS has them. In a page's Markdow
 
     ```bash                                 is run by bash, and ```python by one interpreter for the page
     ```bash title="not run: needs Docker"   is not; that its commands and flags exist is checked all the same
+    ```python title="needs torch"           is run where that module is installed
     ```csv title="corpus.csv"               is a file that the blocks after it may use
 
 and other languages, such as ```text, are not commands.
@@ -24,6 +25,7 @@ import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -37,6 +39,7 @@ from actprobe.checkpoints.catalog import entries
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 LANGUAGES = {"bash", "python"}
 NOT_RUN = "not run: "
+NEEDS = "needs "
 WEIGHTS_OF_OTHERS = {
     "music_tagger_cnn_weights_tensorflow.h5": "originals/cnn_at/music_tagger_cnn_weights_tensorflow.h5",
     "cnn_at_msd_tensorflow": "originals/cnn_at/music_tagger_cnn_weights_tensorflow.h5",
@@ -70,6 +73,8 @@ class Block:
         flag_files = re.findall(r"--flagfile=(\S+)", self.code)
         text = self.code + "".join((ROOT / path).read_text("utf-8") for path in flag_files)
         found = [name for name in found if name in text]
+        if self.title.startswith(NEEDS) and find_spec(self.title.removeprefix(NEEDS)) is None:
+            found.append(self.title.removeprefix(NEEDS))
         inverts = re.search(r"actprobe-(invert|evaluate-inverters) [^|]*svd-open", self.code)
         if inverts and "--inverters=" not in self.code and "gradient" not in self.code:
             found += [] if INVERTERS else ["inverters of svd-open in the catalog"]

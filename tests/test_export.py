@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving_support import python_without
 
 from actprobe import backend, load_audio
 from actprobe.analyses.inversion.networks.inverter import load_inverter
@@ -479,29 +479,6 @@ def test_same_model_same_weights_and_answers(small, tmp_path):
     assert all(np.array_equal(first[layer], second[layer]) for layer in first)
 
 
-def python_without(blocked, code, *arguments):
-    """Run Python in which some packages cannot be imported."""
-    program = f"""
-        import os, sys
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        class Blocked:
-            def find_spec(self, name, path=None, target=None):
-                if name.partition(".")[0] in {blocked!r}:
-                    raise ImportError(name + " is blocked")
-        sys.meta_path.insert(0, Blocked())
-        """
-    text = textwrap.dedent(program) + textwrap.dedent(code)
-    environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
-    return subprocess.run(
-        [sys.executable, "-c", text, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env=environment,
-    )
-
-
 def test_loads_without_keras_and_without_actprobe(models, served, tmp_path):
     model = models("svd")
     waveform = sound((2, 50_000), 22050)
@@ -516,7 +493,7 @@ def test_loads_without_keras_and_without_actprobe(models, served, tmp_path):
         """
     path, _ = served("svd")
     done = python_without(
-        ("tf_keras", "actprobe"), code, path, tmp_path / "waveform.npy", tmp_path / "found.npz"
+        ("keras", "tf_keras", "actprobe"), code, path, tmp_path / "waveform.npy", tmp_path / "found.npz"
     )
     assert done.returncode == 0, done.stderr
     found = np.load(tmp_path / "found.npz")

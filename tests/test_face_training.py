@@ -1,16 +1,18 @@
 """Trainings by the face: one call writes its folder whole, and the binary writes the same weights."""
 
 import json
-import logging
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from absl import logging
 from matplotlib.figure import Figure
 
 import actprobe
@@ -59,6 +61,15 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "3.wav").write_bytes(b"RIFF")
     (folder / "splits.csv").write_text("path,split\n0.wav,train\n1.wav,train\n2.wav,valid\n3.wav,test\n")
     return folder
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The lines that a binary shows."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.INFO)
+    yield caplog
+    logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +159,8 @@ def test_further_recordings_are_those_whose_names_match(
 
 
 def test_without_a_split_some_recordings_are_held_out_and_named(
-    model: actprobe.Model, songs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: actprobe.Model, songs: Path, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "absl")
     (tmp_path / "music/sub").mkdir(parents=True)
     for i in range(3):
         shutil.copy(songs / f"{i}.wav", tmp_path / "music/sub")
@@ -160,8 +170,8 @@ def test_without_a_split_some_recordings_are_held_out_and_named(
     assert found.record["held_out"] == [name]
     assert name in {"sub/0.wav", "sub/1.wav", "sub/2.wav"}
     assert found.metrics["recordings"] == {"train": 2, "valid": 1, "left_out": []}
-    assert f"1 of 3 are held out by seed 0: {name}" in caplog.text
-    assert "validation 0." in caplog.text or "validation 1." in caplog.text
+    assert f"1 of 3 are held out by seed 0: {name}" in told.text
+    assert re.search(r"epoch 1 of 1: .*, validation \d\.\d{4} \(best\), ", told.text)
     assert "held out by the seed" in (found.folder / "README.md").read_text()
     table = pd.DataFrame({"path": [songs / f"{i}.wav" for i in range(3)]})
     again = actprobe.train_inverter(model, table, output_dir=tmp_path / "again", **options)
@@ -169,15 +179,15 @@ def test_without_a_split_some_recordings_are_held_out_and_named(
 
 
 def test_of_one_recording_nothing_is_held_out_and_the_last_epoch_is_taken(
-    model: actprobe.Model, songs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: actprobe.Model, songs: Path, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "absl")
     found = actprobe.train_inverter(
         model, [songs / "0.wav"], layer="mp6", loss="input", output_dir=tmp_path, epochs=2, steps_per_epoch=1,
         batch_size=2,
     )  # fmt: skip
-    assert caplog.text.count("none can be held out: the last epoch is taken") == 1
-    assert "nan" not in caplog.text
+    assert told.text.count("none can be held out: the last epoch is taken") == 1
+    assert re.search(r"epoch 2 of 2: loss [\d.]+, input [\d.]+, l2 [\d.]+, \d+ examples/s", told.text)
+    assert "nan" not in told.text
     assert found.metrics["held_out"] == found.record["held_out"] == []
     assert found.metrics["best_epoch"] == 2
 

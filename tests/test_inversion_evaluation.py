@@ -17,8 +17,9 @@ from actprobe.analyses.inversion.evaluation.measures import DETAIL_COLUMNS, NRE_
 from actprobe.analyses.inversion.evaluation.nre import nre
 from actprobe.analyses.inversion.evaluation.scores import COLUMNS, Inversion, Scores, score_inversions
 from actprobe.analyses.inversion.figures import inversion_figure
-from actprobe.analyses.inversion.inverting.inverted import invert_span, save_sounds
+from actprobe.analyses.inversion.inverting.inverted import invert_span
 from actprobe.analyses.inversion.inverting.methods import open_methods
+from actprobe.analyses.inversion.inverting.sounds import save_sounds
 from actprobe.analyses.inversion.inverting.spans import cut_span
 from actprobe.analyses.inversion.networks.arrays import get_arrays
 from actprobe.analyses.inversion.networks.inverter import load_inverter

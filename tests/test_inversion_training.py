@@ -214,6 +214,29 @@ def test_cached_features_of_a_users_network_share_its_rows(tmp_path, recordings)
         assert np.abs(found[layer].gather(which) - values).max() < 5e-6 * np.abs(values).max(), layer
 
 
+def test_cached_features_of_layers_with_and_without_dense_evaluation(tmp_path, recordings):
+    """A comparator that pads does not keep the layer before it from sharing its rows."""
+    from actprobe import backend, wrap_model
+    from actprobe.frontends import SvdFrontEnd
+
+    k = backend.keras.layers
+    stack = [
+        k.InputLayer((115, 80, 1)), k.Conv2D(2, (4, 4), strides=(2, 8), name="conv"),
+        k.Conv2D(2, 3, padding="same", name="padded"), k.GlobalAveragePooling2D(name="means"),
+    ]  # fmt: skip
+    model = wrap_model(backend.keras.Sequential(stack, name="mine"), SvdFrontEnd())
+    assert not model.dense_refusal(["conv"])
+    assert model.dense_refusal(["padded"])
+    store = FrameStore(tmp_path, recordings["train"], model.frontend)
+    excerpts = store.excerpts(10)
+    found = cached_features(store, excerpts, model, ["conv", "padded", "means"])
+    assert [found[layer].count for layer in found] == [56, 1, 1]
+    which = np.array([0, 1, len(excerpts) - 1])
+    expected = model.activations(store.rows(excerpts).gather(which), list(found))
+    for layer, values in expected.items():
+        assert np.abs(found[layer].gather(which) - values).max() < 5e-6 * np.abs(values).max(), layer
+
+
 def test_unusable_recordings_are_left_out_and_named(tmp_path, recordings, detector):
     def recording(name, samples):
         return LabelledRecording(

@@ -46,8 +46,8 @@ def walk_on_cluster(
     workers: int,
     address: str,
     spent: StageSeconds,
-) -> Iterator[LedgerRow]:
-    """Do a job on a cluster, and yield ledger rows as chunks are finished.
+) -> Iterator[list[LedgerRow]]:
+    """Do a job on a cluster, and yield the ledger rows of chunks as they are finished.
 
     A task whose worker dies goes to another one, which leaves out what is finished. Recordings with which
     worker after worker dies have failed.
@@ -61,9 +61,10 @@ def walk_on_cluster(
     left = {recording.name: replace(recording, path=recording.path.absolute()) for recording in recordings}
     for _ in range(CLUSTERS):
         try:
-            for row in _walk(image, list(left.values()), store, workers, address, spent):
-                left.pop(row.path, None)
-                yield row
+            for rows in _walk(image, list(left.values()), store, workers, address, spent):
+                for row in rows:
+                    left.pop(row.path, None)
+                yield rows
         except _NoWorkersLeftError:
             logging.warning("the workers are gone; %d recordings are left, others are started", len(left))
             continue
@@ -82,7 +83,7 @@ def _walk(
     workers: int,
     address: str,
     spent: StageSeconds,
-) -> Iterator[LedgerRow]:
+) -> Iterator[list[LedgerRow]]:
     from distributed import KilledWorker
 
     with ExitStack() as stack:
@@ -92,7 +93,9 @@ def _walk(
         size = max(1, min(CHUNK, -(-len(recordings) // (TASKS_PER_WORKER * count))))
         chunks = [recordings[i : i + size] for i in range(0, len(recordings), size)]
 
-        def finished(some: Sequence[Sequence[Recording]], deadly: list[Recording]) -> Iterator[LedgerRow]:
+        def finished(
+            some: Sequence[Sequence[Recording]], deadly: list[Recording]
+        ) -> Iterator[list[LedgerRow]]:
             begun = {client.submit(_do, image, chunk, store, pure=False): chunk for chunk in some}
             for chunk, future in _completed(client, begun, workers):
                 if isinstance(future.exception(), KilledWorker):
@@ -100,7 +103,7 @@ def _walk(
                     continue
                 rows, seconds = future.result()
                 spent.add(seconds)
-                yield from rows
+                yield rows
 
         suspects: list[Recording] = []
         culprits: list[Recording] = []
@@ -108,7 +111,7 @@ def _walk(
             yield from finished(chunks, suspects)
             for suspect in suspects:  # with nothing else under way, so that the culprit is known
                 yield from finished([[suspect]], culprits)
-            yield from (failed_row(culprit, DEADLY) for culprit in culprits)
+            yield [failed_row(culprit, DEADLY) for culprit in culprits]
         except (CancelledError, OSError) as error:
             raise ActprobeError(
                 f"{address}: the dask scheduler was lost ({type(error).__name__}); what was finished is "
@@ -178,7 +181,8 @@ def _do(image: bytes, recordings: Sequence[Recording], store: Store) -> tuple[li
         todo = [recording for recording in recordings if found[recording.name] is None]
         if todo:
             job, pool = _opened(image)
-            rows += walk(job.consumer(store), todo, pool, spent)
+            for some in walk(job.consumer(store), todo, pool, spent):
+                rows += some
     return rows, spent
 
 

@@ -19,9 +19,10 @@ from actprobe.batch.cluster import walk_on_cluster
 from actprobe.batch.feature_pool import FeaturePool, walk
 from actprobe.batch.jobs import Job, StageSeconds, Store
 from actprobe.batch.ledger import LedgerRow
-from actprobe.batch.progress import Progress
+from actprobe.batch.progress import Lengths, Progress
 from actprobe.corpora import Recording
 from actprobe.errors import UsageError
+from actprobe.extras import require
 
 DEFAULT = "local:2"
 
@@ -41,12 +42,19 @@ class Executor:
 
 
 def parse_executor(text: str) -> Executor:
-    """Read ``local:N``, ``dask:N`` or ``dask://HOST:PORT``; anything else is a UsageError."""
+    """Read ``local:N``, ``dask:N`` or ``dask://HOST:PORT``; anything else is a UsageError.
+
+    ActprobeError: dask is not installed.
+    """
     if found := re.fullmatch(r"(local|dask):([1-9]\d{0,3})", text):
-        return Executor("local" if found[1] == "local" else "dask", int(found[2]))
-    if found := re.fullmatch(r"dask://([^/]+:\d+)/?", text):
-        return Executor("dask", 0, f"tcp://{found[1]}")
-    raise UsageError(f"executor {text!r} is none of local:N, dask:N and dask://HOST:PORT")
+        chosen = Executor("local" if found[1] == "local" else "dask", int(found[2]))
+    elif found := re.fullmatch(r"dask://([^/]+:\d+)/?", text):
+        chosen = Executor("dask", 0, f"tcp://{found[1]}")
+    else:
+        raise UsageError(f"executor {text!r} is none of local:N, dask:N and dask://HOST:PORT")
+    if chosen.kind == "dask":
+        require("cluster", f"executor {text}")
+    return chosen
 
 
 def run_job(
@@ -56,6 +64,8 @@ def run_job(
     executor: str = DEFAULT,
     *,
     stages: StageSeconds | None = None,
+    what: str = "recordings",
+    least_seconds: float = 0.0,
 ) -> list[LedgerRow]:
     """Do a job for every recording not finished yet; one ledger row a recording, in the order of the corpus.
 
@@ -63,7 +73,9 @@ def run_job(
     crashes the process that prepares it; one whose process is killed from outside is tried once more first.
 
     ``store`` is shared by all workers of a cluster. ``executor`` is ``local:N``, ``dask:N`` or
-    ``dask://HOST:PORT``. ``stages`` is filled with where the time went, summed over all processes.
+    ``dask://HOST:PORT``. ``stages`` is filled with where the time went, summed over all processes. ``what``:
+    what lines of progress call the recordings. ``least_seconds``: seconds of sound that shorter ones are
+    filled up to, which decides when they are done.
     UsageError: no such executor, or a job that another process cannot open.
     """
     chosen = parse_executor(executor)
@@ -72,16 +84,22 @@ def run_job(
     if rows:
         logging.info("%d of %d recordings were finished before", len(rows), len(recordings))
     todo = [recording for recording in recordings if recording.name not in rows]
-    with Progress(len(todo), "recordings") as progress:
+    lengths = Lengths(todo, least_seconds)
+    with Progress(len(todo), what) as progress:
+
+        def finish(found: Sequence[LedgerRow]) -> None:
+            new = [row for row in found if row.path not in rows]  # a task of a cluster may be done twice
+            rows.update({row.path: row for row in found})
+            lengths.finish(new)
+            progress.advance(len(new), lengths)
+
         if not todo:
             pass
         elif chosen.kind == "local":
             with FeaturePool(job, min(chosen.workers, len(todo))) as pool:
                 for found in walk(job.consumer(store), todo, pool, spent):
-                    rows[found.path] = found
-                    progress.advance()
+                    finish(found)
         else:
             for found in walk_on_cluster(job, todo, store, chosen.workers, chosen.address, spent):
-                progress.advance(found.path not in rows)
-                rows[found.path] = found
+                finish(found)
     return [rows[recording.name] for recording in recordings]

@@ -141,8 +141,8 @@ class FeaturePool:
 
 def walk(
     consumer: Consumer, recordings: Sequence[Recording], pool: FeaturePool, spent: StageSeconds
-) -> Iterator[LedgerRow]:
-    """Prepare recordings in a pool and give them to a consumer; rows come as recordings finish or fail.
+) -> Iterator[list[LedgerRow]]:
+    """Prepare recordings in a pool and give them to a consumer; rows of those that finish or fail together.
 
     The account of the time is put into ``spent``.
     """
@@ -150,11 +150,11 @@ def walk(
     for recording, prepared in pool.prepare(recordings):
         spent.waiting += perf_counter() - began
         if isinstance(prepared, LedgerRow):
-            yield prepared
+            yield [prepared]
         else:
-            yield from consumer.add(recording, prepared)
+            yield consumer.add(recording, prepared)
         began = perf_counter()
-    yield from consumer.flush()
+    yield consumer.flush()
     if isinstance(account := getattr(consumer, "seconds", None), StageSeconds):
         spent.add(account)
 

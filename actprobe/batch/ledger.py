@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,10 @@ class LedgerRow:
     examples: int | None = None
     features: dict[str, float] = field(default_factory=dict)
     again: bool = False
+
+    def warned(self, *warnings: str) -> LedgerRow:
+        """Add warnings to the row's own."""
+        return replace(self, warning="; ".join(filter(None, [self.warning, *warnings])))
 
     def facts(self) -> dict[str, Any]:
         """What the file of a finished recording keeps: the row but for ``path`` and ``status``, JSON-able."""
@@ -82,21 +85,19 @@ def usable_recordings(
     return usable
 
 
-def refuse_unknown(rows: Sequence[LedgerRow], features: Sequence[str], corpus: str | Path) -> None:
-    """Warn of features that no usable recording has; CorpusError when it has none of them."""
+def refuse_unknown(
+    rows: Sequence[LedgerRow], features: Sequence[str], unknown: Sequence[str], corpus: str | Path
+) -> None:
+    """Warn of features that are unknown for every usable recording; CorpusError where all features are."""
+    if not unknown:
+        return
     usable = [row for row in rows if row.status == "ok"]
-    unknown = [
-        name
-        for name in features
-        if not any(math.isfinite(row.features.get(name, math.nan)) for row in usable)
-    ]
     first = next((row for row in usable if any(f"feature {name}: " in row.warning for name in unknown)), None)
     reason = "" if first is None else f"; the first: {first.path}: {first.warning}"
     told = f"none of {len(usable)} usable recordings has a value of {', '.join(unknown)}{reason}"
-    if unknown and len(unknown) == len(features):
+    if len(unknown) == len(features):
         raise CorpusError(corpus, told)
-    if unknown:
-        logging.warning("%s", told)
+    logging.warning("%s", told)
 
 
 def ledger_frame(rows: Sequence[LedgerRow], features: Sequence[str]) -> pd.DataFrame:

@@ -41,12 +41,17 @@ class Prepared:
     by_example: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     seconds: StageSeconds = field(default_factory=StageSeconds)
 
+    def lacking(self, failed: Sequence[FeatureError]) -> Prepared:
+        """Say of features that failed why they did."""
+        told = (" ".join(str(error).split()) for error in failed)
+        again = self.row.again or any(error.unexpected for error in failed)
+        return replace(self, row=replace(self.row.warned(*told), again=again))
+
     def keep(self, kept: NDArray[np.bool_], warning: str) -> Prepared:
         """Leave examples out, with a warning that says why; ``kept`` [examples] are the others."""
         by_example = {name: values[kept] for name, values in self.by_example.items()}
         row = replace(
-            self.row,
-            warning="; ".join(filter(None, [self.row.warning, warning])),
+            self.row.warned(warning),
             examples=int(kept.sum()),
             features=_means(by_example) if by_example else self.row.features,
         )
@@ -94,7 +99,6 @@ def prepare_recording(
         example = frontend.example_samples / frontend.sample_rate
         rest = {"zeros": "zeros", "repeat": "its repetition"}[frontend.padding]
         warnings.append(f"fills {filled:.0%} of its {example:.2f} s example; the rest is {rest}")
-    warnings += (" ".join(str(error).split()) for error in failed)
     row = LedgerRow(
         path=recording.name,
         status="ok",
@@ -103,9 +107,8 @@ def prepare_recording(
         sample_rate=waveform.source.sample_rate if waveform.source else waveform.sample_rate,
         examples=len(starts),
         features=values,
-        again=any(error.unexpected for error in failed),
     )
-    return Prepared(row, samples, starts, by_example, spent)
+    return Prepared(row, samples, starts, by_example, spent).lacking(failed)
 
 
 def _by_example(

@@ -1,7 +1,7 @@
 """The one list of corpora by name: a corpus is one module and one line of `CORPORA`.
 
-Everything that opens a corpus by name reads this list: `actprobe.open_corpus("NAME:FOLDER")`, trainings and
-evaluations (`actprobe.corpora.labelled_corpus.open_labelled`), and the ``--corpus`` flags (`WITH_SINGING`).
+Everything that opens a corpus by name reads this list: `actprobe.open_corpus("NAME:FOLDER")`, by it trainings
+and evaluations (`actprobe.corpora.labelled_corpus.open_labelled`), and the older flag ``--corpus``.
 Nothing heavy is imported until a corpus is opened.
 """
 
@@ -43,12 +43,12 @@ CORPORA = {
     "voiceless": NamedCorpus("actprobe.corpora.labelled_folders:open_voiceless_folder", singing=True),
 }
 NAMES = tuple(CORPORA)
-# For --corpus of trainings and evaluations: to them a plain folder is one with .lab files.
+# For --corpus, which with --corpus_dir is the older name of --input in trainings and evaluations.
 WITH_SINGING = ("folder", *(name for name, one in CORPORA.items() if one.singing and name != "labelled"))
 
 
 def corpus_text(name: str, directory: str | Path, split: str | None = None) -> str:
-    """Join the flags ``--corpus``, ``--corpus_dir`` and ``--split`` to what `open_corpus` takes."""
+    """Join name, folder and split of a corpus to what `open_corpus` takes."""
     return f"{name}/{split}:{directory}" if split else f"{name}:{directory}"
 
 

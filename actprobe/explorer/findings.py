@@ -34,7 +34,7 @@ def _neurons(run: ShownRun) -> list[str]:
     if told.empty:
         return ["No neuron could be compared with a feature: too few recordings, or all alike."]
     follow = [
-        f"{int(follows(rows).sum())} of {int(rows['p'].notna().sum())} follow {feature}"
+        f"{int(follows(rows).sum())} of {int(rows['p'].notna().sum())} follow {feature}" + _fewer(rows, told)
         for feature, rows in told.groupby("feature", sort=False)
     ]
     over = _over(told, run.record.get("unit", "recording"))
@@ -58,6 +58,11 @@ def _over(table: pd.DataFrame, unit: str) -> str:
     count = int(table["n"].max())
     few = ", so few that a single one can make a link" if count < FEW else ""
     return f"Over {count} {unit}s{few},"
+
+
+def _fewer(rows: pd.DataFrame, told: pd.DataFrame) -> str:
+    """Say over how many a feature is known that is not known over all."""
+    return "" if rows["n"].max() == told["n"].max() else f" (over {rows['n'].max()})"
 
 
 def _against_chance(best: pd.Series, levels: pd.DataFrame) -> list[str]:
@@ -92,7 +97,8 @@ def _maps(run: ShownRun) -> list[str]:
         return ["No activation map could be compared with a feature."]
     above = []
     for feature, rows in told.groupby("feature", sort=False):
-        above.append(f"{int(beats_null(rows).sum())} of {len(rows)} channels match {feature}")
+        matching = f"{int(beats_null(rows).sum())} of {len(rows)} channels match {feature}"
+        above.append(matching + _fewer(rows, told))
     best = told.iloc[int((told["score"] - told["score_null"]).argmax())]
     first = (
         f"{_over(told, 'recording')} {_listed(above)} better than the same feature of other "

@@ -19,11 +19,13 @@ import cloudpickle
 from actprobe import backend
 from actprobe.errors import ActprobeError
 from actprobe.workers.messages import Unsendable
-from actprobe.workers.process import WorkerProcess, ending
+from actprobe.workers.process import KILLED, WorkerProcess, ending
 
 ESSENTIA = "essentia-tensorflow"  # the distribution
 TIME_LIMIT_SECONDS = 3600.0
 
+Arguments = tuple[Any, ...]
+Options = dict[str, Any]
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 
@@ -35,10 +37,10 @@ def with_essentia(function: AnyFunction) -> AnyFunction:
     """
 
     @functools.wraps(function)
-    def computed(*arguments: Any) -> Any:
+    def computed(*arguments: Any, **options: Any) -> Any:
         if backend.essentia_loads():
-            return function(*arguments)
-        return _elsewhere(computed, arguments)
+            return function(*arguments, **options)
+        return _elsewhere(computed, arguments, options)
 
     return cast(AnyFunction, computed)
 
@@ -51,22 +53,10 @@ class _There:
         self._process: WorkerProcess | None = None
         self._work = cloudpickle.dumps(_call)
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        task = cloudpickle.dumps(function), arguments
+    def call(self, function: Callable[..., Any], arguments: Arguments, options: Options) -> Any:
+        task = cloudpickle.dumps(function), arguments, options
         with self._lock:
-            process = self._process or WorkerProcess(["essentia"])
-            self._process = None
-            try:
-                answer = process.ask(self._work, task, TIME_LIMIT_SECONDS)
-            except TimeoutError:
-                process.kill()
-                raise ActprobeError(f"essentia took longer than {TIME_LIMIT_SECONDS:.0f} s") from None
-            except (EOFError, OSError):
-                raise ActprobeError(f"the process of essentia {ending(process.reap())}") from None
-            except BaseException:  # interrupted: its answer must not become that of the next call
-                process.kill()
-                raise
-            self._process = process
+            answer = self._ask(task, again=True)
         if isinstance(answer, Unsendable):
             raise ActprobeError(f"what came of it cannot be pickled: {answer.reason}")
         value, error = answer
@@ -74,12 +64,31 @@ class _There:
             raise error
         return value
 
+    def _ask(self, task: Any, again: bool) -> Any:
+        process, self._process = self._process or WorkerProcess(["essentia"]), None
+        try:
+            answer = process.ask(self._work, task, TIME_LIMIT_SECONDS)
+        except TimeoutError:
+            process.kill()
+            raise ActprobeError(f"essentia took longer than {TIME_LIMIT_SECONDS:.0f} s") from None
+        except (EOFError, OSError):
+            code = process.reap()
+            if again and -code in KILLED:  # by somebody, or by the system for want of memory
+                return self._ask(task, again=False)
+            raise ActprobeError(f"the process of essentia {ending(code)}") from None
+        except BaseException:  # interrupted: its answer must not become that of the next call
+            process.kill()
+            raise
+        self._process = process
+        return answer
 
-def _call(task: tuple[bytes, tuple[Any, ...]]) -> tuple[Any, Exception | None]:
+
+def _call(task: tuple[bytes, Arguments, Options]) -> tuple[Any, Exception | None]:
     """Do a call, in the other process."""
+    image, arguments, options = task
     try:
-        function = pickle.loads(task[0])  # noqa: S301  (from the process that started this one)
-        return function(*task[1]), None
+        function = pickle.loads(image)  # noqa: S301  (from the process that started this one)
+        return function(*arguments, **options), None
     except Exception as error:  # a feature may be anybody's code: whatever it raised goes back
         return None, _sendable(error)
 
@@ -95,8 +104,8 @@ def _sendable(error: Exception) -> Exception:
 _there = _There()
 
 
-def _elsewhere(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    return _there.call(function, arguments)
+def _elsewhere(function: Callable[..., Any], arguments: Arguments, options: Options) -> Any:
+    return _there.call(function, arguments, options)
 
 
 def _begin_anew() -> None:

@@ -128,18 +128,49 @@ def compute_maps(waveform: Waveform, features: Iterable[str | Feature]) -> dict[
     that of a scalar; nothing has been computed then. FeatureError: the waveform is empty, too short or not
     finite, or a function raised or returned no map.
     """
+    found, failed = try_maps(waveform, features)
+    if failed:
+        raise failed[0]
+    return found
+
+
+def try_maps(
+    waveform: Waveform, features: Iterable[str | Feature]
+) -> tuple[dict[str, FeatureMap], list[FeatureError]]:
+    """Compute several feature maps of one waveform, as `compute_maps`, but one that fails costs only itself.
+
+    Gives those that did not fail, and the errors of those that did, in the order asked.
+    """
     wanted = as_features(features, "map")
-    refuse_unusable(waveform, wanted)
     at_rate = {waveform.sample_rate: waveform}
-    computed: dict[tuple[str, ...], dict[str, FeatureMap]] = {}
+    computed: dict[tuple[str, ...], dict[str, FeatureMap] | FeatureError] = {}
+    found: dict[str, FeatureMap] = {}
+    failed: list[FeatureError] = []
     for entry in wanted:
         if entry.together not in computed:
-            computed[entry.together] = _call(entry, resampled(entry, at_rate, waveform))
-    return {entry.name: computed[entry.together][entry.name] for entry in wanted}
+            computed[entry.together] = _maps_or_error(entry, at_rate, waveform)
+        together = computed[entry.together]
+        if isinstance(together, FeatureError):
+            # One function may give several maps: the error names the one that was asked for.
+            failed.append(FeatureError(entry.name, together.reason, unexpected=together.unexpected))
+        else:
+            found[entry.name] = together[entry.name]
+    return found, failed
 
 
-def _call(entry: Feature, waveform: Waveform) -> dict[str, FeatureMap]:
+def _maps_or_error(
+    entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform
+) -> dict[str, FeatureMap] | FeatureError:
     try:
+        refuse_unusable(waveform, [entry])
+        return _call(entry, at_rate, waveform)
+    except FeatureError as error:
+        return error
+
+
+def _call(entry: Feature, at_rate: dict[int, Waveform], waveform: Waveform) -> dict[str, FeatureMap]:
+    try:
+        waveform = resampled(entry, at_rate, waveform)
         values, times_seconds, bins = entry.function(waveform)
         times_seconds = np.asarray(times_seconds, np.float64)
         bins = np.asarray(bins, np.float64)
@@ -150,11 +181,10 @@ def _call(entry: Feature, waveform: Waveform) -> dict[str, FeatureMap]:
             )
             for name, one in zip(entry.together, several, strict=True)
         }
-    except FeatureError as error:
-        # One function may give several maps: the error names the one that was asked for.
-        raise FeatureError(entry.name, error.reason) from error
+    except FeatureError:
+        raise
     except Exception as error:  # a feature may be anybody's code: one reason, whatever it raised
-        raise FeatureError(entry.name, f"{type(error).__name__}: {error}") from error
+        raise FeatureError(entry.name, f"{type(error).__name__}: {error}", unexpected=True) from error
 
 
 def _checked(found: FeatureMap) -> FeatureMap:

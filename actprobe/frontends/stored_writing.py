@@ -71,9 +71,8 @@ def save_activations(
     """
     starts = np.asarray(_numpy("times", times), np.float64)
     if starts.ndim != 1 or not len(starts) or not np.isfinite(starts).all() or (np.diff(starts) <= 0).any():
-        raise UsageError(
-            f"times has shape {list(starts.shape)}: one ascending second for each example is needed"
-        )
+        shape = list(starts.shape)
+        raise UsageError(f"times has shape {shape}: ascending seconds, one an example, are needed")
     if not layers:
         raise UsageError("name at least one layer: save_activations(path, times=..., conv1=array)")
     arrays: dict[str, NDArray[Any]] = {"times": starts}

@@ -88,6 +88,20 @@ def mismatch(path: Path, entry: CatalogEntry) -> str:
     return ""
 
 
+def is_catalogued(image: bytes, sha256: str) -> bool:
+    """Whether the bytes of a file are those of an entry, by whatever digest the catalog has of it."""
+    if find_by_sha256(sha256) is not None:
+        return True
+    blob = b"blob %d\0" % len(image)
+    return any(
+        entry.md5 == hashlib.md5(image, usedforsecurity=False).hexdigest()
+        if entry.md5
+        else entry.git_blob_sha1 == hashlib.sha1(blob + image, usedforsecurity=False).hexdigest()
+        for entry in entries()
+        if entry.sha256 is None and (entry.size_bytes or len(image)) == len(image) <= entry.size_limit
+    )
+
+
 def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEntry | None:
     """Recognise a file that has been read, by the digest of its bytes, as one of a network's entries.
 

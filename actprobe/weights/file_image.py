@@ -1,4 +1,4 @@
-"""A foreign file as bytes in memory, its names as printable text: what every guarded reader begins with."""
+"""A foreign file as bytes in memory, names as printable text: what every reader begins with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import stat
 from pathlib import Path
 
 from actprobe.errors import WeightsError
+
+
+class RefusalError(Exception):
+    """Why the bytes of a file are not taken: the array, link or member at fault (empty: all), the reason."""
+
+    def __init__(self, entry: str, reason: str) -> None:
+        super().__init__(entry, reason)
+        self.entry = entry
+        self.reason = reason
 
 
 def read_image(path: str, limit: int) -> bytes:
@@ -18,20 +27,23 @@ def read_image(path: str, limit: int) -> bytes:
     """
     try:
         # A pipe or a device must not even be opened: that alone can block.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):
             raise WeightsError(path, "", "is not a regular file")
-        with Path(path).open("rb") as file:
-            image = file.read(limit + 1)
+        image = b""
+        if found.st_size <= limit:
+            with Path(path).open("rb") as file:
+                image = file.read(limit + 1)
     except FileNotFoundError:
         raise WeightsError(path, "", "no such file") from None
     except ValueError as error:
         raise WeightsError(path, "", "has a null byte in its name") from error
     except OSError as error:
         raise WeightsError(path, "", f"cannot be read: {error.strerror or error}") from error
+    if max(found.st_size, len(image)) > limit:
+        raise WeightsError(path, "", f"is larger than {limit} bytes, more than this network can need")
     if not image:
         raise WeightsError(path, "", "is empty")
-    if len(image) > limit:
-        raise WeightsError(path, "", f"is larger than {limit} bytes, more than this network can need")
     return image
 
 

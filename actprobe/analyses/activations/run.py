@@ -104,7 +104,7 @@ def activations(
     job = _ActivationJob(ModelHandle(opened), tuple(names), batch_size)
     decides = made_by(opened, layers=names, evaluation=job.manner(opened), format=FORMAT)
     store = ActivationStore(folder, run_key(decides, opened.weights))
-    rows = run_job(job, recordings, store, executor)
+    rows = run_job(job, recordings, store, executor, least_seconds=opened.example_seconds)
     ledger = ledger_frame(rows, ())
     ledger["file"] = [
         store.path(recording).name if row.status == "ok" else ""

@@ -15,6 +15,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
 COLOUR_MAP = "magma"  # its lightness rises evenly, right in grey too
 LABEL_APART = 0.035  # of the height of the axes
 SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
+TICK_HEIGHT = 0.15  # inches
 
 
 def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
@@ -40,8 +41,8 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
             markersize=5, linewidth=1.4, capsize=3, label=method,
         )  # fmt: skip
     baselines = shown[shown["layer"] == ""]
-    axes.set_ylim(bottom=0)
-    top = axes.get_ylim()[1]
+    top = float(max(axes.get_ylim()[1], 1.05 * baselines["value"].max() if len(baselines) else 0.0))
+    axes.set_ylim(0, top)
     beneath = -1.0
     for name, value in sorted(
         zip(baselines["method"], baselines["value"], strict=True), key=lambda at: at[1]
@@ -103,7 +104,7 @@ def inversion_figure(
         axes.set_title(titles[name], fontsize=10)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    ticks = band_ticks(bands_hz)
+    ticks = band_ticks(bands_hz, TICK_HEIGHT / height)
     grid[0, 0].set_yticks([place for place, _ in ticks], [label for _, label in ticks])
     for axes in grid[:, 0]:
         axes.set_ylabel("frequency (Hz)")

@@ -139,12 +139,12 @@ class _Comparer:
 
     def _compare(self, recording: Recording, prepared: Prepared) -> LedgerRow:
         settings, model = self.job.settings, self.job.handle.model
-        choices = [
-            kept_keypoints(self.job.features, one, settings)
-            for one in (recording, *self.store.partners[recording.name])
+        described = [
+            self.job.features.needed(one) for one in (recording, *self.store.partners[recording.name])
         ]
+        choices = [kept_keypoints(shard, settings) for shard in described]
         features = {
-            grid: [[choice[grid, feature.name] for choice in choices] for feature in settings.features]
+            grid: [[choice.get((grid, feature.name)) for choice in choices] for feature in settings.features]
             for grid in settings.grids.values()
         }
         began = perf_counter()
@@ -174,7 +174,11 @@ class _Comparer:
         warnings = [
             f"{count} maps of {layer} hold NaN or infinity" for layer, count in faults.items() if count
         ]
-        row = replace(prepared.row, warning="; ".join(filter(None, [prepared.row.warning, *warnings])))
+        row = replace(
+            prepared.row,
+            warning=described[0].facts["warning"],  # with the features that it lacks
+            again=any(shard.facts.get("again", False) for shard in described),
+        ).warned(*warnings)
         began = perf_counter()
         self.store.save(recording, Shard(row.facts(), arrays))
         self.seconds.shards += perf_counter() - began
@@ -226,7 +230,7 @@ def count_segment(
     activations: NDArray[np.float32],
     place: Positions,
     grid: MapGrid,
-    features: Sequence[Sequence[FeatureKeypoints]],
+    features: Sequence[Sequence[FeatureKeypoints | None]],
     number: int,
     *,
     mapper: Mapper = map,
@@ -242,9 +246,9 @@ def count_segment(
         What the images are made of.
     grid : MapGrid
         The layer's pixels.
-    features : sequence of sequence of FeatureKeypoints
-        For each feature those of the recording itself, then those of each partner. A partner's
-        segments are taken in turn, and both images are compared as far as the shorter one goes.
+    features : sequence of sequence of FeatureKeypoints or None
+        For each feature those of the recording itself, then those of each partner; None where it failed. A
+        partner's segments are taken in turn, and both images are compared as far as the shorter one goes.
     number : int
         Which segment of the recording it is.
     mapper : callable, optional
@@ -255,13 +259,21 @@ def count_segment(
     Returns
     -------
     counts : numpy.ndarray
-        float64, shape [features, 1 + partners, channels, 6], see `actprobe.analyses.maps.pairs`.
+        float64, shape [features, 1 + partners, channels, 6], see `actprobe.analyses.maps.pairs`; NaN where a
+        feature failed, and of partners of a recording whose own failed.
     matches : numpy.ndarray
         Shape [matches], of type `MATCH_FIELDS`; empty unless asked for.
     """
     channels = activations.shape[-1]
-    counts = np.zeros((len(features), len(features[0]), channels, len(COUNTS)))
-    axes = sorted({choices[0].axis for choices in features})
+    counts = np.full((len(features), len(features[0]), channels, len(COUNTS)), np.nan)
+    present = [
+        (which, choice, feature)
+        for which, choices in enumerate(features)
+        if choices[0] is not None
+        for choice, feature in enumerate(choices)
+        if feature is not None
+    ]
+    axes = sorted({feature.axis for _, _, feature in present})
 
     def one(channel: int) -> list[NDArray[np.void]]:
         activation = np.ascontiguousarray(activations[..., channel])
@@ -270,17 +282,14 @@ def count_segment(
             for axis in axes
         }
         rows = []
-        for which, choices in enumerate(features):
-            tolerance = layer_tolerance(grid, choices[0].axis)
-            for choice, feature in enumerate(choices):
-                turn = number % len(feature.segments)
-                width = min(len(place.columns), feature.widths[turn])
-                pair = compare(
-                    found[feature.axis].up_to(width), feature.segments[turn].up_to(width), tolerance
-                )
-                counts[which, choice, channel] = pair.counts
-                if keep_matches and choice == 0 and len(pair.matches):
-                    rows.append(_match_rows(pair, which, channel, number))
+        for which, choice, feature in present:
+            turn = number % len(feature.segments)
+            width = min(len(place.columns), feature.widths[turn])
+            tolerance = layer_tolerance(grid, feature.axis)
+            pair = compare(found[feature.axis].up_to(width), feature.segments[turn].up_to(width), tolerance)
+            counts[which, choice, channel] = pair.counts
+            if keep_matches and choice == 0 and len(pair.matches):
+                rows.append(_match_rows(pair, which, channel, number))
         return rows
 
     kept = [rows for found in mapper(one, range(channels)) for rows in found]

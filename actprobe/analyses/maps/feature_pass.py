@@ -25,7 +25,8 @@ from actprobe.batch.ledger import LedgerRow
 from actprobe.batch.prepare import prepare_recording
 from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
-from actprobe.features import FeatureMap, compute_maps
+from actprobe.features import FeatureMap
+from actprobe.features.maps import try_maps
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: arrays do not compare to one truth value
@@ -89,7 +90,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class FeatureJob:
-    """Finds the keypoints of the features of every recording."""
+    """Finds the keypoints of the features of every recording; a feature that fails costs only itself."""
 
     settings: MapSettings
 
@@ -102,7 +103,10 @@ class FeatureJob:
         prepared = prepare_recording(recording, settings.frontend, waveform=waveform)
         prepared.seconds.decode += decoded
         began = perf_counter()
-        found = compute_maps(waveform, settings.features)
+        found, failed = try_maps(waveform, settings.features)
+        if not found:
+            raise failed[0]
+        prepared = prepared.lacking(failed)
         arrays: dict[str, NDArray[Any]] = {}
         places = settings.places(prepared)
         layer_of = {grid: layer for layer, grid in settings.grids.items()}
@@ -134,17 +138,14 @@ class _Keeper:
         return []
 
 
-def kept_keypoints(
-    store: ShardStore, recording: Recording, settings: MapSettings
-) -> dict[tuple[MapGrid, str], FeatureKeypoints]:
-    """Read what the first pass kept of a usable recording; CorpusError when that has changed since.
+def kept_keypoints(shard: Shard, settings: MapSettings) -> dict[tuple[MapGrid, str], FeatureKeypoints]:
+    """Read what the first pass kept of a usable recording.
 
     Returns
     -------
     dict
-        Pixels and name of the feature -> its keypoints.
+        Pixels and name of a feature that did not fail -> its keypoints.
     """
-    shard = store.needed(recording)
     found = {}
     for number, grid in enumerate(dict.fromkeys(settings.grids.values())):
         for feature in settings.features:
@@ -154,5 +155,6 @@ def kept_keypoints(
                 for name, array in shard.arrays.items()
                 if name.startswith(prefix)
             }
-            found[grid, feature.name] = FeatureKeypoints.from_arrays(parts)
+            if parts:
+                found[grid, feature.name] = FeatureKeypoints.from_arrays(parts)
     return found

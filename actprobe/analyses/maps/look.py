@@ -21,8 +21,9 @@ from actprobe.analyses.maps.table import rank_maps
 from actprobe.audio import load_audio
 from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError
-from actprobe.features import Feature, FeatureMap, compute_maps
+from actprobe.errors import CorpusError, UsageError
+from actprobe.features import Feature, FeatureMap
+from actprobe.features.maps import try_maps
 from actprobe.models import Model
 from actprobe.plotting import Tick, hertz_ticks
 
@@ -184,13 +185,16 @@ class Viewer:
         """Compare a channel with a feature again, in the recording and the segment in which most agrees.
 
         Of equal recordings or segments the first is taken. There the channel is compared with the features
-        ``beside`` it, too. CorpusError when the recording is too short by now.
+        ``beside`` it, too, which the recording has. CorpusError when the recording is too short by now or has
+        no longer the feature; UsageError where none has it.
         """
         recording = self._recording(layer, channel, feature)
         waveform = load_audio(recording.path)
         prepared = prepare_recording(recording, self.settings.frontend, waveform=waveform)
         wanted = [one for one in self.settings.features if one.name in {feature, *beside}]
-        found = compute_maps(waveform, wanted)
+        found, failed = try_maps(waveform, wanted)
+        if feature not in found:
+            raise CorpusError(recording.path, "; ".join(map(str, failed)))
         examples = self.model.frontend.of(recording.path).examples(prepared.samples)
         best: MapPair | None = None
         for places in self.settings.places(prepared):
@@ -212,7 +216,9 @@ class Viewer:
     def _recording(self, layer: str, channel: int, feature: str) -> Recording:
         number = [one.name for one in self.settings.features].index(feature)
         agreeing = self.counts[layer][:, number, 0, channel, COUNTS.index("agreeing")]
-        return self.recordings[int(np.argmax(agreeing))]
+        if np.isnan(agreeing).all():
+            raise UsageError(f"no recording of the run has the feature {feature}")
+        return self.recordings[int(np.nanargmax(agreeing))]
 
     def _pair(
         self,

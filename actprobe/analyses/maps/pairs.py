@@ -80,7 +80,7 @@ def metrics(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         Arrays of shape [...]: ``keypoints_map``, ``keypoints_feature``, ``matches``, ``ratio`` (matches
         for each that there could be, the keypoints of the image that has fewer), ``distance`` (mean
         distance of the matched descriptors), ``consistency`` (share of the matches that agree) and
-        ``score``. What would be divided by zero is NaN, but the score is 0.
+        ``score``. What would be divided by zero is NaN, but the score is 0; of NaN all are NaN.
     """
     of_map, of_feature, possible, matches, distance, agreeing = np.moveaxis(counts, -1, 0)
     keypoints = of_map + of_feature
@@ -92,5 +92,5 @@ def metrics(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
             "ratio": matches / possible,
             "distance": distance / matches,
             "consistency": agreeing / matches,
-            "score": np.where(keypoints > 0, 2 * agreeing / keypoints, 0.0),
+            "score": np.where(keypoints == 0, 0.0, 2 * agreeing / keypoints),
         }

@@ -33,7 +33,7 @@ from actprobe.batch.executors import DEFAULT, parse_executor, run_job
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.identity import made_by, run_key
 from actprobe.batch.jobs import StageSeconds
-from actprobe.batch.ledger import ledger_frame, usable_recordings
+from actprobe.batch.ledger import ledger_frame, refuse_unknown, usable_recordings
 from actprobe.batch.opening import corpus_or_phantom, head_start, output_folder
 from actprobe.batch.shards import ShardStore
 from actprobe.batch.tables import write_parquet
@@ -191,7 +191,9 @@ def _compute(
     images, shards, stages = settings.images, folder / "shards", StageSeconds()
     described, layers = images.describe(), list(images.grids)
     first = ShardStore(shards, f"features-{digest(described)}")
-    rows = run_job(FeatureJob(images), corpus, first, settings.executor, stages=stages)
+    rows = run_job(
+        FeatureJob(images), corpus, first, settings.executor, stages=stages, what="recordings described"
+    )
     usable = [recording for recording, row in zip(corpus, rows, strict=True) if row.status == "ok"]
     decides = made_by(
         model,
@@ -205,7 +207,11 @@ def _compute(
     second = CountStore(shards, key, partners_of(usable, settings.null_partners, settings.seed))
     if usable:
         job = ChannelJob(ModelHandle(model), images, first, settings.threads, settings.all_matches)
-        counted = {row.path: row for row in run_job(job, usable, second, settings.executor, stages=stages)}
+        compared = run_job(
+            job, usable, second, settings.executor,
+            stages=stages, what="recordings compared", least_seconds=model.example_seconds,
+        )  # fmt: skip
+        counted = {row.path: row for row in compared}
         rows = [counted.get(row.path, row) for row in rows]
     ledger = ledger_frame(rows, ())
     write_csv(folder / "recordings.csv", ledger)
@@ -214,7 +220,10 @@ def _compute(
         smallest = (1 + min(settings.null_partners, len(usable) - 1)) ** -len(usable)
         logging.warning("%d usable recordings: no p can be below %.2g", len(usable), smallest)
     counts = second.counts(usable, layers)
-    table = map_table(model.name, counts, [feature.name for feature in images.features])
+    names = [feature.name for feature in images.features]
+    table = map_table(model.name, counts, names)
+    unknown = [name for name in names if not table.loc[table["feature"] == name, "n"].any()]
+    refuse_unknown(rows, names, unknown, corpus.source)
     write_csv(folder / "maps.csv", table)
     write_parquet(folder / "maps.parquet", table, key)
     if settings.all_matches:

@@ -43,17 +43,21 @@ def map_summary(record: Mapping[str, Any], table: pd.DataFrame, recordings: pd.D
         for layer, of_layer in beats.groupby(of_feature["layer"], sort=False):
             found[str(layer)] = int(of_layer.sum())
             shares.append(f"{found[str(layer)]} of {len(of_layer)} in {layer}")
+        if not of_feature["n"].any():
+            lines.append(f"{feature}: no recording has it, see recordings.csv")
+            continue
         told = f"{feature}: maps that beat other recordings' features at q <= {Q_LIMIT}: {', '.join(shares)}"
         ranked = rank_maps(table, str(feature), SHOWN).to_dict("records")
         lines += [told, *(_line(row) for row in ranked)]
     if record["weights"]["kind"] == "seeded random":
         lines.append(CONTROL)
     silent = table.groupby("layer", sort=False)["keypoints_map"].agg(lambda values: int((values == 0).sum()))
+    known = max(1, table.loc[table["n"] > 0, "feature"].nunique())
     counts = {
         "recordings": len(recordings),
         "failed": len(failed),
         "beating_null": beating,
-        "maps_without_keypoints": {str(layer): int(count) // len(beating) for layer, count in silent.items()},
+        "maps_without_keypoints": {str(layer): int(count) // known for layer, count in silent.items()},
     }
     return MapSummary("\n".join(lines), counts)
 

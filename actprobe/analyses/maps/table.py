@@ -34,29 +34,30 @@ STEPS = 1 << 15  # of the sum over recordings, to which scores are rounded
 def permutation_p(scores: Floats) -> float:
     """Give the exact p-value of the recordings' own scores being higher than those of their partners.
 
-    ``scores`` are [recordings, 1 + partners], the own one first. One-sided; NaN without recordings or
-    partners.
+    ``scores`` are [recordings, 1 + partners], the own one first, NaN for a partner that has none. One-sided;
+    NaN without recordings or partners.
     """
-    recordings, choices = scores.shape
-    if recordings == 0 or choices < 2:
+    known = ~np.isnan(scores)
+    if not known[:, 1:].any():
         return float("nan")
-    above = scores - scores.min(axis=1, keepdims=True)
-    above = above[above.max(axis=1) > 0]
-    total = above.max(axis=1).sum() if len(above) else 0.0
+    above = scores - np.nanmin(scores, axis=1, keepdims=True)
+    differ = np.nanmax(above, axis=1) > 0
+    above, known = above[differ], known[differ]
+    total = np.nanmax(above, axis=1).sum() if len(above) else 0.0
     if total == 0:
         return 1.0
-    steps = np.rint(above * (STEPS / total)).astype(np.int64)
+    steps = np.rint(np.where(known, above, 0) * (STEPS / total)).astype(np.int64)
     size = int(steps.max(axis=1).sum()) + 1
     distribution = np.zeros(size)
     distribution[0] = 1.0
     reach = 1
-    for row in steps:
+    for row, there in zip(steps, known, strict=True):
         longest = int(row.max())
         following = np.zeros(reach + longest)
-        for step in row:
+        for step in row[there]:
             following[step : step + reach] += distribution[:reach]
         reach += longest
-        distribution[:reach] = following / choices
+        distribution[:reach] = following / int(there.sum())
     # Sums that are equal are no longer so when their parts have been rounded: near ones count as equal.
     slack = int(min(len(steps), 8 + 2 * np.sqrt(len(steps))))
     least = max(0, int(steps[:, 0].sum()) - slack)
@@ -72,16 +73,17 @@ def map_table(model: str, counts: Mapping[str, NDArray[np.float64]], features: S
         Name of the network.
     counts : mapping
         Layer name -> float64, shape [recordings, features, 1 + partners, channels, 6], the counts of
-        `actprobe.analyses.maps.pairs`; the recording's own feature first, then those of its partners.
+        `actprobe.analyses.maps.pairs`; the recording's own feature first, then those of its partners; NaN
+        where a feature failed.
     features : sequence of str
         In the order of the counts.
 
     Returns
     -------
     pandas.DataFrame
-        One row a layer, feature and channel, columns `MAP_COLUMNS`. Numbers are means over recordings,
-        leaving out those in which one is not defined (the distance without a match). A channel without a
-        keypoint in any recording has neither p nor q.
+        One row a layer, feature and channel, columns `MAP_COLUMNS`. Numbers are means over the ``n``
+        recordings that have the feature, leaving out those in which one is not defined (the distance without
+        a match). A channel without a keypoint in any recording has neither p nor q.
     """
     parts = []
     for layer, of_layer in counts.items():
@@ -92,14 +94,13 @@ def map_table(model: str, counts: Mapping[str, NDArray[np.float64]], features: S
 
 def _rows(counts: Floats) -> pd.DataFrame:
     """Make the rows of one layer and feature from [recordings, 1 + partners, channels, 6]."""
-    recordings, choices, channels, _ = counts.shape
+    counts = counts[~np.isnan(counts[:, 0]).any(axis=(1, 2))]
+    channels = counts.shape[2]
     found = metrics(counts)
-    columns: dict[str, Any] = {"channel": np.arange(channels), "n": recordings}
+    columns: dict[str, Any] = {"channel": np.arange(channels), "n": len(counts)}
     for name, values in found.items():
         columns[name] = _mean(values[:, 0])
-    columns["score_null"] = (
-        found["score"][:, 1:].mean(axis=(0, 1)) if choices > 1 else np.full(channels, np.nan)
-    )
+    columns["score_null"] = _mean(found["score"][:, 1:].reshape(-1, channels))
     alive = counts[:, 0, :, 0].sum(axis=0) > 0
     p = np.full(channels, np.nan)
     for channel in np.flatnonzero(alive):

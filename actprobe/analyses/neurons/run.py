@@ -223,7 +223,8 @@ def _compute(
     key = run_key(decides, model.weights)
     store = ShardStore(folder / "shards", key)
     stages = StageSeconds()
-    rows = run_job(job, corpus, store, settings.executor, stages=stages)
+    least = model.example_seconds
+    rows = run_job(job, corpus, store, settings.executor, stages=stages, least_seconds=least)
     rows = [
         replace(row, features=plan.of(i, row.features)) if row.status == "ok" else row
         for i, row in enumerate(rows)
@@ -231,7 +232,9 @@ def _compute(
     ledger = ledger_frame(rows, plan.names)
     write_csv(folder / "recordings.csv", ledger)
     usable = usable_recordings(corpus, rows, corpus.source)
-    refuse_unknown(rows, plan.names, corpus.source)
+    known = ledger.loc[ledger["status"] == "ok", ["path", "seconds", "examples", *plan.names]]
+    unknown = [name for name in plan.names if known[name].isna().all()]
+    refuse_unknown(rows, plan.names, unknown, corpus.source)
     if len(usable) < ENOUGH:
         logging.warning("%d usable recordings are too few for a correlation with an interval", len(usable))
     index = {
@@ -242,7 +245,6 @@ def _compute(
         "random_seeds": list(job.random_seeds),
         "example_seconds": model.example_seconds,
     }
-    known = ledger.loc[ledger["status"] == "ok", ["path", "seconds", "examples", *plan.names]]
     merged = merge(store, usable, folder, index, known.reset_index(drop=True))
     tables = neuron_table(
         model.name,

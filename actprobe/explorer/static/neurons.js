@@ -87,7 +87,7 @@
     const layer = run.layers.indexOf(layerName), c = run.columns, rows = [];
     for (let i = 0; i < c.r.length; i++) if (c.layer[i] === layer && c.neuron[i] === neuron) rows.push(i);
     if (!rows.length) throw new NotFound(`${layerName} has no neuron ${found.neuron.split("/").pop()}.`);
-    const strongest = rows.reduce((best, i) => (Math.abs(c.r[i]) > Math.abs(c.r[best]) ? i : best), rows[0]);
+    const strongest = rows.reduce((best, i) => (Math.abs(c.r[i]) > (Math.abs(c.r[best]) || 0) ? i : best), rows[0]);
     const row = rows.find((i) => run.features[c.feature[i]].name === found.feature) ?? strongest;
     const chunks = run.chunks[layerName], chunk = await load(chunks.paths[Math.floor(neuron / chunks.size)]);
     const activity = activityOf(chunk, neuron % chunks.size);
@@ -134,6 +134,7 @@
   }
   function sentence(row, level) {
     const c = run.columns;
+    if (!c.n[row]) return `No ${run.unit} has a value of this feature.`;
     if (!known(c.r[row])) return "This neuron answers alike to every recording: there is nothing to correlate.";
     const parts = [`r = ${number(c.r[row])}`];
     if (known(c.r_low[row])) parts.push(`95 % interval ${number(c.r_low[row])} to ${number(c.r_high[row])}`);

@@ -7,8 +7,7 @@ tensorflow/models research/audioset/vggish/vggish_slim.py (Apache-2.0). Traps th
   rectifier, since then it is not. ``embedding`` is today's, before the rectifier, and ``embedding/relu``
   the one of 2017 to 2020. Of the latter a unit that is never active is constant;
 - the published checkpoint is of version 1, one file, and holds 2.5 MB more than the 18 variables of the
-  network. It is known by its digest, and what else is in it is not read. Any other checkpoint may hold
-  nothing but these variables.
+  network. What else is in it, or in any other checkpoint, is not read.
 
 What turns embeddings into the 8-bit features of AudioSet is in `actprobe.models.networks.vggish_postprocess`,
 the smoke test of the original in `actprobe.models.networks.vggish_smoke`.
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.checkpoints.catalog import entries
 from actprobe.frontends.vggish import VggishFrontEnd
 from actprobe.models.keras_build import build_keras
 from actprobe.models.networks.vggish_smoke import smoke_test
@@ -115,10 +113,8 @@ def arrays_in_file() -> dict[str, tuple[int, ...]]:
 
 
 def read(path: Path) -> TfCheckpointWeights:
-    """Read ``vggish_model.ckpt``, or a checkpoint of these 18 variables alone, trusting nothing."""
-    known = entries(NAME, "weights")
-    published = [digest for entry in known for digest in (entry.sha256, entry.md5) if digest]
-    return read_tf_checkpoint(path, arrays_in_file(), published=published)
+    """Read ``vggish_model.ckpt``, or another checkpoint of these 18 variables, trusting nothing."""
+    return read_tf_checkpoint(path, arrays_in_file())
 
 
 def port(weights: TfCheckpointWeights) -> dict[str, list[NDArray[np.float32]]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from actprobe.serving.client.client import Client
+from actprobe.extras import require
+
+require("serve", "the client")
+
+from actprobe.serving.client.client import Client  # noqa: E402
 
 __all__ = ["Client"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from actprobe.extras import require
+
 if TYPE_CHECKING:
     from actprobe.serving.server.app import Server, serve
     from actprobe.serving.server.options import ServerOptions
@@ -24,5 +26,7 @@ __all__ = ["Server", "ServerOptions", "serve"]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        if name != "ServerOptions":
+            require("serve", "the server")
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -87,8 +87,8 @@ class GradientInverter:
         norm = tf.reduce_sum(tf.square(features), axes)
         distance /= tf.where(norm > 0, norm, 1.0)  # a layer may be silent altogether
         x = mel_spectrograms
-        over_time = tf.reduce_mean(tf.square(x[:, 1:] - x[:, :-1]), (1, 2))
-        over_mel = tf.reduce_mean(tf.square(x[:, :, 1:] - x[:, :, :-1]), (1, 2))
+        over_time = _variation(x[:, 1:], x[:, :-1])
+        over_mel = _variation(x[:, :, 1:], x[:, :, :-1])
         size = tf.reduce_mean(tf.pow(x / settings.range_, ALPHA), (1, 2))
         return (
             distance
@@ -162,3 +162,11 @@ class GradientInverter:
         step = batch_size or max(len(features), 1)
         found = [self.search(features[i : i + step])[0] for i in range(0, max(len(features), 1), step)]
         return np.concatenate(found)
+
+
+def _variation(later: Any, earlier: Any) -> Any:
+    """Mean squared step between neighbours, [batch]; 0 along an axis of one position."""
+    tf = backend.tf
+    if 0 in later.shape[1:]:
+        return tf.zeros(tf.shape(later)[:1])
+    return tf.reduce_mean(tf.square(later - earlier), (1, 2))

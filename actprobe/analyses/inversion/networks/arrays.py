@@ -43,3 +43,21 @@ def initial_arrays(plan: Plan, seed: int) -> list[Floats]:
         neutral = (0, 1, 0, 1) if step.normalized else (0,)
         arrays += [np.full(next(shapes), value, np.float32) for value in neutral]
     return arrays
+
+
+def at_level(arrays: list[Floats], plan: Plan, mean: float, deviation: float) -> list[Floats]:
+    """Let what comes out of sampled weights have the level of the excerpts, so that it need not be learned.
+
+    Adam changes a weight by its rate in a step at most: to get from 0 to the -10 of a log-mel front end that
+    standardises nothing, or from 1 to samples of 0.01, takes it thousands. Arrays are in the layout of
+    Lasagne; of an ending in ELU, which is for standardised excerpts, nothing is changed.
+    """
+    if plan.ending != "linear":
+        return arrays
+    last = len(plan.arrays_in_file()) - (5 if plan.steps[-1].normalized else 2)
+    found = list(arrays)
+    if plan.steps[-1].normalized:
+        found[last + 1], found[last + 2] = arrays[last + 1] + mean, arrays[last + 2] * deviation
+    else:
+        found[last], found[last + 1] = arrays[last] * deviation, arrays[last + 1] + mean
+    return [array.astype(np.float32) for array in found]

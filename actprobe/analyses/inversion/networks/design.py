@@ -59,7 +59,8 @@ def design(
         refining, growing = [conv(width, flat=flat)] * (CONVOLUTIONS - 1), [conv(1, flat=flat)]
     else:
         refining = [conv(width, flat=flat)] * CONVOLUTIONS
-        growing = [conv(width // 2, flat=flat), *_grow(doublings, width // 2, refine=False, flat=flat)]
+        before = width if flat else width // 2
+        growing = [conv(before, flat=flat), *_grow(doublings, before, refine=False, flat=flat)]
     return Plan(
         feature_shape,
         example_shape,

@@ -32,6 +32,8 @@ def inverter_card(metrics: Mapping[str, Any]) -> str:
         f"epoch {metrics['best_epoch']} was best on validation: mean squared error {best:.4f} of the excerpts"
     )  # fmt: skip
     held_out = ", held out by the seed" if metrics.get("held_out") else ""
+    hop = inverter["hop"]
+    apart = "as the front end cuts them" if hop is None else f"{hop} frames apart"
     nre = metrics.get("nre")
     file = f"{file_name(model['name'], model['layer'])}.npz"
     l2 = Objective(objective["name"], l2=objective["l2"]).l2_weight
@@ -44,8 +46,8 @@ the excerpt, in the front end's normalised units. Made by
 
     {metrics["command"]}
 
-- Recordings: {metrics["recordings"]["train"]} to train on ({data["train"]} excerpts, {inverter["hop"]} frames
-  apart), {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts){held_out}.
+- Recordings: {metrics["recordings"]["train"]} to train on ({data["train"]} excerpts, {apart}),
+  {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts){held_out}.
 - Licence: that of the recordings decides; weights trained on a corpus for research are for research.
 - Network: {inverter["architecture"]}, ends {inverter["ending"]}.
 - Loss: {objective["name"]}{comparator}{variances}; squared weights times

@@ -21,6 +21,7 @@ from actprobe.training.settings import Settings
 
 SHALLOW_BYTES = 1 << 20  # of features of an example; reading more takes longer than computing it
 VARIANCE_EXCERPTS = 1024
+LEVEL_EXCERPTS = 64
 
 
 class TrainingData:
@@ -71,6 +72,12 @@ class TrainingData:
         width = int(np.prod(model.layers[layer].shape)) * (2 if self.dtype == "bfloat16" else 4)
         whole = feature_bytes(store, excerpts, model, layer, self.dtype)
         return width <= SHALLOW_BYTES and whole <= self.cache_bytes
+
+    def level(self, batches: Batches) -> tuple[float, float]:
+        """Measure mean and standard deviation of all values of evenly spaced excerpts."""
+        which = batches.spread(LEVEL_EXCERPTS)
+        excerpts = np.asarray(batches.read(which)["excerpt"], np.float64)
+        return float(excerpts.mean()), float(excerpts.std())
 
     def balance(self, objective: Objective, batches: Batches) -> Objective:
         """Measure the variances of excerpts and compared features on evenly spaced examples."""

@@ -58,7 +58,7 @@ def frames_in(recording: LabelledRecording, frontend: FrontEnd) -> Floats:
     else:
         frames = frontend.examples(samples).reshape(-1, frontend.example_shape[1])
     if not np.isfinite(frames).all():
-        raise AudioError(recording.path, "its log-mel frames hold NaN or infinity")
+        raise AudioError(recording.path, "its frames hold NaN or infinity")
     return np.asarray(frames, np.float32)
 
 

@@ -26,7 +26,7 @@ class Task:
     - ``adversarial_weight``: factor of the adversarial term, 0 for none.
     - ``ending``: see `actprobe.analyses.inversion.networks.design.default_ending`.
     - ``architecture``: see `actprobe.analyses.inversion.networks.design.plan_for`.
-    - ``hop``: frames between the starts of excerpts.
+    - ``hop``: frames between the starts of excerpts, where they are windows of common frames.
     - ``validation_excerpts``: how many an epoch is judged by, evenly spaced; None for all.
     """
 
@@ -58,7 +58,11 @@ class Task:
         return {
             "model": {"name": model.name, "layer": layer, "weights": asdict(model.weights)},
             "comparator": compared if self.objective.compares else None,
-            "inverter": {"ending": ending, "architecture": self.architecture, "hop": self.hop},
+            "inverter": {
+                "ending": ending,
+                "architecture": self.architecture,
+                "hop": self.hop if model.frontend.windows else None,
+            },
             "frontend": model.frontend.describe(),
         }
 

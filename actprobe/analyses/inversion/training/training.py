@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from actprobe import backend
-from actprobe.analyses.inversion.networks.arrays import get_arrays, initial_arrays, set_arrays
+from actprobe.analyses.inversion.networks.arrays import at_level, get_arrays, initial_arrays, set_arrays
 from actprobe.analyses.inversion.networks.build import build_inverter
 from actprobe.analyses.inversion.networks.design import plan_for
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
@@ -95,7 +95,7 @@ def run_task(
         },
     }  # fmt: skip
     inverter = build_inverter(plan, precision=settings.precision)
-    set_arrays(inverter, initial_arrays(plan, settings.seed), plan)
+    set_arrays(inverter, at_level(initial_arrays(plan, settings.seed), plan, *data.level(batches)), plan)
     backend.keras.utils.set_random_seed(settings.seed)
     learner = InverterLearner(
         inverter,
