@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from actprobe.errors import ActprobeError
@@ -11,6 +12,7 @@ __all__ = ["EXTRAS", "require"]
 # Extra of setup.py -> the modules that are imported. uvloop is missing here: the server runs without it.
 EXTRAS = {
     "cluster": ("dask", "distributed"),
+    "corpora": ("mirdata",),
     "serve": (
         "grpc", "grpc_health", "httptools", "orjson", "prometheus_client", "tensorflow_serving", "uvicorn",
     ),
@@ -39,6 +41,7 @@ def require(extra: str, what: str) -> None:
     >>> from actprobe.extras import require
     >>> require("cluster", "executor dask:2")  # doctest: +SKIP
     """
-    missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
+    wanted = [module for module in EXTRAS[extra] if sys.modules.get(module) is None]
+    missing = [module for module in wanted if find_spec(module) is None]
     if missing:
         raise ActprobeError(f"{what} needs {', '.join(missing)}: pip install 'actprobe[{extra}]'")

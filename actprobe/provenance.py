@@ -19,8 +19,8 @@ from actprobe.version import __version__
 __all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
 
 _DISTRIBUTIONS = (
-    "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia-tensorflow",
-    "librosa", "soundfile", "soxr", "av", "h5py", "opencv-python",
+    "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia",
+    "librosa", "soundfile", "soxr", "av", "h5py", "opencv-python-headless",
 )  # fmt: skip
 
 

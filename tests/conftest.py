@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from actprobe.models import Model, load_model
+from actprobe.workers.guarded import one_child
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_child_reads_all_files():
+    """It forks for each file, as the child of a user does, but its libraries are loaded once."""
+    with one_child():
+        yield
 
 
 @pytest.fixture(scope="session")

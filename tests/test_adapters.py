@@ -582,7 +582,7 @@ def test_pytorch_may_be_imported_before() -> None:
 def test_without_pytorch_the_error_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(backend._loaded, "torch", raising=False)
-    with pytest.raises(actprobe.errors.ActprobeError, match=r"PyTorch is not installed.*actprobe\[torch\]"):
+    with pytest.raises(actprobe.errors.ActprobeError, match=r"PyTorch needs torch: .*actprobe\[torch\]"):
         _ = backend.torch
 
 

@@ -446,11 +446,15 @@ class TestFeatureMapThatFails:
         np.testing.assert_allclose(rows.keypoints_map, own[::2, :, 0].mean(axis=0))
         assert "match some (over 3)" in " ".join(findings(shown_runs([found])[0]))
 
-    def test_leaves_a_p_of_the_partners_that_have_it(self):
+    def test_leaves_a_p_and_a_null_of_the_partners_that_have_it(self):
         """As if a recording had fewer partners: 1 of 2 * 3 ways to pick."""
         scores = np.array([[1.0, 0, np.nan], [1.0, 0, 0], [0.5, np.nan, np.nan]])
         assert permutation_p(scores) == pytest.approx(1 / 6)
         assert np.isnan(permutation_p(np.array([[1.0, np.nan]])))
+        counts = np.full((4, 1, 3, 2, 6), 10.0)
+        counts[:, :, 1:, :, 5] = 5
+        counts[0, :, 1] = np.nan
+        assert map_table("net", {"conv1": counts}, ["harmonic"]).score_null.tolist() == [0.5, 0.5]
 
     def test_of_no_recording_has_rows_without_numbers(self):
         counts = np.full((4, 2, 3, 5, 6), np.nan)

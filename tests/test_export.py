@@ -793,8 +793,13 @@ def test_random_weights_are_marked(served):
 # Other formats
 
 
+# bin/environment puts it beside the packages: among them it would take the place of essentia.
+ESSENTIA_TENSORFLOW = Path(sys.prefix) / "essentia-tensorflow"
+
 ESSENTIA = """
+    import sys
     import numpy as np
+    sys.path.insert(0, sys.argv.pop())
     import essentia
     essentia.log.infoActive = False
     from essentia import Pool
@@ -814,6 +819,9 @@ ESSENTIA = """
     """
 
 
+@pytest.mark.skipif(
+    not ESSENTIA_TENSORFLOW.is_dir(), reason=f"needs essentia-tensorflow in {ESSENTIA_TENSORFLOW}"
+)
 @pytest.mark.parametrize("name", ["svd", "cnn_at", "mm_cnn"])
 def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
     """essentia's own TensorFlow takes the graph from examples to layers and from a waveform to outputs."""
@@ -831,7 +839,8 @@ def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
     np.savez(tmp_path / "given.npz", examples=few, waveform=waveform, layers=layers, frames=nodes)
     file = exported.folder / f"{name}.pb"
     done = python_without(
-        ("tensorflow", "tf_keras"), ESSENTIA, file, tmp_path / "given.npz", tmp_path / "found.npz"
+        ("tensorflow", "tf_keras"),
+        *(ESSENTIA, file, tmp_path / "given.npz", tmp_path / "found.npz", ESSENTIA_TENSORFLOW),
     )
     assert done.returncode == 0, done.stderr
     found = {key.replace("|", "/"): value for key, value in np.load(tmp_path / "found.npz").items()}

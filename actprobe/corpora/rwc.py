@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from actprobe.corpora import labelled
 from actprobe.corpora.label_files import joined_intervals
 from actprobe.corpora.labelled import LabelledRecording
-from actprobe.errors import ActprobeError, CorpusError
+from actprobe.errors import CorpusError
+from actprobe.extras import require
 
 SINGING = ("m", "f", "g")
 
@@ -55,12 +56,8 @@ def open_rwc(folder: str | Path, split: str | None = None) -> list[LabelledRecor
 
 
 def _tracks(folder: Path) -> list[Any]:
-    try:
-        mirdata = importlib.import_module("mirdata")
-    except ImportError as error:
-        raise ActprobeError(
-            f"RWC is read through mirdata: pip install actprobe[corpora] ({error})"
-        ) from error
+    require("corpora", "RWC")
+    mirdata = importlib.import_module("mirdata")
     try:
         dataset = mirdata.initialize("rwc_popular", data_home=str(folder))
         return [dataset.track(name) for name in sorted(dataset.track_ids)]

@@ -8,6 +8,7 @@ from actprobe.frontends.logmel import SvdFrontEnd
 from actprobe.frontends.melgram import MelgramFrontEnd, melgram_db
 from actprobe.frontends.mm_cnn import MmCnnFrontEnd
 from actprobe.frontends.segments import SegmentFrontEnd, cover
+from actprobe.frontends.sound import Sound
 from actprobe.frontends.stored import StoredExamples
 from actprobe.frontends.vggish import VggishFrontEnd
 from actprobe.frontends.waveform import WaveformFrontEnd
@@ -21,6 +22,7 @@ __all__ = [
     "MelgramFrontEnd",
     "MmCnnFrontEnd",
     "SegmentFrontEnd",
+    "Sound",
     "StoredExamples",
     "SvdFrontEnd",
     "VggishFrontEnd",

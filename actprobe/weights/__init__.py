@@ -1,8 +1,7 @@
-"""Readers of foreign weight files that trust nothing, and seeded random weights."""
+"""Foreign weight files, which nobody trusts, and seeded random weights."""
 
 from actprobe.weights.keras1_h5 import Keras1Weights, read_keras1_h5
-from actprobe.weights.lasagne_npz import LasagneWeights, read_lasagne_npz
-from actprobe.weights.npz import NpzArrays, read_npz
+from actprobe.weights.npz import LasagneWeights, NpzArrays, read_lasagne_npz, read_npz
 from actprobe.weights.seeded import he_normal, seeded_kernel
 from actprobe.weights.tf_checkpoint import TfCheckpointWeights, read_tf_checkpoint
 

@@ -89,17 +89,13 @@ def mismatch(path: Path, entry: CatalogEntry) -> str:
 
 
 def is_catalogued(image: bytes, sha256: str) -> bool:
-    """Whether the bytes of a file are those of an entry, by whatever digest the catalog has of it."""
-    if find_by_sha256(sha256) is not None:
-        return True
-    blob = b"blob %d\0" % len(image)
-    return any(
-        entry.md5 == hashlib.md5(image, usedforsecurity=False).hexdigest()
-        if entry.md5
-        else entry.git_blob_sha1 == hashlib.sha1(blob + image, usedforsecurity=False).hexdigest()
-        for entry in entries()
-        if entry.sha256 is None and (entry.size_bytes or len(image)) == len(image) <= entry.size_limit
-    )
+    """Whether the bytes of a file are those of an entry; MD5 counts where the catalog has no SHA-256."""
+    if any(entry.sha256 is None and len(image) <= entry.size_limit for entry in entries()):
+        return (
+            find_by_digest(sha256=sha256, md5=hashlib.md5(image, usedforsecurity=False).hexdigest())
+            is not None
+        )
+    return find_by_sha256(sha256) is not None
 
 
 def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEntry | None:

@@ -1,4 +1,4 @@
-"""A foreign file as bytes in memory, names as printable text: what every reader begins with."""
+"""A foreign file as bytes in memory: what every reader begins with."""
 
 from __future__ import annotations
 
@@ -6,15 +6,6 @@ import stat
 from pathlib import Path
 
 from actprobe.errors import WeightsError
-
-
-class RefusalError(Exception):
-    """Why the bytes of a file are not taken: the array, link or member at fault (empty: all), the reason."""
-
-    def __init__(self, entry: str, reason: str) -> None:
-        super().__init__(entry, reason)
-        self.entry = entry
-        self.reason = reason
 
 
 def read_image(path: str, limit: int) -> bytes:
@@ -45,9 +36,3 @@ def read_image(path: str, limit: int) -> bytes:
     if not image:
         raise WeightsError(path, "", "is empty")
     return image
-
-
-def printable(name: bytes) -> str:
-    """Turn a name from a file into one printable line; what is not printable is escaped."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

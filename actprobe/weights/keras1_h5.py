@@ -1,8 +1,8 @@
 """Keras-1 HDF5 weight files (2015-2017, Theano or TensorFlow backend).
 
-A Keras-1 file is one HDF5 group per layer, each with the layer's arrays: ``conv1/conv1_W:0`` when
-Keras ran on TensorFlow, ``conv1/conv1_W`` on Theano. ``Model.save_weights`` puts the layers at the
-root of the file, ``Model.save`` under ``model_weights``.
+A Keras-1 file is one HDF5 group per layer, each with the layer's arrays: ``conv1/conv1_W:0`` when Keras ran
+on TensorFlow, ``conv1/conv1_W`` on Theano. ``Model.save_weights`` puts the layers at the root of the file,
+``Model.save`` under ``model_weights``, beside the optimizer's state.
 """
 
 from __future__ import annotations
@@ -15,25 +15,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.weights.file_image import read_image
-from actprobe.weights.guarded import read_arrays, size_limit
-from actprobe.weights.h5_reader import SUFFIX
-from actprobe.weights.wanted import Wanted
+from actprobe.formats.arrays import Wanted
+from actprobe.formats.hdf5 import SUFFIX
+from actprobe.weights.guarded import read_file
 
 
 @dataclass(frozen=True, eq=False)
 class Keras1Weights:
-    """The arrays of a Keras-1 weight file.
+    """float32 arrays in the file's own axis order, by name without suffix, such as ``conv1/conv1_W``.
 
-    Parameters
-    ----------
-    arrays : dict of str to numpy.ndarray
-        float32 arrays in the file's own axis order, by name without suffix, such as
-        ``conv1/conv1_W``; in the order in which they were expected.
-    backend : {"tensorflow", "theano"}
-        The backend that wrote the file, by the ``:0`` suffix of the names.
-    sha256 : str
-        Digest of the bytes that were read; empty when the arrays did not come from a file.
+    `backend` wrote the file, by the ``:0`` suffix of the names. `sha256` is the digest of the bytes that were
+    read; empty when the arrays did not come from a file.
     """
 
     arrays: dict[str, NDArray[np.float32]] = field(repr=False)
@@ -46,26 +38,12 @@ def read_keras1_h5(
 ) -> Keras1Weights:
     """Read the weights of a known network from a Keras-1 HDF5 file, which is never locked.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The weight file.
-    expected : mapping of str to tuple of int
-        Every array the file must hold, by name without suffix, such as ``conv1/conv1_W``, with its
-        shape as stored. The file may hold no other array; groups without arrays are the layers
-        without weights.
-    root : str, optional
-        Group that holds the layers: ``model_weights`` for a file of Keras' ``Model.save``. What lies
-        beside that group (the optimizer's state) is never opened. By default the root of the file.
-
-    Raises
-    ------
-    WeightsError
-        Whatever is wrong with the file.
+    `expected` is every array the file must hold, by name without suffix, with its shape as stored. The file
+    may hold no other array; groups without arrays are the layers without weights. `root` is the group that
+    holds the layers, by default that of the file; what lies beside it is never opened. Whatever is wrong is a
+    `WeightsError`.
     """
-    name, wanted = os.fspath(path), Wanted.of(expected, root=root or "")
-    images = {"": read_image(name, size_limit(wanted))}
-    file = read_arrays(name, "an HDF5 file", images, wanted)
-    has_suffix = any(found.entry.endswith(SUFFIX) for found in file.found.values())
-    arrays = {key: found.array for key, found in file.found.items()}
-    return Keras1Weights(arrays, "tensorflow" if has_suffix else "theano", file.sha256)
+    found, sha256 = read_file(path, "an HDF5 file", Wanted.of(expected, root=root or ""))
+    has_suffix = any(each.entry.endswith(SUFFIX) for each in found.values())
+    arrays = {key: each.array for key, each in found.items()}
+    return Keras1Weights(arrays, "tensorflow" if has_suffix else "theano", sha256)

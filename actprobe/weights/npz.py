@@ -1,4 +1,9 @@
-"""Npz files of known arrays."""
+"""Npz files of known arrays, those of Lasagne programs among them: ``param0`` to ``paramN``.
+
+``numpy.savez(file, **{"param%d" % i: p for i, p in enumerate(get_all_param_values(network))})`` is how
+f0k/ismir2015 and the programs built on it store a network. The number is the place in the network;
+the order of the members in the file means nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.weights.file_image import read_image
-from actprobe.weights.guarded import read_arrays, size_limit
-from actprobe.weights.wanted import Wanted
+from actprobe.formats.arrays import Wanted
+from actprobe.weights.guarded import read_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,14 @@ class NpzArrays:
 
     arrays: dict[str, NDArray[Any]] = field(repr=False)
     sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class LasagneWeights:
+    """The float32 arrays of a Lasagne network, in the order of ``lasagne.layers.get_all_param_values``."""
+
+    arrays: tuple[NDArray[np.float32], ...] = field(repr=False)
+    sha256: str = ""
 
 
 def read_npz(
@@ -35,8 +47,16 @@ def read_npz(
     the types that they may have, as numpy spells them, numbers only. Nothing is cast; the arrays are writable
     and in C order whatever the file's. Whatever is wrong is a `WeightsError`.
     """
-    name, wanted = os.fspath(path), Wanted.of(expected, dtypes)
-    images = {"": read_image(name, size_limit(wanted))}
-    file = read_arrays(name, "an npz file", images, wanted)
-    arrays = {key: np.require(found.array, requirements="CW") for key, found in file.found.items()}
-    return NpzArrays(arrays, file.sha256)
+    found, sha256 = read_file(path, "an npz file", Wanted.of(expected, dtypes))
+    return NpzArrays(
+        {key: np.require(each.array, requirements=["C", "W"]) for key, each in found.items()}, sha256
+    )
+
+
+def read_lasagne_npz(path: str | os.PathLike[str], shapes: Sequence[tuple[int, ...]]) -> LasagneWeights:
+    """Read the weights of a known network from a Lasagne npz file, as `read_npz` does.
+
+    `shapes` are those of all its arrays, ``param0`` first, all float32, as Theano computed them.
+    """
+    file = read_npz(path, {f"param{i}": tuple(shape) for i, shape in enumerate(shapes)})
+    return LasagneWeights(tuple(file.arrays.values()), file.sha256)

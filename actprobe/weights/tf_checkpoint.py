@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.formats.arrays import Wanted
 from actprobe.weights.file_image import read_image
 from actprobe.weights.guarded import read_arrays, size_limit
-from actprobe.weights.wanted import Wanted
 
-INDEX_BYTES = 4 << 20
-DATA = re.compile(r"\.data-\d{5}-of-\d{5}")
+DATA = r"\.data-\d{5}-of-\d{5}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,44 +40,28 @@ def read_tf_checkpoint(
 ) -> TfCheckpointWeights:
     """Read the variables of a known network from a TensorFlow checkpoint.
 
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file of version 1; for version 2 the prefix or any of its files.
-    expected : mapping of str to tuple of int
-        Every variable the checkpoint must hold, by name, such as ``model/fc2/biases``, with its shape.
-        All are float32. Further variables, such as an optimizer's, are not read.
-
-    Raises
-    ------
-    WeightsError
-        Whatever is wrong with the checkpoint.
+    `path` is the file of version 1; for version 2 the prefix or any of its files. `expected` is every
+    variable that it must hold, by name, such as ``model/fc2/biases``, with its shape; all are float32.
+    Further variables, such as an optimizer's, are not read. Whatever is wrong is a `WeightsError`.
     """
-    name, wanted = os.fspath(path), Wanted.of(expected, surplus=True)
-    named, images = checkpoint_images(name, size_limit(wanted))
-    file = read_arrays(named, "a TensorFlow checkpoint", images, wanted)
-    arrays = {key: found.array for key, found in file.found.items()}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return TfCheckpointWeights(arrays, file.sha256)
+    wanted = Wanted.of(expected, surplus=True)
+    named, images = checkpoint_images(os.fspath(path), size_limit(wanted))
+    found, sha256 = read_arrays(named, "a TensorFlow checkpoint", images, wanted)
+    for each in found.values():
+        each.array.flags.writeable = False
+    return TfCheckpointWeights({key: each.array for key, each in found.items()}, sha256)
 
 
 def checkpoint_images(path: str, limit: int) -> tuple[str, dict[str, bytes]]:
     """Read the files of a checkpoint; give the one that errors name, and all by the ends of their names."""
-    prefix = re.sub(r"\.(index|data-\d{5}-of-\d{5})\Z", "", path)
-    if prefix == path and not _is_there(f"{prefix}.index"):
-        return path, {"": read_image(path, limit)}
-    images = {".index": read_image(f"{prefix}.index", INDEX_BYTES)}
-    base = Path(prefix).name
-    ends = sorted(other.name[len(base) :] for other in Path(prefix).parent.iterdir() if other.name.startswith(base))
-    ends = [end for end in ends if DATA.fullmatch(end)] or [".data-00000-of-00001"]
-    for end in ends:
-        images[end] = read_image(prefix + end, limit)
-        limit -= len(images[end])
-    return f"{prefix}.index", images
-
-
-def _is_there(path: str) -> bool:
+    prefix = Path(re.sub(rf"(\.index|{DATA})\Z", "", path))
     with suppress(OSError, ValueError):
-        return Path(path).exists()
-    return False
+        if str(prefix) != path or Path(f"{prefix}.index").exists():
+            ends = [other.name.removeprefix(prefix.name) for other in prefix.parent.iterdir()]
+            data = [end for end in sorted(ends) if re.fullmatch(DATA, end)] or [".data-00000-of-00001"]
+            images: dict[str, bytes] = {}
+            for end in (".index", *data):
+                images[end] = read_image(f"{prefix}{end}", limit)
+                limit -= len(images[end])
+            return f"{prefix}.index", images
+    return path, {"": read_image(path, limit)}

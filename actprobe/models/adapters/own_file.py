@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def model_in_file(text: str) -> Model:
         raise UsageError(f"{text}: name the function that returns the model, {path}:FUNCTION")
     if not path.is_file():
         raise UsageError(f"{path}: does not exist" if not path.exists() else f"{path}: is not a file")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the file may be the first to import TensorFlow
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

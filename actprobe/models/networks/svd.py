@@ -26,7 +26,7 @@ from actprobe.models.keras_build import build_keras
 from actprobe.models.output import Output
 from actprobe.models.spec_table import layer_table
 from actprobe.models.specs import Conv, Dense, Dropout, Flatten, MaxPool
-from actprobe.weights.lasagne_npz import LasagneWeights, read_lasagne_npz
+from actprobe.weights.npz import LasagneWeights, read_lasagne_npz
 
 NAME = "svd"
 FRONTEND = SvdFrontEnd
