@@ -54,7 +54,15 @@ SERVE = [
 CLUSTER = ["distributed>=2024.8"]
 TORCH = ["torch>=2.5"]
 TFIO = [] if IS_NEWEST else PROVEN_IO
-TEST = ["h5py>=3.10", "hypothesis>=6.100", "pytest>=8", "pyyaml>=6", "selenium>=4.20"]
+TEST = [
+    "h5py>=3.10",
+    "hypothesis>=6.100",
+    "pytest>=8",
+    "pyyaml>=6",
+    "selenium>=4.20",
+    "setuptools>=68",  # builds the wheel that is tried; before 70.1 with wheel
+    "wheel",
+]
 DOCS = [
     "ipykernel>=6.29",
     "mkdocs>=1.6,<2",
@@ -122,6 +130,7 @@ setup(
             *TFIO,
             *TEST,
             *DOCS,
+            "codespell>=2.3",
             "mypy>=1.11",
             "numpydoc>=1.8",
             "pandas-stubs>=2.2",

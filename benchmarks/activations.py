@@ -12,16 +12,26 @@ measured in the same run.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from statistics import median
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actprobe.models import Model
+    from actprobe.models.layer_table import LayerTable
+    from actprobe.models.specs import Spec
 
 NETWORKS = ("cnn_at", "vggish", "mm_cnn", "svd")
 
 
-def torch_twin(model, specs):
+def torch_twin(model: Model, specs: Sequence[Spec]) -> Any:
     """The network in PyTorch, channels first as PyTorch has it, with the same weights."""
     import torch
     from torch import nn
@@ -38,7 +48,7 @@ def torch_twin(model, specs):
         padding_before,
     )  # fmt: skip
 
-    def tensor(array):
+    def tensor(array: NDArray[Any]) -> Any:
         return torch.from_numpy(np.ascontiguousarray(array))
 
     activations = {
@@ -47,33 +57,33 @@ def torch_twin(model, specs):
     }  # fmt: skip
 
     class Flat(nn.Module):
-        def __init__(self, order):
+        def __init__(self, order: str) -> None:
             super().__init__()
             self.order = order
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return (x if self.order == "channel_time_mel" else x.permute(0, 2, 3, 1)).flatten(1)
 
     class Parallel(nn.Module):
-        def __init__(self, stacks):
+        def __init__(self, stacks: Sequence[Any]) -> None:
             super().__init__()
             self.stacks = nn.ModuleList(stacks)
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return torch.cat([stack(x) for stack in self.stacks], 1)
 
     class TimeNorm(nn.Module):
-        def __init__(self, scale, shift):
+        def __init__(self, scale: Any, shift: Any) -> None:
             super().__init__()
             self.scale, self.shift = scale[None, None, :, None], shift[None, None, :, None]
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return x * self.scale + self.shift
 
     kept = {layer.name: layer.weights for layer in model.keras_model.layers}
 
-    def stack(specs, channels):
-        modules = []
+    def stack(specs: Sequence[Spec], channels: int) -> tuple[Any, int]:
+        modules: list[Any] = []
         for spec in specs:
             weights = [w.numpy() for w in kept.get(spec.name, [])]
             match spec:
@@ -115,15 +125,16 @@ def torch_twin(model, specs):
                     modules.append(Flat(order))
                 case Branches(_, stacks):
                     modules.append(Parallel([stack(part, channels)[0] for part in stacks]))
-            if getattr(spec, "activation", "linear") != "linear":
-                modules.append(activations[spec.activation]())
+            activation = getattr(spec, "activation", "linear")
+            if activation != "linear":
+                modules.append(activations[activation]())
         return nn.Sequential(*modules), channels
 
     network, _ = stack(specs, 1)
     return network.eval().to(memory_format=torch.channels_last)
 
 
-def multiplications(specs, layers) -> float:
+def multiplications(specs: Sequence[Spec], layers: LayerTable) -> float:
     """Multiplications and additions of one example, convolutions and dense layers."""
     from actprobe.models.specs import Branches, Conv, Dense
 
@@ -134,7 +145,7 @@ def multiplications(specs, layers) -> float:
             before = layers[spec.name].neurons
         elif isinstance(spec, Conv):
             time, mel, filters = layers[spec.name].shape
-            total += 2.0 * time * mel * filters * before * np.prod(spec.kernel)
+            total += 2.0 * time * mel * filters * before * math.prod(spec.kernel)
             before = filters
         elif isinstance(spec, Dense):
             total += 2.0 * before * spec.units
@@ -144,7 +155,7 @@ def multiplications(specs, layers) -> float:
     return total
 
 
-def matrix_rate(tf) -> float:
+def matrix_rate(tf: Any) -> float:
     size = 2048
     a = tf.random.normal((size, size))
     tf.matmul(a, a).numpy()
@@ -178,11 +189,12 @@ def main() -> None:
     for name in options.networks.split(","):
         model = load_model(name)
         specs = model.specs
+        assert specs is not None  # these networks are made of them
         last = specs[-1].name
         twin = torch_twin(model, specs)
         batch = options.batch or model.batch_size
-        examples = np.random.default_rng(0).standard_normal((batch, *model.frontend.example_shape))
-        examples = examples.astype(np.float32)
+        shape = (batch, *model.frontend.example_shape)
+        examples = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         images = torch.from_numpy(examples[:, None]).to(memory_format=torch.channels_last)
         ours = model.activations(examples, [last], batch_size=batch)[last]
         with torch.inference_mode():

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -109,10 +110,10 @@ def main() -> None:
             for number, path in enumerate(files):
                 order = list(LOADERS) if (number + turn) % 2 else list(LOADERS)[::-1]
                 for name in order:
-                    sums[name] += timed(lambda name=name, path=path: LOADERS[name](path, rate))
+                    sums[name] += timed(partial(LOADERS[name], path, rate))
                 waveform = load_audio(path)
-                sums["decode"] += timed(lambda path=path: load_audio(path))
-                sums["resample"] += timed(lambda waveform=waveform: waveform.resample(rate))
+                sums["decode"] += timed(partial(load_audio, path))
+                sums["resample"] += timed(partial(waveform.resample, rate))
             for name, value in sums.items():
                 spent[name].append(value)
         ratios = [other / own for own, other in zip(spent["actprobe"], spent["librosa"], strict=True)]

@@ -17,16 +17,22 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+Result = TypeVar("Result")
 
 SECONDS = 240
 BATCH = 32
 
 
-def sound() -> np.ndarray:
+def sound() -> NDArray[np.float32]:
     """Four minutes of decaying tones in noise, 22.05 kHz."""
     rng = np.random.default_rng(0)
     time = np.arange(SECONDS * 22050) / 22050
@@ -40,7 +46,7 @@ def mebibytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def timed(call) -> tuple[float, object]:
+def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     began = perf_counter()
     result = call()
     return perf_counter() - began, result
@@ -80,12 +86,10 @@ def main() -> None:
     single, whole, worst = [], [], 0.0
     for turn in range(options.rounds):
         share = slice(turn * len(picked) // options.rounds, (turn + 1) * len(picked) // options.rounds)
-        seconds, theirs = timed(
-            lambda part=picked[share]: model.activations(part, ["fc9"], batch_size=BATCH)["fc9"]
-        )
+        seconds, found = timed(partial(model.activations, picked[share], ["fc9"], batch_size=BATCH))
         single.append(seconds)
         whole.append(timed(lambda: dense(frames))[0])
-        worst = max(worst, float(np.abs(ours[::step][share] - theirs).max()))
+        worst = max(worst, float(np.abs(ours[::step][share] - found["fc9"]).max()))
     seconds = sum(single) * len(excerpts) / len(picked)
     dense_seconds = float(np.mean(whole))
     ratios = [

@@ -23,7 +23,9 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,8 @@ from actprobe.analyses.inversion.training.feature_cache import cached_features
 from actprobe.analyses.inversion.training.learner import InverterLearner
 from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.analyses.inversion.training.store import FrameStore
-from actprobe.models import load_model
+from actprobe.corpora.labelled import LabelledRecording
+from actprobe.models import Model, load_model
 from actprobe.models.networks.svd import INVERTERS
 from actprobe.training.batches import Batches
 from actprobe.training.model import TrainingModel
@@ -43,10 +46,12 @@ from actprobe.training.parts import Judge
 
 BATCH = 32
 
+Batch = dict[str, Any]
+Step = Callable[[Batch], float]  # takes a batch through one step; the loss
 
-def recordings(folder: str | None, seconds: float = 60.0):
+
+def recordings(folder: str | None, seconds: float = 60.0) -> list[LabelledRecording]:
     """Real recordings, or noise that fades in and out."""
-    from actprobe.corpora.labelled import LabelledRecording
     from actprobe.corpora.labelled_folders import open_voiceless_folder
 
     if folder:
@@ -61,7 +66,7 @@ def recordings(folder: str | None, seconds: float = 60.0):
     ]
 
 
-def tensorflow_step(model, layer: str, precision: str, cached: bool):
+def tensorflow_step(model: Model, layer: str, precision: str, cached: bool) -> Step:
     """A function that takes a batch through one step."""
     tf, plan = backend.tf, INVERTERS[layer]
     inverter = build_inverter(plan, precision=precision)
@@ -74,14 +79,16 @@ def tensorflow_step(model, layer: str, precision: str, cached: bool):
     training.compile(optimizer=backend.keras.optimizers.Adam(1e-3, epsilon=1e-8))
     step = tf.function(training.train_step)
 
-    def run(batch):
+    def run(batch: Batch) -> float:
         chosen = batch if cached else {"excerpt": batch["excerpt"]}
         return float(step(chosen)["loss"])
 
     return run
 
 
-def torch_step(model, threads: int, autocast: bool, channels_last: bool):
+def torch_step(
+    model: Model, threads: int, autocast: bool, channels_last: bool
+) -> tuple[Step, Callable[[Batch], Batch]]:
     """The same step of the FC7 inverter in PyTorch."""
     import torch
     from torch import nn
@@ -91,8 +98,8 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
     layout = torch.channels_last if channels_last else torch.contiguous_format
     plan = INVERTERS["fc7"]
 
-    class Step(nn.Module):
-        def __init__(self, step, before):
+    class Layer(nn.Module):
+        def __init__(self, step: Any, before: tuple[int, ...]) -> None:
             super().__init__()
             self.kind = step.kind
             bias = not step.normalized
@@ -105,10 +112,10 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
             norm = nn.BatchNorm1d if step.kind == "dense" else nn.BatchNorm2d
             self.norm = norm(step.channels, 1e-4, 0.1) if step.normalized else nn.Identity()
 
-        def forward(self, tensor):
+        def forward(self, tensor: Any) -> Any:
             return functional.elu(self.norm(self.linear(tensor)))
 
-    steps = [Step(step, before) for _, step, before, _ in plan.walk()]
+    steps = [Layer(step, before) for _, step, before, _ in plan.walk()]
     with torch.no_grad():
         rest = iter(initial_arrays(plan, 0))
         for each in steps:
@@ -121,11 +128,11 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
     dense = sum(each.kind == "dense" for each in steps)
 
     class Network(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.steps = nn.ModuleList(steps)
 
-        def forward(self, features):
+        def forward(self, features: Any) -> Any:
             for each in self.steps[:dense]:
                 features = each(features)
             tensor = features.reshape(-1, 16, 4, 4).contiguous(memory_format=layout)
@@ -142,7 +149,7 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
             layer.bias.copy_(torch.from_numpy(bias))
         convolutions.append(layer.requires_grad_(False).to(memory_format=layout))
 
-    def compared_of(tensor):
+    def compared_of(tensor: Any) -> Any:
         first, second, fourth, fifth = convolutions
         tensor = functional.leaky_relu(first(tensor), 0.01)
         tensor = functional.leaky_relu(functional.max_pool2d(second(tensor), 3), 0.01)
@@ -153,12 +160,12 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
     counted = [each.linear.weight for each in steps]
     counted += [each.norm.weight for each in steps if not isinstance(each.norm, nn.Identity)]
 
-    def as_torch(array, maps=False):
+    def as_torch(array: Any, maps: bool = False) -> Any:
         array = np.asarray(backend.tf.cast(array, backend.tf.float32))
         tensor = torch.from_numpy(array.copy())
         return tensor.permute(0, 3, 1, 2) if maps else tensor
 
-    def run(batch):
+    def run(batch: Batch) -> float:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             inverted = network(batch["features"])
@@ -170,7 +177,7 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
         optimizer.step()
         return float(loss.detach())
 
-    def prepared(batch):
+    def prepared(batch: Batch) -> Batch:
         return {
             "excerpt": as_torch(batch["excerpt"]),
             "features": as_torch(batch["features"]),
@@ -180,7 +187,7 @@ def torch_step(model, threads: int, autocast: bool, channels_last: bool):
     return run, prepared
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--input", help="folder of recordings")
     parser.add_argument("--checkpoint", default="svd-open")
@@ -207,7 +214,7 @@ def main():
         parts = {"excerpt": store.rows(excerpts), "features": cached["fc7"], "compared": cached["conv5"]}
         batches = Batches(parts, BATCH)
         batch = next(iter(batches.endless()))
-        ways = {
+        ways: dict[str, tuple[Step, Batch]] = {
             "actprobe": (tensorflow_step(model, "fc7", options.precision, True), batch),
             "without cached features": (tensorflow_step(model, "fc7", options.precision, False), batch),
         }
@@ -222,7 +229,7 @@ def main():
         first = {name: run(batch) for name, (run, batch) in ways.items()}
         for run, batch in ways.values():
             run(batch)
-        seconds = {name: [] for name in ways}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(options.steps):
             for name, (run, batch) in ways.items():
                 run(batch)  # a training comes from a step of its own, not from one of another framework
@@ -240,7 +247,7 @@ def main():
     print(f"waiting for input: {share:.1f} % of {milliseconds:.0f} ms a step")
 
 
-def input_wait(batches: Batches, run, steps: int) -> tuple[float, float]:
+def input_wait(batches: Batches, run: Step, steps: int) -> tuple[float, float]:
     """Seconds that a training waits for its batches, and all its seconds."""
     iterator = iter(batches.endless())
     for _ in range(3):

@@ -15,9 +15,11 @@ from __future__ import annotations
 import argparse
 import os
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +28,8 @@ from threadpoolctl import threadpool_limits
 from actprobe import load_model
 from actprobe.analyses.maps.channel_pass import activations_at
 from actprobe.analyses.maps.geometry import layer_tolerance
-from actprobe.analyses.maps.images import feature_image, map_image
+from actprobe.analyses.maps.grid import MapGrid
+from actprobe.analyses.maps.images import Image, feature_image, map_image
 from actprobe.analyses.maps.keypoints import RATIO, detect, negative
 from actprobe.analyses.maps.pairs import compare
 from actprobe.analyses.maps.settings import MapSettings
@@ -39,8 +42,11 @@ CORES = 2
 CLOCKS = (perf_counter, process_time)
 FEATURES = ["harmonic", "percussive", "hpcp"]
 
+Maps = dict[str, list[Image | None]]  # axis -> channels
+Pictures = dict[str, tuple[str, Image | None]]  # feature -> its axis and its image
 
-def images_of(options):
+
+def images_of(options: argparse.Namespace) -> Iterator[tuple[MapGrid, Maps, Pictures]]:
     """For every recording the images of its features, and of its channels on either axis."""
     model = load_model(options.model, options.checkpoint, options.normalization)
     settings = MapSettings.of(model, [options.layer], FEATURES, "recording", 30.0)
@@ -62,10 +68,10 @@ def images_of(options):
         yield grid, maps, pictures
 
 
-def plain_pair(image, feature):
+def plain_pair(image: Image | None, feature: Image | None) -> list[list[tuple[int, int, float]]]:
     """One pair by itself: [(index, index, distance), ...] for the map and for its negative."""
     ours, theirs = detect(image), detect(feature)
-    found = []
+    found: list[list[tuple[int, int, float]]] = []
     for descriptors in (ours.descriptors, negative(ours.descriptors)):
         matcher = cv2.BFMatcher(cv2.NORM_L2)
         a, b = descriptors.astype(np.float32), theirs.descriptors.astype(np.float32)
@@ -84,11 +90,11 @@ def plain_pair(image, feature):
     return found
 
 
-def all_pairs(grid, maps, pictures, times: int):
+def all_pairs(grid: MapGrid, maps: Maps, pictures: Pictures, times: int) -> list[Any]:
     """All channels against all features, each feature ``times`` times, as a run with partners does."""
     features = [(name, axis, detect(image)) for name, (axis, image) in pictures.items()]
 
-    def one(channel):
+    def one(channel: int) -> list[Any]:
         keypoints = {axis: detect(images[channel]) for axis, images in maps.items()}
         return [
             [compare(keypoints[axis], found, layer_tolerance(grid, axis)) for _ in range(times)]
@@ -120,7 +126,9 @@ def main() -> None:
     print(f"{options.model} {options.layer}, {', '.join(FEATURES)}; {options.input}; {CORES} cores")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     draw = random.Random(0)
-    ratios = {(times, clock): [] for times in (1, 4) for clock in ("pairs a second", "processor time")}
+    ratios: dict[tuple[int, str], list[float]] = {
+        (times, clock): [] for times in (1, 4) for clock in ("pairs a second", "processor time")
+    }
     for grid, maps, pictures in images_of(options):
         channels = len(maps["hertz"])
         chosen = draw.sample([(c, name) for c in range(channels) for name in pictures], options.plain)
@@ -150,7 +158,9 @@ def main() -> None:
             )
             if got != expected[pair.negative]:
                 raise SystemExit(f"channel {channel}, {name}: the matches are not those of the plain loop")
-        size = pictures["harmonic"][1].shape
+        image = pictures["harmonic"][1]
+        assert image is not None
+        size = image.shape
         print(
             f"  {size[1]} x {size[0]} pixels, {channels} channels: plain loop {1 / per_pair[0]:.1f} pairs/s, "
             f"actprobe {rates[1]:.1f} (own features alone), {rates[4]:.1f} (with 3 partners); "

@@ -20,8 +20,14 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actprobe.corpora import Recording
+    from actprobe.models import Model
 
 LAYERS = {"cnn_at": ["pool4", "pool5"], "svd": ["fc8"]}
 FEATURES = ["onset_rate", "loudness"]
@@ -37,7 +43,7 @@ def processor_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
 
 
-def open_all(options: argparse.Namespace):
+def open_all(options: argparse.Namespace) -> tuple[Model, Sequence[Recording]]:
     from actprobe import load_model
     from actprobe.corpora import open_corpus
 
@@ -46,7 +52,7 @@ def open_all(options: argparse.Namespace):
     return model, recordings
 
 
-def actprobe_run(options: argparse.Namespace) -> dict:
+def actprobe_run(options: argparse.Namespace) -> dict[str, Any]:
     import actprobe
     from actprobe.batch.feature_pool import FeaturePool
 
@@ -57,10 +63,11 @@ def actprobe_run(options: argparse.Namespace) -> dict:
         # ru_maxrss of a child would count what this process had when it was forked.
         for pid in pool.process_ids:
             status = Path(f"/proc/{pid}/status").read_text()
-            of_feature_processes.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+            (kibibytes,) = re.findall(r"VmHWM:\s+(\d+)", status)
+            of_feature_processes.append(int(kibibytes) / 1024)
         close(pool)
 
-    FeaturePool.close = measured_close
+    setattr(FeaturePool, "close", measured_close)  # noqa: B010  (mypy minds a method that is assigned)
     model, recordings = open_all(options)
     with tempfile.TemporaryDirectory() as folder:
         began, worked = perf_counter(), processor_seconds()
@@ -83,7 +90,7 @@ def actprobe_run(options: argparse.Namespace) -> dict:
     }
 
 
-def plain_loop(options: argparse.Namespace) -> dict:
+def plain_loop(options: argparse.Namespace) -> dict[str, Any]:
     import librosa
     import numpy as np
 
@@ -111,21 +118,21 @@ def plain_loop(options: argparse.Namespace) -> dict:
     return {"seconds": perf_counter() - began, "audio": audio, "mebibytes": peak_mebibytes()}
 
 
-def in_process(options: argparse.Namespace, recordings: int, **chosen: str | int) -> dict:
+def in_process(options: argparse.Namespace, recordings: int, **chosen: str | int) -> dict[str, Any]:
     command = [
         sys.executable, __file__, f"--input={options.input}", f"--checkpoint={options.checkpoint}",
         f"--executor={options.executor}", f"--child={recordings}",
         *(f"--{name}={value}" for name, value in chosen.items()),
     ]  # fmt: skip
     cores = sorted(os.sched_getaffinity(0))[: options.cores]
-    pinned = {"preexec_fn": lambda: os.sched_setaffinity(0, cores)} if options.cores else {}
+    pinned: dict[str, Any] = {"preexec_fn": lambda: os.sched_setaffinity(0, cores)} if options.cores else {}
     ended = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True, **pinned
     )
-    return json.loads(ended.stdout.splitlines()[-1])
+    return dict(json.loads(ended.stdout.splitlines()[-1]))
 
 
-def show(title: str, size: int, run: dict) -> None:
+def show(title: str, size: int, run: dict[str, Any]) -> None:
     print(
         f"\n{title}, {size} recordings, {run['audio']:.0f} s of audio in {run['seconds']:.1f} s: "
         f"{run['audio'] / run['seconds']:.0f} s of audio per second, "

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,12 +80,12 @@ def write_run(folder: Path, recordings: int, neurons: int) -> None:
     (folder / "run.json").write_text(json.dumps(record))
 
 
-def browser():
+def browser() -> Any:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = str(shutil.which("chromium"))
     for flag in (
         "--headless=new",
         "--no-sandbox",
@@ -103,17 +104,18 @@ def opening_seconds(url: str, ready: str) -> float:
         driver.set_script_timeout(120)
         driver.get("about:blank")
         driver.get(url)
-        return driver.execute_async_script(
+        seconds = driver.execute_async_script(
             "const done = arguments[0];"
             f"const look = () => {{ if ({ready}) requestAnimationFrame(() => done(performance.now() / 1000));"
             " else requestAnimationFrame(look); }; look();"
         )
+        return float(seconds)
     finally:
         driver.quit()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--recordings", type=int, default=1000)
     parser.add_argument("--neurons", type=int, default=4096)
     parser.add_argument("--times", type=int, default=5)

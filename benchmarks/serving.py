@@ -19,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +67,7 @@ def limit(folder: Path, seconds: float) -> None:
     print(json.dumps({"speeds": speeds, "single_ms": 1e3 * median(single)}))
 
 
-def grpc_caller(address: str):
+def grpc_caller(address: str) -> Callable[[], int]:
     """A function that asks once; the bytes of the request are made only once."""
     import grpc
 
@@ -80,7 +82,7 @@ def grpc_caller(address: str):
     return ask
 
 
-def rest_caller(address: str):
+def rest_caller(address: str) -> Callable[[], int]:
     """A function that asks once, on a connection that is kept."""
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     features = np.random.default_rng(0).standard_normal(FEATURES).astype(np.float32)
@@ -161,6 +163,7 @@ class Server:
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
+        assert self.process.stdout is not None
         lines = [self.process.stdout.readline() for _ in range(2)]
         self.addresses = {"grpc": lines[0].split()[-1], "rest": lines[1].split()[-1]}
 
@@ -174,7 +177,7 @@ class Server:
         return self.process.wait()
 
 
-def part(cores: list[int], *arguments: str) -> dict:
+def part(cores: list[int], *arguments: str) -> dict[str, Any]:
     """Run a part of this file on some cores."""
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
@@ -183,7 +186,7 @@ def part(cores: list[int], *arguments: str) -> dict:
         check=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def write_request(path: Path) -> None:
@@ -250,7 +253,7 @@ def main() -> None:
     return None
 
 
-def show(rows: list, limits: list[dict]) -> None:
+def show(rows: list[Any], limits: list[dict[str, Any]]) -> None:
     best = [max(found["speeds"].values()) for found in limits]
     single = median(found["single_ms"] for found in limits)
     print("in process, examples/s by batch size, median of all turns:")

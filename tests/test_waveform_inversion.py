@@ -181,8 +181,9 @@ def trained(model, corpus, tmp_path_factory) -> actprobe.Result:
         corpus,
         layer="filters",
         loss="input",
-        epochs=4,
+        epochs=2,
         steps_per_epoch=20,
+        learning_rate=3e-3,
         batch_size=8,
         schedule="constant",
         output_dir=tmp_path_factory.mktemp("trained"),
@@ -258,7 +259,7 @@ def test_inverters_are_evaluated_beside_silence(model, trained, corpus, tmp_path
 
 
 def test_random_inverters_give_samples(model) -> None:
-    for layer in ("filters", "coarse", "means"):
+    for layer in ("coarse", "means"):
         shape = model.layers[layer].shape
         found = load_inverter(model, layer, seed=1)(np.zeros((1, *shape), np.float32))
         assert found.shape == (1, SAMPLES, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import struct
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from mutants import check_each
 
 from actprobe import checkpoints
 from actprobe.errors import WeightsError
@@ -166,7 +168,7 @@ array_shapes = npst.array_shapes(min_dims=0, max_dims=5, max_side=4)
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_agrees_with_hdf5_on_any_file_of_this_layout(tmp_path, layers, backend, seed):
-    """The reader parses HDF5 itself; h5py, which wrote the file, is the independent witness."""
+    """Whatever way the numbers took, h5py, which wrote the file, is the witness."""
     path = tmp_path / "any.h5"
     path.unlink(missing_ok=True)
     rng = np.random.default_rng(seed)
@@ -329,7 +331,8 @@ def newer_group(file: h5py.File, folder: Path) -> None:
     file.create_group("spare", track_order=True)
 
 
-FLOAT32 = "is not of type little-endian float32"
+FLOAT32 = "not <f4; it is not cast"
+NEVER_WRITTEN = "its 16 bytes of numbers were never written"
 SECOND_LINK = "is a second link to one object, or a cycle"
 REFUSED = {
     "soft link": (soft_link, "conv1/alias", "is a soft link"),
@@ -337,11 +340,11 @@ REFUSED = {
     "soft link as array": (soft_link_as_array, "conv1/conv1_b:0", "is a soft link"),
     "external link": (external_link, "conv1/conv1_b:0", "is an external link"),
     "external link to host file": (external_link_to_host_file, "conv1/host", "is an external link"),
-    "external link among many": (external_link_among_many, "", "of a newer form than Keras 1 wrote"),
+    "external link among many": (external_link_among_many, "host", "is an external link"),
     "hard link": (hard_link, "conv1/conv1_b:0", SECOND_LINK),
     "cycle to root": (cycle_to_root, "conv1/loop", SECOND_LINK),
     "cycle to self": (cycle_to_self, "conv1/conv1", SECOND_LINK),
-    "virtual": (virtual, "conv1/conv1_b:0", "is stored as virtual"),
+    "virtual": (virtual, "conv1/conv1_b:0", "in an external file"),
     "external storage": (external_storage, "conv1/conv1_b:0", "keeps its numbers in an external file"),
     "external storage of host file": (
         external_storage_of_host_file,
@@ -370,17 +373,17 @@ REFUSED = {
     "scalar": (created(shape=(), data=1.0), "conv1/conv1_b:0", "has shape (), not (4,)"),
     "null": (created(shape=None, data=h5py.Empty("f4")), "conv1/conv1_b:0", "has no shape"),
     "compact": (compact, "conv1/conv1_b:0", "is stored as compact"),
-    "chunked": (created(chunks=(2,)), "conv1/conv1_b:0", "is stored as chunked"),
-    "resizable": (created(chunks=(2,), maxshape=(None,)), "conv1/conv1_b:0", "is stored as chunked"),
-    "gzip": (created(compression="gzip"), "conv1/conv1_b:0", "is stored as chunked"),
-    "never written": (created(), "conv1/conv1_b:0", "its 16 bytes of numbers were never written"),
-    "bomb": (created(shape=(2**50,)), "conv1/conv1_b:0", f"its {2**52} bytes of numbers were never written"),
+    "chunked": (created(chunks=(2,)), "conv1/conv1_b:0", NEVER_WRITTEN),
+    "resizable": (created(chunks=(2,), maxshape=(None,)), "conv1/conv1_b:0", NEVER_WRITTEN),
+    "gzip": (created(compression="gzip"), "conv1/conv1_b:0", NEVER_WRITTEN),
+    "never written": (created(), "conv1/conv1_b:0", NEVER_WRITTEN),
+    "bomb": (created(shape=(2**50,)), "conv1/conv1_b:0", f"has shape ({2**50},), not (4,)"),
     "missing": (missing("conv1/conv1_b:0"), "conv1/conv1_b", "this array is missing"),
     "missing layer": (missing("conv1"), "conv1/conv1_W", "this array is missing (and 1 more)"),
     "surplus": (surplus("conv1/conv1_V:0"), "conv1/conv1_V:0", "this network has no such array"),
     "surplus at root": (surplus("loose"), "loose", "this network has no such array"),
     "surplus in weightless layer": (surplus("pool1/pool1_W:0"), "pool1/pool1_W:0", "no such array"),
-    "surplus nested": (surplus("conv1/deep/deeper/W:0"), "conv1/deep", "is a group where only arrays may be"),
+    "surplus nested": (surplus("conv1/deep/deeper/W:0"), "conv1/deep/deeper/W:0", "no such array"),
     "other case": (surplus("conv1/CONV1_b:0"), "conv1/CONV1_b:0", "this network has no such array"),
     "unprintable name": (
         surplus("conv1/a\nb\x1b[0m"),
@@ -390,11 +393,11 @@ REFUSED = {
     "array in place of group": (array_in_place_of_group, "pool1", "this network has no such array"),
     "group in place of array": (
         group_in_place_of_array,
-        "conv1/conv1_b:0",
-        "is a group where only arrays may be",
+        "conv1/conv1_b",
+        "this array is missing",
     ),
     "many groups": (many_groups, "", "holds too many groups and arrays"),
-    "newer group": (newer_group, "spare", "of a newer form than Keras 1 wrote"),
+    "newer group": (newer_group, "spare", "tracks the order of its links"),
     "mixed suffixes": (mixed_suffixes, "output/output_W", "names with and without ':0' are mixed"),
     "both suffixes": (both_suffixes, "output/output_W", "names with and without ':0' are mixed"),
     "NaN": (with_value("conv1/conv1_W:0", np.nan), "conv1/conv1_W:0", "holds NaN or infinity"),
@@ -438,10 +441,33 @@ def test_refuses_a_root_that_is_the_file_itself(valid):
     assert refusal(valid, root="model_weights").reason == SECOND_LINK
 
 
-def test_refuses_the_newer_file_format_and_says_how_to_convert(tmp_path):
-    error = refusal(write(tmp_path / "latest.h5", libver="latest"))
-    assert "newer form" in error.reason
-    assert "libver" in error.reason
+@pytest.mark.parametrize("backend", ["tensorflow", "theano"])
+def test_reads_files_of_newer_writers(tmp_path, backend):
+    path = write(tmp_path / "latest.h5", backend, libver="latest")
+    for key, array in read_keras1_h5(path, SHAPES).arrays.items():
+        np.testing.assert_array_equal(array, numbers(key, SHAPES[key]))
+
+
+@pytest.mark.parametrize("options", [{"chunks": (2,)}, {"compression": "gzip"}, {"fletcher32": True}])
+def test_reads_numbers_that_are_stored_in_chunks(valid, options):
+    with h5py.File(valid, "r+") as file:
+        created(data=numbers("conv1/conv1_b", (4,)), **options)(file, valid.parent)
+    array = read_keras1_h5(valid, SHAPES).arrays["conv1/conv1_b"]
+    np.testing.assert_array_equal(array, numbers("conv1/conv1_b", (4,)))
+
+
+def test_refuses_chunks_that_were_written_in_part_only(valid):
+    with h5py.File(valid, "r+") as file:
+        created(chunks=(2,))(file, valid.parent)
+        file["conv1/conv1_b:0"][:2] = 1
+    assert refusal(valid).reason == NEVER_WRITTEN
+
+
+def test_a_bomb_ends_at_the_limit_of_memory(valid):
+    with h5py.File(valid, "r+") as file:
+        created(shape=(4,), maxshape=(None,), chunks=(2**27,), compression="gzip")(file, valid.parent)
+        file["conv1/conv1_b:0"][:] = 1  # 4 numbers in a chunk of 512 MB
+    assert "cannot be read as an HDF5 file" in refusal(valid).reason
 
 
 def test_refuses_a_user_block(tmp_path):
@@ -452,17 +478,18 @@ def test_refuses_a_user_block(tmp_path):
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"\x89HDF\r\n\x1a\n", "is damaged: an address beyond the end of the file"),
+        (b"\x89HDF\r\n\x1a\n", "cannot be read as an HDF5 file: "),
         (b"not weights at all", "is not an HDF5 file"),
         (np.random.default_rng(0).bytes(10_000), "is not an HDF5 file"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(5_000), "is an HDF5 file of an unusual kind"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(5_000), "cannot be read as an HDF5 file: "),
     ],
 )
 def test_refuses_what_is_not_hdf5(tmp_path, content, reason):
     path = tmp_path / "weights.h5"
     path.write_bytes(content)
     error = refusal(path)
-    assert (error.entry, error.reason) == ("", reason)
+    assert error.entry == ""
+    assert error.reason.startswith(reason)
 
 
 def test_refuses_a_truncated_file_wherever_it_ends(valid):
@@ -604,51 +631,59 @@ def message(image: bytes, header: int, kind: int) -> int:
 BIAS = "conv1/conv1_b:0"
 SPACE, TYPE, FILL, LAYOUT, SYMBOL_TABLE = 0x01, 0x03, 0x05, 0x08, 0x11
 FORGED = {
-    # name: (entry whose header is forged, message, offset from the start of the message, bytes, reason)
-    "header version": (BIAS, None, 0, b"\2", "not an object header of version 1"),
-    "message count": (BIAS, None, 2, b"\xff\xff", "has 65535 header messages, more than 1024"),
-    "long message": (BIAS, FILL, 2, b"\xf8\xff", "a header message longer than its block"),
-    "short continuation": (BIAS, FILL, 0, b"\x10\0\x08\0", "a short header message"),
+    # name: (entry whose header is forged, message, offset from the start of the message, bytes)
+    "header version": (BIAS, None, 0, b"\2"),
+    "message count": (BIAS, None, 2, b"\xff\xff"),
+    "long message": (BIAS, FILL, 2, b"\xf8\xff"),
+    "short continuation": (BIAS, FILL, 0, b"\x10\0\x08\0"),
     "far continuation": (
         BIAS,
         LAYOUT,
         0,
         b"\x10\0\x18\0" + bytes(4) + b"\xf0" * 8,
-        "beyond the end of the file",
     ),
-    "short link": (BIAS, FILL, 0, b"\6\0\0\0", "a short header message"),
-    "unknown link": (BIAS, FILL, 0, b"\6\0\x10\0" + bytes(4) + b"\1\x08\x77\1a", "a link of unknown kind"),
-    "filter": (BIAS, FILL, 0, b"\x0b", "is compressed or filtered"),
-    "unknown message": (BIAS, FILL, 0, b"\x66", "is neither a group nor an array"),
-    "two shapes": (BIAS, FILL, 0, b"\x01", "two messages of one kind"),
-    "no shape": (BIAS, SPACE, 0, b"\0", "is neither a group nor an array"),
-    "rank": (BIAS, SPACE, 9, b"\xff", "is damaged: no shape"),
-    "permuted shape": (BIAS, SPACE, 10, b"\3", "is damaged: no shape"),
-    "shape version": (BIAS, SPACE, 8, b"\4", "is damaged: no shape"),
-    "resizable": (BIAS, SPACE, 8, b"\1\1\1" + bytes(5) + struct.pack("<QQ", 4, 5), "has no fixed shape"),
-    "type class": (BIAS, TYPE, 8, b"\x10", "is not of type little-endian float32"),
-    "byte order": (BIAS, TYPE, 9, b"\x21", "is not of type little-endian float32"),
-    "exponent bias": (BIAS, TYPE, 24, b"\x80", "is not of type little-endian float32"),
-    "layout version": (BIAS, LAYOUT, 8, b"\2", "has a layout message of version 2"),
-    "layout class": (BIAS, LAYOUT, 9, b"\x09", "is stored as unknown"),
-    "storage address": (BIAS, LAYOUT, 10, b"\xf0" * 8, "its 16 bytes of numbers are not in the file"),
-    "storage size": (BIAS, LAYOUT, 18, b"\x0f", "has 15 bytes of numbers, not the 16 of its shape"),
-    "B-tree address": ("conv1", SYMBOL_TABLE, 8, b"\xf0" * 8, "beyond the end of the file"),
-    "heap address": ("conv1", SYMBOL_TABLE, 16, b"\0" * 8, "no heap of names"),
+    "short link": (BIAS, FILL, 0, b"\6\0\0\0"),
+    "unknown link": (BIAS, FILL, 0, b"\6\0\x10\0" + bytes(4) + b"\1\x08\x77\1a"),
+    "filter": (BIAS, FILL, 0, b"\x0b"),
+    "unknown message": (BIAS, FILL, 0, b"\x66"),
+    "two shapes": (BIAS, FILL, 0, b"\x01"),
+    "no shape": (BIAS, SPACE, 0, b"\0"),
+    "rank": (BIAS, SPACE, 9, b"\xff"),
+    "permuted shape": (BIAS, SPACE, 10, b"\3"),
+    "shape version": (BIAS, SPACE, 8, b"\4"),
+    "resizable": (BIAS, SPACE, 8, b"\1\1\1" + bytes(5) + struct.pack("<QQ", 4, 5)),
+    "type class": (BIAS, TYPE, 8, b"\x10"),
+    "byte order": (BIAS, TYPE, 9, b"\x21"),
+    "exponent bias": (BIAS, TYPE, 24, b"\x80"),
+    "layout version": (BIAS, LAYOUT, 8, b"\2"),
+    "layout class": (BIAS, LAYOUT, 9, b"\x09"),
+    "storage address": (BIAS, LAYOUT, 10, b"\xf0" * 8),
+    "storage size": (BIAS, LAYOUT, 18, b"\x0f"),
+    "B-tree address": ("conv1", SYMBOL_TABLE, 8, b"\xf0" * 8),
+    "heap address": ("conv1", SYMBOL_TABLE, 16, b"\0" * 8),
 }
 
 
+# What the HDF5 library passes over; the numbers are those of the sound file.
+HARMLESS = {
+    "message count", "unknown message", "two shapes", "permuted shape", "resizable", "storage size",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("case", FORGED)
-def test_refuses_a_forged_header(valid, case):
-    entry, kind, offset, forged, reason = FORGED[case]
+def test_refuses_a_forged_header_or_reads_the_same_numbers(valid, case):
+    entry, kind, offset, forged = FORGED[case]
+    sound = read_keras1_h5(valid, SHAPES).arrays
     content = bytearray(valid.read_bytes())
     header = header_of(valid, entry)
     start = offset + (header if kind is None else message(content, header, kind))
     content[start : start + len(forged)] = forged
     valid.write_bytes(content)
-    error = refusal(valid)
-    assert reason in error.reason
-    assert error.entry.startswith(entry)
+    if case not in HARMLESS:
+        assert refusal(valid).entry.startswith(entry)
+        return
+    for key, array in read_keras1_h5(valid, SHAPES).arrays.items():
+        np.testing.assert_array_equal(array, sound[key])
 
 
 def group_structures(path: Path, entry: str) -> tuple[bytearray, int, int, int]:
@@ -663,33 +698,31 @@ def group_structures(path: Path, entry: str) -> tuple[bytearray, int, int, int]:
 
 
 FORGED_GROUP = {
-    # name: (structure, offset in it, bytes, reason)
-    "no tree": ("tree", 0, b"FREE", "no B-tree of a group"),
-    "tree of chunks": ("tree", 4, b"\1", "no B-tree of a group"),
-    "deep tree": ("tree", 5, b"\xff", "no B-tree of a group"),
-    "wide tree": ("tree", 6, b"\xff\xff", "beyond the end of the file"),
-    "no heap": ("heap", 0, b"LEAP", "no heap of names"),
-    "heap version": ("heap", 4, b"\1", "no heap of names"),
-    "large heap": ("heap", 8, b"\xff" * 4, "beyond the end of the file"),
-    "no symbols": ("symbols", 0, b"SNOB", "no symbol node"),
-    "symbols' version": ("symbols", 4, b"\2", "no symbol node"),
-    "name beyond its heap": ("symbols", 8, struct.pack("<Q", 2**40), "a name beyond its heap"),
-    "empty name": ("symbols", 8, bytes(8), "has a name that is empty or holds a slash"),
-    "unknown link": ("symbols", 24, b"\3", "is a link of unknown kind"),
-    "object beyond the file": ("symbols", 16, b"\xf0" * 8, "beyond the end of the file"),
+    # name: (structure, offset in it, bytes)
+    "no tree": ("tree", 0, b"FREE"),
+    "tree of chunks": ("tree", 4, b"\1"),
+    "deep tree": ("tree", 5, b"\xff"),
+    "wide tree": ("tree", 6, b"\xff\xff"),
+    "no heap": ("heap", 0, b"LEAP"),
+    "heap version": ("heap", 4, b"\1"),
+    "large heap": ("heap", 8, b"\xff" * 4),
+    "no symbols": ("symbols", 0, b"SNOB"),
+    "symbols' version": ("symbols", 4, b"\2"),
+    "name beyond its heap": ("symbols", 8, struct.pack("<Q", 2**40)),
+    "empty name": ("symbols", 8, bytes(8)),
+    "unknown link": ("symbols", 24, b"\3"),
+    "object beyond the file": ("symbols", 16, b"\xf0" * 8),
 }
 
 
 @pytest.mark.parametrize("case", FORGED_GROUP)
 def test_refuses_a_forged_group(valid, case):
-    structure, offset, forged, reason = FORGED_GROUP[case]
+    structure, offset, forged = FORGED_GROUP[case]
     content, *places = group_structures(valid, "conv1")
     start = dict(zip(("tree", "heap", "symbols"), places, strict=True))[structure] + offset
     content[start : start + len(forged)] = forged
     valid.write_bytes(content)
-    error = refusal(valid)
-    assert reason in error.reason
-    assert error.entry.startswith("conv1")
+    assert refusal(valid).entry.startswith("conv1")
 
 
 def test_refuses_a_name_that_occurs_twice(valid):
@@ -697,12 +730,12 @@ def test_refuses_a_name_that_occurs_twice(valid):
     content[symbols + 48 : symbols + 56] = content[symbols + 8 : symbols + 16]
     valid.write_bytes(content)
     error = refusal(valid)
-    assert (error.entry, error.reason) == ("conv1/conv1_W:0", "occurs twice")
+    assert error.entry == "conv1/conv1_W:0"
 
 
 def test_refuses_a_name_with_a_slash_that_would_look_like_a_layer(valid):
     valid.write_bytes(valid.read_bytes().replace(b"pool1\0", b"po/l1\0"))
-    assert "holds a slash" in refusal(valid).reason
+    assert refusal(valid).entry == "po/l1"
 
 
 def test_refuses_a_name_without_end(valid):
@@ -712,7 +745,7 @@ def test_refuses_a_name_without_end(valid):
     (size,) = struct.unpack_from("<Q", content, heap + 8)
     content[names + name : names + size] = b"a" * (size - name)
     valid.write_bytes(content)
-    assert "a name without end" in refusal(valid).reason
+    assert refusal(valid).entry == "conv1"
 
 
 def test_refuses_a_b_tree_that_contains_itself(valid):
@@ -720,7 +753,8 @@ def test_refuses_a_b_tree_that_contains_itself(valid):
     content[tree + 5] = 1
     content[tree + 32 : tree + 40] = struct.pack("<Q", tree)
     valid.write_bytes(content)
-    assert "a cycle in a B-tree" in refusal(valid).reason
+    assert "it crashes its reader" in refusal(valid).reason  # HDF5 2.0.0 runs out of stack
+    assert read_keras1_h5(write(valid), SHAPES).backend == "tensorflow"  # and the next file is read
 
 
 def test_empty_nodes_of_a_b_tree_do_not_buy_time(valid):
@@ -734,21 +768,20 @@ def test_empty_nodes_of_a_b_tree_do_not_buy_time(valid):
     content += node
     content[40:48] = struct.pack("<Q", len(content))
     valid.write_bytes(content)
-    assert refusal(valid).reason == "holds too many groups and arrays"
+    assert refusal(valid).entry == "conv1"
 
 
-@given(st.lists(edits, min_size=1, max_size=6))
-@settings(max_examples=1500, deadline=None)
-def test_any_damage_gives_sound_weights_or_a_refusal(image, mutant, damage):
-    for edit in damage:
-        image = edited(image, edit)
-    check_outcome(mutant, image)
+@given(st.lists(st.lists(edits, min_size=1, max_size=6), min_size=30, max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_any_damage_gives_sound_weights_or_a_refusal(image, mutant, damages):
+    images = [functools.reduce(edited, damage, image) for damage in damages]
+    check_each(lambda content: check_outcome(mutant, content), images)
 
 
 def test_every_word_of_the_file_may_be_forged(image, mutant):
-    for place in range(0, len(image), 8):
-        for value in (0, place, 2**64 - 1):
-            check_outcome(mutant, edited(image, ("word", place, value)))
+    words = range(0, len(image), 8)
+    images = [edited(image, ("word", place, value)) for place in words for value in (0, place, 2**64 - 1)]
+    check_each(lambda content: check_outcome(mutant, content), images)
 
 
 @given(st.binary(max_size=300))

@@ -61,7 +61,7 @@ class Wanted:
     def takes(self, key: str, entry: str) -> bool:
         """Whether an array is to be read, by its name; a refusal if it may not be there."""
         if self.shapes is not None and key not in self.shapes and not self.surplus:
-            raise RefusalError(entry, "this network has no such array")
+            raise RefusalError(entry, "is not expected here: this network has no such array")
         return self.shapes is None or key in self.shapes
 
     def check(self, key: str, entry: str, dtype: str, shape: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from actprobe.formats.arrays import Arrays, Found, RefusalError, Wanted, printable
@@ -30,7 +30,7 @@ def read_h5(images: Mapping[str, bytes], wanted: Wanted) -> Arrays:
         walk = _Walk(h5py, wanted)
         top = walk.visited_once(file, "")
         if wanted.root:
-            top = walk.member(file, wanted.root, "")
+            top = walk.member(file, wanted.root, wanted.root)
         if not isinstance(top, h5py.Group):
             raise RefusalError(wanted.root, "is not a group")
         walk.all_below(top)
@@ -68,22 +68,29 @@ class _Walk:
         pending = [(top, "")]
         while pending:
             group, prefix = pending.pop(0)
-            if not self.wanted.surplus and group.id.get_create_plist().get_link_creation_order():
-                raise RefusalError(prefix.rstrip("/"), "tracks the order of its links, as Keras never did")
-            for name in group:
-                self.links_left -= 1
-                if self.links_left < 0:
-                    raise RefusalError("", "holds too many groups and arrays")
-                member = self.member(group, name, prefix)
-                entry = prefix + printable(name.encode("utf-8", "surrogateescape"))
-                if isinstance(member, self.h5py.Group):
-                    pending.append((member, f"{entry}/"))
-                else:
-                    self.array(member, entry, group)
+            try:
+                pending += self.groups_in(group, prefix)
+            except RefusalError:
+                raise
+            except Exception as error:  # h5py has one for each kind of damage
+                raise RefusalError(prefix.rstrip("/"), f"is damaged: {error.args[0]}") from error
 
-    def member(self, group: Any, name: str, prefix: str) -> Any:
+    def groups_in(self, group: Any, prefix: str) -> Iterator[tuple[Any, str]]:
+        if not self.wanted.surplus and group.id.get_create_plist().get_link_creation_order():
+            raise RefusalError(prefix.rstrip("/"), "tracks the order of its links, as Keras never did")
+        for name in group:
+            self.links_left -= 1
+            if self.links_left < 0:
+                raise RefusalError("", "holds too many groups and arrays")
+            entry = prefix + printable(name.encode("utf-8", "surrogateescape"))
+            member = self.member(group, name, entry)
+            if isinstance(member, self.h5py.Group):
+                yield member, f"{entry}/"
+            else:
+                self.array(member, entry, group)
+
+    def member(self, group: Any, name: str, entry: str) -> Any:
         """Open what a link leads to, if it is a hard link to something not seen before."""
-        entry = prefix + printable(name.encode("utf-8", "surrogateescape"))
         link = group.get(name, getlink=True)
         if link is None:
             raise RefusalError(entry, "this group is missing")
@@ -91,12 +98,14 @@ class _Walk:
             kinds = {self.h5py.SoftLink: "a soft link", self.h5py.ExternalLink: "an external link"}
             raise RefusalError(entry, f"is {kinds.get(type(link), 'a link of unknown kind')}")
         try:
-            member = group[name]
+            member = self.visited_once(group[name], entry)
+        except RefusalError:
+            raise
         except Exception as error:
-            raise RefusalError(entry, f"is damaged: {error}") from error
+            raise RefusalError(entry, f"is damaged: {error.args[0]}") from error
         if not isinstance(member, self.h5py.Group | self.h5py.Dataset):
             raise RefusalError(entry, "is neither a group nor an array")
-        return self.visited_once(member, entry)
+        return member
 
     def array(self, data: Any, entry: str, group: Any) -> None:
         """Take an array that is wanted, if its numbers are in the file."""

@@ -40,17 +40,19 @@ def read_npz(images: Mapping[str, bytes], wanted: Wanted) -> Arrays:
     signature, disk, first, here, count, length, start, comment = END.unpack_from(image, end)
     if signature != b"PK\5\6" or comment:
         raise RefusalError("", "does not end in the end record of a zip file: cut off or added to")
-    if here != count or count != len(infos):
-        raise RefusalError("", f"declares {count} members but lists {len(infos)}")
     if disk or first or start != directory or start + length != end:
         raise RefusalError("", "has an end record that does not fit its directory")
+    if here != count or count != len(infos):
+        raise RefusalError("", f"declares {count} members but lists {len(infos)}")
     members: dict[str, bytes] = {}
     position, room = 0, wanted.most + MAX_HEADER * len(wanted.shapes or infos)
     for info in sorted(infos, key=lambda info: info.header_offset):
         name = printable(info.filename.encode("utf-8", "surrogateescape")[:200])
         key = name.removesuffix(".npy")
-        if key in members or key == name:
-            raise RefusalError(name, "is there twice" if key in members else "is not a member of an npz file")
+        if key in members:
+            raise RefusalError(key, "is there twice")
+        if key == name:
+            raise RefusalError(name, "is not expected here: no name of an array of numpy")
         if wanted.takes(key, name):
             room -= info.file_size
             if room < 0:
@@ -65,7 +67,7 @@ def read_npz(images: Mapping[str, bytes], wanted: Wanted) -> Arrays:
 def _unpacked(image: bytes, info: zipfile.ZipInfo, key: str, position: int) -> tuple[bytes, int]:
     """Unpack a member that begins where the one before it ends, and tell where it ends itself."""
     if info.flag_bits & ~(DEFLATE_LEVEL | SIZES_BEHIND | UTF8):
-        raise RefusalError(key, f"is encrypted, or has other zip flags ({info.flag_bits:#06x})")
+        raise RefusalError(key, f"is encrypted, or packed in some other way: zip flags {info.flag_bits:#06x}")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise RefusalError(key, f"is packed by method {info.compress_type}, as numpy does not pack")
     if info.volume or info.comment or info.extra[:2] == ZIP64:
@@ -83,7 +85,9 @@ def _unpacked(image: bytes, info: zipfile.ZipInfo, key: str, position: int) -> t
         sizes = true if sizes == [0, 0, 0] else sizes
         behind = [mark + struct.pack(f"<L2{wide}", *true) for mark in (b"PK\7\x08", b"") for wide in "LQ"]
         end += max((len(each) for each in behind if image[end:].startswith(each)), default=0)
-    if position != info.header_offset or 0 < extra_length < 4:
+    if 0 < extra_length < 4:
+        raise RefusalError(key, "has extra fields that do not add up")
+    if position != info.header_offset:
         raise RefusalError(key, "does not lie end to end with the members beside it")
     here = (signature, flags, method, image[name : name + name_length], sizes)
     if here != (b"PK\3\4", info.flag_bits, info.compress_type, info.orig_filename.encode(), true):
@@ -91,7 +95,10 @@ def _unpacked(image: bytes, info: zipfile.ZipInfo, key: str, position: int) -> t
     contents = image[first : first + info.compress_size]
     if method == zipfile.ZIP_DEFLATED:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        contents = inflater.decompress(contents, info.file_size + 1)
+        try:
+            contents = inflater.decompress(contents, info.file_size + 1)
+        except zlib.error as error:
+            raise RefusalError(key, f"does not inflate ({error})") from error
         if not inflater.eof or inflater.unused_data:
             raise RefusalError(key, f"does not inflate to the {info.file_size} bytes that it declares")
     if len(contents) != info.file_size or zlib.crc32(contents) != info.CRC:
@@ -105,11 +112,13 @@ def _array(key: str, contents: bytes, wanted: Wanted) -> Any:
         major = functions["read_magic"](stream)[0]
         read = functions[f"read_array_header_{major}_0"]
         shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER)
+        if dtype.fields or min(shape, default=0) < 0:
+            raise ValueError
     except Exception as error:  # of the many that a header can raise
-        raise RefusalError(key, "has a header that is not that of a plain array") from error
+        raise RefusalError(key, "is not an array of numpy, or not a plain array by its header") from error
     if dtype.hasobject:
         raise RefusalError(key, "holds Python objects, which are never unpickled")
-    wanted.check(key, key, dtype.str if not dtype.fields else "records", shape)
+    wanted.check(key, key, dtype.str, shape)
     needed = stream.tell() + dtype.itemsize * math.prod(shape)
     if len(contents) != needed:
         raise RefusalError(key, f"declares {len(contents)} bytes where its shape needs {needed}")

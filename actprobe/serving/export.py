@@ -21,6 +21,7 @@ from absl import logging
 from actprobe import backend
 from actprobe.analyses.inversion.networks.inverter import Inverter
 from actprobe.errors import ActprobeError, UsageError
+from actprobe.extras import require
 from actprobe.models.model import Model
 from actprobe.models.source import ModelSource
 from actprobe.models.weights import WeightsRecord
@@ -161,6 +162,8 @@ def export(
     }  # fmt: skip
     if file_format not in FOLDERS:
         raise UsageError(f"there is no format {file_format!r}; there is {', '.join(FOLDERS)}")
+    if file_format == "savedmodel":
+        require("serve", "the format savedmodel")
     if label is not None and file_format != "savedmodel":
         raise UsageError(f"label={label}: only a savedmodel is served, so only its versions have labels")
     if isinstance(model, Inverter):

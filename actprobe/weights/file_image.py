@@ -24,7 +24,7 @@ def read_image(path: str, limit: int) -> bytes:
         image = b""
         if found.st_size <= limit:
             with Path(path).open("rb") as file:
-                image = file.read(limit + 1)
+                image = file.read(found.st_size + 1)
     except FileNotFoundError:
         raise WeightsError(path, "", "no such file") from None
     except ValueError as error:
