@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
     from actprobe.analyses.finished_runs import load_run
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
-    from actprobe.analyses.inversion.inverting.sounds import sonify
     from actprobe.analyses.inversion.inverting.run import invert
+    from actprobe.analyses.inversion.inverting.sounds import sonify
     from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
     from actprobe.analyses.inversion.training.run import train_inverter
     from actprobe.analyses.maps.run import maps

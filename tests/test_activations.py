@@ -61,7 +61,7 @@ def test_file_holds_what_the_model_gives(finished, random_cnn_at, folder, name, 
 
 def test_times_say_where_every_position_is(finished, random_cnn_at) -> None:
     arrays = load(*finished, "sub/song.wav")
-    assert set(arrays) == {*LAYERS, "pool3/times", "conv5/linear/times", "times", "facts"}
+    assert set(arrays) == {*LAYERS, "pool3/times", "conv5/linear/times", "times", "examples", "facts"}
     # Three examples of 29.12 s cover 75 s evenly, the last to the end.
     assert arrays["times"] == pytest.approx([0, 22.94, 45.88], abs=1e-3)
     assert np.array_equal(arrays["pool3/times"], random_cnn_at.layers["pool3"].times())
@@ -114,7 +114,7 @@ def test_other_layers_or_another_recording_are_computed_anew(random_cnn_at, tmp_
     first = run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["output"])
     run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["pool5"])
     with np.load(next(iter(first.files.values()))) as arrays:
-        assert set(arrays) == {"pool5", "pool5/times", "times", "facts"}
+        assert set(arrays) == {"pool5", "pool5/times", "times", "examples", "facts"}
         before = arrays["pool5"]
     soundfile.write(tmp_path / "in/a.wav", noise[::-1], 12000)
     run(random_cnn_at, tmp_path / "in", tmp_path / "out", ["pool5"])

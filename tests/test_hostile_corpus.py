@@ -41,4 +41,4 @@ def test_stored_hostile_file_is_refused(name: str) -> None:
         tracemalloc.stop()
     assert {"entry": refused.value.entry, "reason": refused.value.reason} == EXPECTED["files"][name]
     assert str(refused.value).isprintable()
-    assert peak < 5_000_000  # the checkpoint reader hashes in pieces of 4 MiB
+    assert peak < 1_000_000  # of this process; the child has limits of its own

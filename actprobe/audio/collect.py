@@ -1,12 +1,14 @@
-"""What every decoder hands its blocks to: the channel mean, with the checks that can be made on the way."""
+"""What every decoder hands its blocks to: one channel of all, with the checks that can be made on the way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
+from actprobe.audio.waveform import RESAMPLER_QUALITY
 from actprobe.errors import AudioError
 
 LOWEST_RATE_HZ = 1_000
@@ -25,7 +27,8 @@ class Undecodable(Exception):  # noqa: N818  it says what happened to one decode
 class Collector:
     """Mono samples of a recording while it is being decoded, and what the decoder found out about it.
 
-    The samples grow with what was decoded and are never allocated from what a header claims.
+    The samples grow with what was decoded and are never allocated from what a header claims. They are
+    resampled while they come, so that those of the recording's own rate are not kept beside them.
 
     Parameters
     ----------
@@ -33,59 +36,106 @@ class Collector:
         The recording, for error messages.
     max_seconds : float
         Longest recording to accept.
+    wanted_rate : int or None
+        Rate in Hz of the samples that are kept; None for the recording's own.
+    channel : int or None
+        The channel that is kept, the last one where there are fewer; None for the mean of all.
     decoder : str
         Library and version.
     container : str
         Container and codec as the decoder names them.
     sample_rate, channels : int
-        Rate in Hz and channels; 0 until `start`.
+        Rate in Hz and channels; 0 until `start`. Where they change on the way, those of the beginning.
     header_seconds : float or None
         Duration that the header promises, when it does.
     peak : float
-        Largest absolute sample of the channel mean.
+        Largest absolute sample of what is kept, before it is resampled.
+    frames : int
+        Frames decoded so far, at the recording's own rate.
+    seconds : float
+        Duration decoded so far.
+    rates : list of int
+        Rates in Hz, as they followed one another.
     warnings : list of str
         One sentence each.
     """
 
     path: str
     max_seconds: float
+    wanted_rate: int | None = None
+    channel: int | None = None
     decoder: str = ""
     container: str = ""
     sample_rate: int = 0
     channels: int = 0
     header_seconds: float | None = None
     peak: float = 0.0
+    frames: int = 0
+    seconds: float = 0.0
+    rates: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    _power: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
+    _kept_power: float = field(default=0.0, init=False, repr=False)
+    _resampler: soxr.ResampleStream | None = field(default=None, init=False, repr=False)
     _mono: bytearray = field(default_factory=bytearray, init=False, repr=False)
 
     def start(self, sample_rate: int, channels: int) -> None:
         """Set the rate in Hz and the channels, once they are known and before the first block.
 
+        Called anew where they change on the way.
         No channels are `Undecodable`, a rate that no recording has is an `AudioError`.
         """
         if channels < 1:
             raise Undecodable("no audio channels")
         if not LOWEST_RATE_HZ <= sample_rate <= HIGHEST_RATE_HZ:
             raise AudioError(self.path, f"absurd sample rate of {sample_rate} Hz")
-        self.sample_rate, self.channels = sample_rate, channels
+        if self.rates and self.rates[-1] == sample_rate:
+            return
+        self._end_part()
+        if not self.rates:
+            self.sample_rate, self.channels = sample_rate, channels
+            self._power = np.zeros(channels)
+        self.rates.append(sample_rate)
+        if sample_rate != self.kept_rate:
+            self._resampler = soxr.ResampleStream(
+                sample_rate, self.kept_rate, 1, dtype="float32", quality=RESAMPLER_QUALITY
+            )
 
     @property
-    def frames(self) -> int:
-        """Number of samples collected so far."""
-        return len(self._mono) // 4
-
-    @property
-    def seconds(self) -> float:
-        """Duration collected so far."""
-        return self.frames / self.sample_rate if self.sample_rate else 0.0
+    def kept_rate(self) -> int:
+        """Rate of `samples` in Hz."""
+        return self.wanted_rate or self.sample_rate
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        """Channel mean of what was collected; nothing can be added while the array is in use."""
+        """What was kept of the recording; nothing can be added any more."""
+        self._end_part()
         return np.frombuffer(self._mono, dtype=np.float32)
 
+    @property
+    def loudest_channel(self) -> int:
+        """The channel of most power."""
+        return int(np.argmax(self._power))
+
+    @property
+    def cancelled_db(self) -> float:
+        """By how many dB less power the channels' mean has than it would if they were unrelated.
+
+        0 where one channel is kept.
+        """
+        if self.channel is not None or not self._power.any():
+            return 0.0
+        unrelated = self._power.sum() / self.channels**2
+        with np.errstate(divide="ignore"):
+            return float(10 * np.log10(unrelated / self._kept_power)) if self._kept_power else float("inf")
+
+    def _end_part(self) -> None:
+        if self._resampler is not None:
+            self._mono += self._resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes()
+            self._resampler = None
+
     def add(self, block: NDArray[np.float32]) -> None:
-        """Append the channel mean of a block, float32 [frames, channels].
+        """Append the channel mean of a block, float32 [frames, channels], or its channel that is kept.
 
         NaN, infinity or a recording longer than `max_seconds` is an `AudioError`.
         """
@@ -93,15 +143,26 @@ class Collector:
             return
         with np.errstate(over="ignore", invalid="ignore"):
             # Column by column is several times faster than mean(axis=1) over so short an axis, and equal.
-            mono = block[:, 0].astype(np.float32, copy=True)
-            for channel in range(1, block.shape[1]):
-                mono += block[:, channel]
-            if block.shape[1] > 1:
+            first = 0 if self.channel is None else min(self.channel, block.shape[1] - 1)
+            mono = block[:, first].astype(np.float32, copy=True)
+            if self.channel is None and block.shape[1] > 1:
+                for channel in range(1, block.shape[1]):
+                    mono += block[:, channel]
                 mono /= block.shape[1]
             low, high = float(mono.min()), float(mono.max())
         if not np.isfinite(low + high):
             raise AudioError(self.path, f"NaN or infinity among the samples after {self.seconds:.2f} s")
         self.peak = max(self.peak, -low, high)
-        self._mono += mono.tobytes()
-        if self.seconds > self.max_seconds:
+        for channel in range(min(block.shape[1], self.channels)):
+            self._power[channel] += _power(block[:, channel])
+        self._kept_power += _power(mono)
+        self.frames += len(mono)
+        self.seconds += len(mono) / self.rates[-1]
+        kept = mono if self._resampler is None else self._resampler.resample_chunk(mono)
+        self._mono += kept.tobytes()
+        if self.seconds > self.max_seconds + 0.5 / self.rates[-1]:  # durations are sums of blocks
             raise AudioError(self.path, f"longer than max_seconds={self.max_seconds:g}")
+
+
+def _power(samples: NDArray[np.float32]) -> float:
+    return float(np.dot(samples, samples))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import soundfile
+
+from actprobe.audio.ogg import Link, read_links
+from actprobe.audio.wav import WavFormat, read_wav_format
 
 UNKNOWN_FRAMES = 2**62  # libsndfile's SF_COUNT_MAX is 2**63 - 1
 
@@ -22,7 +23,25 @@ _SIZE_LINE = {
     "RF64": r"Riff size",
 }
 _MOST_ID3_TAGS = 16  # real files have one, rarely two
-_LARGEST_OGG_PAGE = 65_307  # RFC 3533, section 6
+# What files with ID3 tags begin with that are no mp3: the tag is older than most of them allow.
+_OTHER_AUDIO = (
+    *(
+        b"fLaC",
+        b"RIFF",
+        b"RIFX",
+        b"RF64",
+        b"FORM",
+        b"OggS",
+        b"wvpk",
+        b"MAC ",
+        b"MPCK",
+        b"MP+",
+        b"TTA1",
+        b"TTA2",
+    ),
+    *(b"tBaK", b"ajkg", b"caff", b".snd", b"DSD ", b"FRM8", b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75"),
+    *(b"\x0b\x77", b"\x7f\xfe\x80\x01"),
+)
 
 # ISO 11172-3 and 13818-3, table of sampling frequencies; MPEG 2.5 halves once more.
 _MPEG1_RATES = (44_100, 48_000, 32_000)
@@ -46,6 +65,12 @@ class Header:
         One sentence each.
     reason : str
         Why libsndfile cannot open the file; empty when it can.
+    start : int
+        Where the ID3v2 tags at the beginning end.
+    links : tuple of Link
+        The parts of an Ogg file, one after the other; empty for other files.
+    wav : WavFormat or None
+        The format of a RIFF/WAVE.
     """
 
     is_mpeg: bool = False
@@ -53,6 +78,9 @@ class Header:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    start: int = 0
+    links: tuple[Link, ...] = ()
+    wav: WavFormat | None = None
 
 
 def read_header(stream: BinaryIO) -> Header:
@@ -62,20 +90,40 @@ def read_header(stream: BinaryIO) -> Header:
     head = stream.read(4096)
     if _is_mpeg(head, tagged=start > 0):
         return Header(is_mpeg=True, seconds=_mpeg_seconds(head))
+    if head[:4] == b"OggS":
+        return _ogg_header(stream, _sndfile_header(stream))
+    wav = read_wav_format(stream)
+    header = replace(_sndfile_header(stream), start=start, wav=wav)
+    if wav is None or wav.claimed_frames is None or not wav.sample_rate:
+        return header
+    return replace(header, seconds=wav.claimed_frames / wav.sample_rate or None)
+
+
+def _sndfile_header(stream: BinaryIO) -> Header:
     stream.seek(0)
     try:
         with soundfile.SoundFile(stream.fileno(), closefd=False) as file:
             container = f"{file.format}/{file.subtype}"
             frames = _claimed_frames(file)
             seconds = frames / file.samplerate if 0 < frames < UNKNOWN_FRAMES else None
-            is_ogg = file.format == "OGG"
     except soundfile.LibsndfileError as error:
         return Header(reason=error.error_string.rstrip(". "))
-    if not is_ogg:
-        return Header(container=container, seconds=seconds)
-    # What an Ogg file says of its duration is the position of the last page that is there.
-    warnings = () if _has_ogg_end(stream) else ("The Ogg stream has no end page: it was probably cut off.",)
-    return Header(container=container, warnings=warnings)
+    return Header(container=container, seconds=seconds)
+
+
+def _ogg_header(stream: BinaryIO, header: Header) -> Header:
+    """Say of an Ogg file what its pages say; libsndfile believes the last page that is there."""
+    links = tuple(read_links(stream))
+    known = [link.seconds for link in links]
+    seconds = sum(each for each in known if each is not None)
+    damaged, missing = sum(link.damaged for link in links), sum(link.missing for link in links)
+    warnings = []
+    if damaged + missing:
+        warnings.append(f"Pages of the Ogg stream are damaged ({damaged}) or missing ({missing}).")
+    if links and not links[-1].ended:
+        cut = "ends inside a page" if links[-1].cut else "has no end page"
+        warnings.append(f"The Ogg stream {cut}: it was probably cut off.")
+    return replace(header, seconds=seconds or None, warnings=tuple(warnings), links=links)
 
 
 def _after_id3(stream: BinaryIO) -> int:
@@ -94,7 +142,7 @@ def _after_id3(stream: BinaryIO) -> int:
 def _is_mpeg(head: bytes, *, tagged: bool) -> bool:
     if len(head) >= 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return True
-    return tagged and head[:4] not in (b"fLaC", b"RIFF", b"RIFX", b"RF64", b"FORM", b"OggS")
+    return tagged and not head.startswith(_OTHER_AUDIO) and head[4:8] != b"ftyp"
 
 
 def _mpeg_seconds(head: bytes) -> float | None:
@@ -139,13 +187,3 @@ def _claimed_frames(file: soundfile.SoundFile) -> float:
     if (placeholder and claimed <= 0xFFFFFFFF) or not held:
         return float(file.frames)
     return float(file.frames) * claimed / held
-
-
-def _has_ogg_end(stream: BinaryIO) -> bool:
-    with contextlib.suppress(OSError):
-        end = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, end - 4 * _LARGEST_OGG_PAGE))
-        tail = stream.read()
-        page = tail.rfind(b"OggS")
-        return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 0x04)
-    return True

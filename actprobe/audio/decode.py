@@ -9,10 +9,12 @@ Which decoder "auto" takes:
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,11 +24,14 @@ import soundfile
 from actprobe.audio.collect import Collector, Undecodable
 from actprobe.audio.containers import Header, read_header
 from actprobe.audio.ffmpeg import read_pyav
+from actprobe.audio.part import Part
 from actprobe.audio.tfio import read_tfio
-from actprobe.audio.waveform import Source, Waveform
+from actprobe.audio.wav import WavFormat, wide_blocks
+from actprobe.audio.waveform import RESAMPLER, Source, Waveform
 from actprobe.errors import AudioError, UsageError
 
 DECODERS = ("auto", "soundfile", "pyav", "tfio")
+CHANNELS = {"mean": None, "left": 0, "right": 1, "loudest": None}
 
 MAX_PEAK = 64.0  # 36 dB over full scale; hot mp3 masters decode to 1.5, damaged ones to thousands
 HIGHEST_SAMPLE_RATE_HZ = 768_000
@@ -35,6 +40,9 @@ HIGHEST_SAMPLE_RATE_HZ = 768_000
 SLACK_SECONDS = 0.1
 WARN_BELOW = 0.98
 REFUSE_BELOW = 0.5
+
+# Unrelated channels lose nothing by this measure, and stereo of a correlation of -0.75 loses this much.
+CANCELLED_DB = 6.0
 
 NO_SAMPLES = "no audio samples"
 
@@ -47,6 +55,7 @@ def load_audio(
     *,
     decoder: str = "auto",
     max_seconds: float = 4 * 3600,
+    mono: str = "mean",
 ) -> Waveform:
     """Read a recording as a mono waveform.
 
@@ -60,11 +69,14 @@ def load_audio(
         ``"auto"``, or one of ``"soundfile"``, ``"pyav"`` and ``"tfio"`` to use no other.
     max_seconds : float
         A longer recording is an error.
+    mono : str
+        ``"mean"`` of the channels, or the ``"left"``, the ``"right"`` or the ``"loudest"`` of them, for
+        recordings whose channels cancel each other.
 
     Returns
     -------
     Waveform
-        The mean of the channels, float32; its `source` says what was read, by what, and any warnings.
+        Mono, float32; its `source` says what was read, by what, and any warnings.
 
     Raises
     ------
@@ -72,7 +84,7 @@ def load_audio(
         The file is missing, unreadable, empty or undecodable, holds no samples, NaN, infinity or absurd
         values, is too long, or ends before half of what its header says.
     UsageError
-        Unknown decoder, or a rate or duration that is none.
+        Unknown decoder or `mono`, or a rate or duration that is none.
 
     Examples
     --------
@@ -84,12 +96,17 @@ def load_audio(
     sample_rate = _checked_rate(sample_rate)
     if decoder not in DECODERS:
         raise UsageError(f"unknown decoder {decoder!r}; there are: {', '.join(DECODERS)}")
+    if mono not in CHANNELS:
+        raise UsageError(f"mono={mono!r} is unknown; there are: {', '.join(CHANNELS)}")
     if not max_seconds > 0:
         raise UsageError(f"max_seconds={max_seconds} is not a duration in seconds")
     with _open(name) as stream:
         try:
             header = read_header(stream)
-            audio = _decode(stream, header, decoder, Collector(name, max_seconds))
+            blank = Collector(name, max_seconds, sample_rate, CHANNELS[mono])
+            audio = _decode(stream, header, decoder, blank)
+            if mono == "loudest":
+                audio = _decode(stream, header, decoder, replace(blank, channel=audio.loudest_channel))
         except OSError as error:
             raise AudioError(name, (error.strerror or str(error)).lower()) from error
     source = Source(
@@ -99,13 +116,12 @@ def load_audio(
         sample_rate=audio.sample_rate,
         channels=audio.channels,
         header_seconds=audio.header_seconds,
+        resampler="" if {audio.kept_rate} == set(audio.rates) else RESAMPLER,
         warnings=tuple(audio.warnings),
     )
-    waveform = Waveform(audio.samples, audio.sample_rate, source)
-    if sample_rate is not None:
-        waveform = waveform.resample(sample_rate)
-        if not len(waveform.samples):
-            raise AudioError(name, f"{audio.frames} samples are too few to resample to {sample_rate} Hz")
+    waveform = Waveform(audio.samples, audio.kept_rate, source)
+    if not len(waveform.samples):
+        raise AudioError(name, f"{audio.frames} samples are too few to resample to {audio.kept_rate} Hz")
     return waveform
 
 
@@ -150,7 +166,7 @@ def _decode(stream: BinaryIO, header: Header, decoder: str, blank: Collector) ->
     trusted = "pyav" if header.is_mpeg else "soundfile"
     readers: dict[str, Callable[[Collector], None]] = {
         "soundfile": lambda into: _read_soundfile(stream, header, into),
-        "pyav": lambda into: read_pyav(stream, into),
+        "pyav": lambda into: _read_parts(read_pyav, _parts(stream, header), into),
         "tfio": lambda into: read_tfio(stream, _decode(stream, header, trusted, blank), into),
     }
     if decoder != "auto":
@@ -162,7 +178,7 @@ def _decode(stream: BinaryIO, header: Header, decoder: str, blank: Collector) ->
     reasons: dict[str, str] = {}
     warnings: list[str] = []
     for each in order:
-        audio = Collector(blank.path, blank.max_seconds)
+        audio = Collector(blank.path, blank.max_seconds, blank.wanted_rate, blank.channel)
         try:
             readers[each](audio)
             _check(audio, header)
@@ -178,24 +194,64 @@ def _decode(stream: BinaryIO, header: Header, decoder: str, blank: Collector) ->
     raise AudioError(blank.path, "; ".join(f"{each}: {reason}" for each, reason in reasons.items()))
 
 
+def _parts(stream: BinaryIO, header: Header) -> Sequence[BinaryIO | Part]:
+    """Divide a file into what is decoded on its own: the links of an Ogg file, or what follows ID3 tags."""
+    if len(header.links) > 1:
+        return [Part(stream, link.start, link.end) for link in header.links]
+    return [Part(stream, header.start, stream.seek(0, os.SEEK_END))] if header.start else [stream]
+
+
+def _read_parts(
+    read: Callable[[BinaryIO | Part, Collector], None], parts: Sequence[BinaryIO | Part], into: Collector
+) -> None:
+    """Decode the parts one after the other; those that cannot be decoded are left out while there are others."""
+    failed = 0
+    for number, part in enumerate(parts, 1):
+        try:
+            read(part, into)
+        except Undecodable as error:
+            failed += 1
+            if failed == len(parts):
+                raise
+            into.warnings.append(f"Part {number} of {len(parts)} was not decoded ({error.reason}).")
+
+
+def _read_wide(stream: BinaryIO, wav: WavFormat, into: Collector) -> None:
+    into.container = f"WAV/PCM_{wav.bits}"
+    into.start(wav.sample_rate, wav.channels)
+    for block in wide_blocks(stream, wav):
+        into.add(block)
+
+
 def _read_soundfile(stream: BinaryIO, header: Header, into: Collector) -> None:
     into.decoder = f"soundfile {soundfile.__version__} (libsndfile {soundfile.__libsndfile_version__})"
     if header.reason:
         raise Undecodable(header.reason)
-    stream.seek(0)
-    # libsndfile knows some mp3 files only by the ending of their names.
-    by_name = header.is_mpeg and into.path.lower().endswith(".mp3")
-    file_or_name = os.fsencode(into.path) if by_name else stream.fileno()
+    if header.wav is not None and header.wav.is_wide:
+        _read_wide(stream, header.wav, into)
+    elif len(header.links) > 1:
+        _read_parts(lambda part, into: _read_sndfile(part, header, into), _parts(stream, header), into)
+    else:
+        stream.seek(0)
+        # libsndfile knows some mp3 files only by the ending of their names.
+        by_name = header.is_mpeg and into.path.lower().endswith(".mp3")
+        _read_sndfile(os.fsencode(into.path) if by_name else stream.fileno(), header, into)
+
+
+def _read_sndfile(source: bytes | int | BinaryIO | Part, header: Header, into: Collector) -> None:
+    held = header.wav.whole_frames if header.wav is not None else None
+    left = math.inf if held is None else held
     try:
-        with soundfile.SoundFile(file_or_name, closefd=False) as file:
+        with soundfile.SoundFile(source, closefd=False) as file:
             into.container = f"{file.format}/{file.subtype}"
             into.start(file.samplerate, file.channels)
             frames = max(1024, _SAMPLES_PER_BLOCK // file.channels)
             buffer = np.empty((frames, file.channels), dtype=np.float32)
             block = buffer
-            while len(block) == frames:  # a short block is the last one
+            while len(block) == frames and left > 0:  # a short block is the last one
                 block = file.read(out=buffer)
-                into.add(block)
+                into.add(block[: int(min(left, len(block)))])
+                left -= len(block)
             stopped_at_estimate = header.is_mpeg and header.seconds is None and into.frames == file.frames
     except soundfile.LibsndfileError as error:
         raise Undecodable(error.error_string.rstrip(". ")) from error
@@ -213,6 +269,17 @@ def _check(audio: Collector, header: Header) -> None:
     if header.seconds is not None:
         audio.header_seconds = header.seconds
     audio.warnings.extend(header.warnings)
+    if len(set(audio.rates)) > 1:
+        rates = ", ".join(map(str, dict.fromkeys(audio.rates)))
+        audio.warnings.append(
+            f"The sampling rate changes on the way ({rates} Hz): resampled to {audio.kept_rate} Hz."
+        )
+    lost = audio.cancelled_db
+    if lost > CANCELLED_DB:
+        audio.warnings.append(
+            f"The channels cancel each other: their mean is {lost:.1f} dB below that of unrelated channels; "
+            "--mono=loudest takes one of them."
+        )
     promised, decoded = audio.header_seconds or 0.0, audio.seconds
     if promised - decoded > SLACK_SECONDS:
         if decoded < REFUSE_BELOW * promised:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.audio.collect import Collector, Undecodable
+from actprobe.audio.part import Part
 
 # Demuxers of audio files and of common video files. Left out on purpose: everything that opens further files
 # or addresses (hls, dash, concat, sdp, rtsp), pictures, devices, games, raw streams without a header.
@@ -28,6 +29,7 @@ _ESTIMATING = {"aac", "ac3", "amr", "dts", "eac3", "loas", "mlp", "mp3", "mpeg",
 _OWN_DURATION_PER_STREAM = {"mov,mp4,m4a,3gp,3g2,mj2"}
 
 _FRAMES_PER_BLOCK = 65_536
+_CHANGE = 3  # frames of another rate: fewer are damaged headers, so many in a row are a stream that follows
 _LONGEST_FRAME = 2**22  # the longest of real codecs, Monkey's Audio, has 1,179,648 samples per channel
 
 # NumPy type and full scale by sample format. FFmpeg's integers fill their type: 24 bits are the upper of 32.
@@ -41,10 +43,11 @@ _SAMPLES = {
 }
 
 
-def read_pyav(stream: BinaryIO, into: Collector) -> None:
+def read_pyav(stream: BinaryIO | Part, into: Collector) -> None:
     """Decode the best audio stream of a file; FFmpeg sees only the stream and opens nothing by itself.
 
-    Broken packets are skipped where FFmpeg can go on, and noted in a warning. `Undecodable` if FFmpeg cannot
+    Broken packets are skipped where FFmpeg can go on, and noted in a warning. Where the sampling rate changes,
+    as in MPEG streams put one after the other, the collector begins anew. `Undecodable` if FFmpeg cannot
     read it, or more than half of it is broken.
     """
     codecs = ".".join(map(str, av.library_versions["libavcodec"]))
@@ -72,7 +75,7 @@ class _Readable:
     PyAV prints the traceback of an exception in seek, and damaged headers do point before the start.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO | Part) -> None:
         self.read, self.tell, self._seek = stream.read, stream.tell, stream.seek
         self.name = str(stream.name)  # the ending helps FFmpeg to tell formats apart
 
@@ -83,7 +86,7 @@ class _Readable:
             return -errno.EINVAL
 
 
-def _open(stream: BinaryIO) -> Any:
+def _open(stream: BinaryIO | Part) -> Any:
     try:
         return av.open(_Readable(stream), options=OPTIONS, **LENIENT)
     except av.ArgumentError as error:  # what FFmpeg says of a demuxer that is not in the list
@@ -104,24 +107,55 @@ def _promised_seconds(container: Any, audio: Any) -> float | None:
 def _collect(container: Any, audio: Any, into: Collector) -> None:
     good = broken = pending_samples = 0
     pending: list[Any] = []
-    for frame in _frames(container, audio):
-        if not _is_usable(frame, into):
+    for frame in _of_one_rate(_frames(container, audio)):
+        if frame is None:
             broken += 1
             continue
-        if not into.sample_rate:
-            into.start(frame.sample_rate, frame.layout.nb_channels)
         good += 1
         if pending and (pending_samples >= _FRAMES_PER_BLOCK or _layout(frame) != _layout(pending[0])):
-            into.add(_as_float(pending))
+            _add(pending, into)
             pending, pending_samples = [], 0
         pending.append(frame)
         pending_samples += frame.samples
     if pending:
-        into.add(_as_float(pending))
+        _add(pending, into)
     if broken > good:
         raise Undecodable(f"{broken} of {good + broken} packets are broken")
     if broken:
         into.warnings.append(f"{broken} of {good + broken} packets are broken and were skipped.")
+
+
+def _add(frames: list[Any], into: Collector) -> None:
+    into.start(frames[0].sample_rate, frames[0].layout.nb_channels)
+    into.add(_as_float(frames))
+
+
+def _of_one_rate(frames: Iterator[Any]) -> Iterator[Any]:
+    """Yield the frames that are some, and None for the others.
+
+    Damaged headers give frames of absurd length, or a few of another rate. Of many in a row the rate has
+    changed.
+    """
+    rate = 0
+    others: list[Any] = []
+    for frame in frames:
+        if frame is None or frame.samples > _LONGEST_FRAME:
+            yield None
+            continue
+        if frame.sample_rate in (rate, 0) or (others and frame.sample_rate != others[0].sample_rate):
+            yield from [None] * len(others)
+            others = []
+        if not rate:
+            rate = frame.sample_rate
+        if frame.sample_rate == rate:
+            yield frame
+            continue
+        others.append(frame)
+        if len(others) == _CHANGE:
+            rate = frame.sample_rate
+            yield from others
+            others = []
+    yield from [None] * len(others)
 
 
 def _frames(container: Any, audio: Any) -> Iterator[Any]:
@@ -143,20 +177,13 @@ def _frames(container: Any, audio: Any) -> Iterator[Any]:
             yield None
 
 
-def _is_usable(frame: Any, into: Collector) -> bool:
-    """Whether a decoded frame is one: damaged headers give frames of another rate or of absurd length."""
-    if frame is None or frame.samples > _LONGEST_FRAME:
-        return False
-    return not into.sample_rate or frame.sample_rate == into.sample_rate
-
-
-def _layout(frame: Any) -> tuple[str, int]:
-    return frame.format.name, frame.layout.nb_channels
+def _layout(frame: Any) -> tuple[str, int, int]:
+    return frame.format.name, frame.layout.nb_channels, frame.sample_rate
 
 
 def _as_float(frames: list[Any]) -> NDArray[np.float32]:
     """Return frames of one layout, one after the other, as float32 in [-1, 1), shape [frames, channels]."""
-    name, channels = _layout(frames[0])
+    name, channels, _ = _layout(frames[0])
     dtype, full_scale = _SAMPLES[name.removesuffix("p")]
     if frames[0].format.is_planar:
         planes = [

@@ -23,13 +23,13 @@ def read_checkpoint(images: Mapping[str, bytes], wanted: Wanted) -> Arrays:
         for suffix, image in images.items():
             with tf.io.gfile.GFile(PREFIX + suffix, "wb") as file:
                 file.write(image)
-        return _read(tf, wanted)
+        return _read(tf, wanted, is_version_1="" in images)
     finally:
         for suffix in images:
             tf.io.gfile.remove(PREFIX + suffix)
 
 
-def _read(tf: Any, wanted: Wanted) -> Arrays:
+def _read(tf: Any, wanted: Wanted, is_version_1: bool) -> Arrays:
     reader = tf.compat.v1.train.NewCheckpointReader(PREFIX)
     shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     wanted.check_complete(shapes)
@@ -40,7 +40,13 @@ def _read(tf: Any, wanted: Wanted) -> Arrays:
             continue  # counters of the optimizer and the like
         wanted.check(name, entry, types[name].name if dtype not in wanted.dtypes else dtype, shapes[name])
         try:
-            found[name] = Found(entry, reader.get_tensor(name))
+            if is_version_1:  # of which the reader takes no slices, and does not see where one is missing
+                (tensor,) = tf.raw_ops.RestoreV2(
+                    prefix=PREFIX, tensor_names=[name], shape_and_slices=[""], dtypes=[types[name]]
+                )
+                found[name] = Found(entry, tensor.numpy())
+            else:
+                found[name] = Found(entry, reader.get_tensor(name))
         except Exception as error:
             raise RefusalError(entry, f"is damaged: {printable(str(error).encode())[:300]}") from error
     return found

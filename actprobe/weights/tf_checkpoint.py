@@ -54,10 +54,13 @@ def read_tf_checkpoint(
 
 def checkpoint_images(path: str, limit: int) -> tuple[str, dict[str, bytes]]:
     """Read the files of a checkpoint; give the one that errors name, and all by the ends of their names."""
-    prefix = Path(re.sub(rf"(\.index|{DATA})\Z", "", path))
+    prefix = re.sub(rf"(\.index|{DATA})\Z", "", path)
     with suppress(OSError, ValueError):
-        if str(prefix) != path or Path(f"{prefix}.index").exists():
-            ends = [other.name.removeprefix(prefix.name) for other in prefix.parent.iterdir()]
+        if prefix == path and Path(path, ".index").exists():  # musicnn's have folders for names
+            prefix = f"{path}/"
+        if prefix != path or Path(f"{prefix}.index").exists():
+            folder, name = os.path.split(prefix)
+            ends = [other.name.removeprefix(name) for other in Path(folder or ".").iterdir()]
             data = [end for end in sorted(ends) if re.fullmatch(DATA, end)] or [".data-00000-of-00001"]
             images: dict[str, bytes] = {}
             for end in (".index", *data):

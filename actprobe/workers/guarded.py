@@ -151,6 +151,8 @@ def _start() -> subprocess.Popen[bytes]:
             "PYTHONPATH": os.pathsep.join(os.path.abspath(folder) for folder in sys.path),  # noqa: PTH100
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_NUM_INTRAOP_THREADS": "1",  # the stacks of more count as memory
+            "TF_NUM_INTEROP_THREADS": "1",
         },
     )
 
