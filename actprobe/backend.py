@@ -39,7 +39,7 @@ _loaded: dict[str, Any] = {}
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what TensorFlow's C++ says while it is loaded, before its log levels count, off stderr."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3" or sys.stderr is None:
         yield
         return
     sys.stderr.flush()

@@ -5,6 +5,7 @@ Imports nothing heavy, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -96,7 +97,7 @@ def model_source() -> Model | ModelSource:
     if own:
         given = [name for name in ("checkpoint", "normalization", "padding", "hop") if FLAGS[name].present]
         if given:
-            raise UsageError(f"--{given[0]} goes with a network that --model names: yours says it itself")
+            raise UsageError(f"--{given[0]} is for the networks that --model takes by name; yours brings its own")
     if FLAGS.activations is not None:
         from actprobe.models.adapters.stored import open_activations
 
@@ -252,6 +253,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         Takes the arguments that are not flags; its errors of class `ActprobeError` become one line
         on stderr.
     """
+    _open_streams()
     if {"--help", "-help", "-h", "-?"} & set(sys.argv[1:]):
         app.usage(writeto_stdout=True, shorthelp=True)
         sys.exit(DONE)
@@ -281,8 +283,39 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         except KeyboardInterrupt:
             return _fail("interrupted; run the same command again to go on", INTERRUPTED)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parsed)
     raise AssertionError("absl's app.run returned")
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    """Parse the flags; absl's own way ends with 1 where they are wrong."""
+    try:
+        return list(FLAGS(argv))
+    except flags.Error as error:
+        help_line = f"{Path(sys.argv[0]).name} --help lists the flags."
+        sys.exit(_fail(f"{' '.join(str(error).split()).rstrip('. ')}. {help_line}", WRONG_USAGE))
+
+
+def _open_streams() -> None:
+    """Make sure of standard output and error.
+
+    Who closed one gets nothing on it, and no file of the run takes its number. File names that are not
+    UTF-8 are printed with escapes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _flag_values() -> dict[str, Any]:

@@ -23,6 +23,7 @@ STEPS: list[tuple[int, set[str]]] = [
     (0, {"backend", "provenance"}),
     (0, {"workers"}),
     (1, {"audio"}),
+    (1, {"formats"}),
     (2, {"checkpoints"}),
     (2, {"weights"}),
     (3, {"frontends", "corpora"}),

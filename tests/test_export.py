@@ -793,9 +793,6 @@ def test_random_weights_are_marked(served):
 # Other formats
 
 
-# bin/environment puts it beside the packages: among them it would take the place of essentia.
-ESSENTIA_TENSORFLOW = Path(sys.prefix) / "essentia-tensorflow"
-
 ESSENTIA = """
     import sys
     import numpy as np
@@ -819,11 +816,8 @@ ESSENTIA = """
     """
 
 
-@pytest.mark.skipif(
-    not ESSENTIA_TENSORFLOW.is_dir(), reason=f"needs essentia-tensorflow in {ESSENTIA_TENSORFLOW}"
-)
 @pytest.mark.parametrize("name", ["svd", "cnn_at", "mm_cnn"])
-def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
+def test_frozen_graph_runs_in_essentia(name, models, essentia_tensorflow, tmp_path):
     """essentia's own TensorFlow takes the graph from examples to layers and from a waveform to outputs."""
     model, outputs = models(name), models(name).exported
     layers = None if name == "svd" else [*outputs, next(iter(model.layers))]
@@ -840,7 +834,7 @@ def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
     file = exported.folder / f"{name}.pb"
     done = python_without(
         ("tensorflow", "tf_keras"),
-        *(ESSENTIA, file, tmp_path / "given.npz", tmp_path / "found.npz", ESSENTIA_TENSORFLOW),
+        *(ESSENTIA, file, tmp_path / "given.npz", tmp_path / "found.npz", essentia_tensorflow),
     )
     assert done.returncode == 0, done.stderr
     found = {key.replace("|", "/"): value for key, value in np.load(tmp_path / "found.npz").items()}

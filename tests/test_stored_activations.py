@@ -127,6 +127,14 @@ def test_activations_without_examples_are_enough_for_neurons_and_refused_for_inv
         actprobe.neurons(model, layers=["units"], output_dir=tmp_path / "none")
 
 
+def test_inverters_are_evaluated_by_a_network_that_computes(
+    stored: Path, corpus: actprobe.Corpus, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="known by its stored activations alone"):
+        actprobe.evaluate_inverters(actprobe.open_activations(stored), corpus, output_dir=tmp_path / "nre")
+    assert not (tmp_path / "nre").exists()
+
+
 def test_maps_without_a_front_end_say_what_is_missing(corpus: actprobe.Corpus, tmp_path: Path) -> None:
     name = Path(corpus[0].name).with_suffix(".npz").name
     actprobe.save_activations(tmp_path / name, times=[0.0], conv=np.ones((1, 4, 4, 1)))

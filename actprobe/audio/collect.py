@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -125,9 +127,10 @@ class Collector:
         """
         if self.channel is not None or not self._power.any():
             return 0.0
-        unrelated = self._power.sum() / self.channels**2
-        with np.errstate(divide="ignore"):
-            return float(10 * np.log10(unrelated / self._kept_power)) if self._kept_power else float("inf")
+        if not self._kept_power:
+            return float("inf")
+        unrelated = float(self._power.sum()) / self.channels**2
+        return 10 * math.log10(unrelated / self._kept_power)
 
     def _end_part(self) -> None:
         if self._resampler is not None:
@@ -165,4 +168,5 @@ class Collector:
 
 
 def _power(samples: NDArray[np.float32]) -> float:
-    return float(np.dot(samples, samples))
+    with np.errstate(over="ignore"):  # an absurd peak, which is found later
+        return min(float(np.dot(samples, samples)), sys.float_info.max / 2**20)

@@ -121,7 +121,7 @@ def _ogg_header(stream: BinaryIO, header: Header) -> Header:
     if damaged + missing:
         warnings.append(f"Pages of the Ogg stream are damaged ({damaged}) or missing ({missing}).")
     if links and not links[-1].ended:
-        cut = "ends inside a page" if links[-1].cut else "has no end page"
+        cut = "ends inside its end page" if links[-1].cut else "has no end page"
         warnings.append(f"The Ogg stream {cut}: it was probably cut off.")
     return replace(header, seconds=seconds or None, warnings=tuple(warnings), links=links)
 

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
@@ -150,7 +150,8 @@ def _open(name: str) -> BinaryIO:
             raise AudioError(name, "is not a regular file")
         if not status.st_size:
             raise AudioError(name, "is empty (0 bytes)")
-        return Path(name).open("rb")
+        # Unbuffered: libsndfile and Python move one position of the file, and a buffer would not know.
+        return cast("BinaryIO", Path(name).open("rb", buffering=0))
     except FileNotFoundError as error:
         raise AudioError(name, "does not exist") from error
     except PermissionError as error:
@@ -204,12 +205,12 @@ def _parts(stream: BinaryIO, header: Header) -> Sequence[BinaryIO | Part]:
 def _read_parts(
     read: Callable[[BinaryIO | Part, Collector], None], parts: Sequence[BinaryIO | Part], into: Collector
 ) -> None:
-    """Decode the parts one after the other; those that cannot be decoded are left out while there are others."""
+    """Decode the parts one after the other; one that cannot be decoded is left out while there are others."""
     failed = 0
     for number, part in enumerate(parts, 1):
         try:
             read(part, into)
-        except Undecodable as error:
+        except Undecodable as error:  # noqa: PERF203  it is about this part
             failed += 1
             if failed == len(parts):
                 raise
@@ -277,8 +278,9 @@ def _check(audio: Collector, header: Header) -> None:
     lost = audio.cancelled_db
     if lost > CANCELLED_DB:
         audio.warnings.append(
-            f"The channels cancel each other: their mean is {lost:.1f} dB below that of unrelated channels; "
-            "--mono=loudest takes one of them."
+            "The channels cancel each other: their mean is "
+            + (f"{lost:.1f} dB below that of unrelated channels" if math.isfinite(lost) else "silent")
+            + '; load_audio(..., mono="loudest") takes one of them.'
         )
     promised, decoded = audio.header_seconds or 0.0, audio.seconds
     if promised - decoded > SLACK_SECONDS:

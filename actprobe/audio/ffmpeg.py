@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -46,9 +47,9 @@ _SAMPLES = {
 def read_pyav(stream: BinaryIO | Part, into: Collector) -> None:
     """Decode the best audio stream of a file; FFmpeg sees only the stream and opens nothing by itself.
 
-    Broken packets are skipped where FFmpeg can go on, and noted in a warning. Where the sampling rate changes,
-    as in MPEG streams put one after the other, the collector begins anew. `Undecodable` if FFmpeg cannot
-    read it, or more than half of it is broken.
+    Broken packets are skipped where FFmpeg can go on, and noted in a warning. Where the sampling rate
+    changes, as in MPEG streams put one after the other, the collector begins anew. `Undecodable` if FFmpeg
+    cannot read it, or more than half of it is broken.
     """
     codecs = ".".join(map(str, av.library_versions["libavcodec"]))
     into.decoder = f"PyAV {av.__version__} (FFmpeg libavcodec {codecs})"
@@ -107,7 +108,7 @@ def _promised_seconds(container: Any, audio: Any) -> float | None:
 def _collect(container: Any, audio: Any, into: Collector) -> None:
     good = broken = pending_samples = 0
     pending: list[Any] = []
-    for frame in _of_one_rate(_frames(container, audio)):
+    for frame in _of_one_rate(_first_corrected(_frames(container, audio))):
         if frame is None:
             broken += 1
             continue
@@ -128,6 +129,20 @@ def _collect(container: Any, audio: Any, into: Collector) -> None:
 def _add(frames: list[Any], into: Collector) -> None:
     into.start(frames[0].sample_rate, frames[0].layout.nb_channels)
     into.add(_as_float(frames))
+
+
+def _first_corrected(frames: Iterator[Any]) -> Iterator[Any]:
+    """Give the first frame the rate of the next two.
+
+    FFmpeg says of it what it found while it probed the file, which may be the rate of a later part.
+    """
+    head = list(itertools.islice(frames, 3))
+    if len(head) == 3 and None not in head:
+        first, second, third = head
+        if second.sample_rate == third.sample_rate and second.samples == first.samples:
+            first.sample_rate = second.sample_rate
+    yield from head
+    yield from frames
 
 
 def _of_one_rate(frames: Iterator[Any]) -> Iterator[Any]:

@@ -43,6 +43,7 @@ class Link:
 
     ``start``, ``end``: its bytes. ``rate``: of positions in Hz, 0 for another codec than Vorbis and Opus.
     ``damaged``, ``missing``: pages. ``ended``: whether its last page says that it is the last.
+    ``cut``: whether the file ends inside that one.
     """
 
     start: int
@@ -93,8 +94,8 @@ class Link:
             return
         self.missing += max(page.number - self._number - 1, 0)
         self._number = page.number
-        self.cut |= not page.whole
-        self.ended = page.whole and bool(page.flags & _ENDS)
+        ends = bool(page.flags & _ENDS)
+        self.ended, self.cut = page.whole and ends, not page.whole and ends
         if page.position == _NO_POSITION or page.position == 0:
             return
         if self._first is None:
@@ -144,6 +145,9 @@ def read_pages(stream: BinaryIO) -> Iterator[Page]:
 
 
 def _next_page(stream: BinaryIO, at: int) -> int | None:
+    stream.seek(at)
+    if stream.read(4) == b"OggS":
+        return at
     while True:
         stream.seek(at)
         data = stream.read(_SEARCHED_AT_ONCE)

@@ -1,4 +1,4 @@
-"""What libsndfile gets wrong in RIFF/WAVE: samples in wider containers, and blocks of GSM that are not whole."""
+"""What libsndfile gets wrong in RIFF/WAVE: samples in wider containers, and an odd number of GSM blocks."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class WavFormat:
     tag: int
     channels: int
     sample_rate: int
+    byte_rate: int
     align: int
     bits: int
     data: int
@@ -55,6 +56,7 @@ class WavFormat:
             self.tag == _PCM
             and 0 < needed < self.container_bytes <= 4
             and self.align == self.channels * self.container_bytes
+            and self.byte_rate == self.align * self.sample_rate  # one wrong number is a damaged header
         )
 
 
@@ -90,7 +92,7 @@ def _format(fields: bytes, data: int, end: int, claimed: int) -> WavFormat:
     tag, bits = number(0), number(14)
     if tag == _EXTENSIBLE and len(fields) >= 26 and bits:  # valid bits are the upper ones there: no matter
         tag = number(24)
-    return WavFormat(tag, number(2), number(4, 4), number(12), bits, data, end, claimed)
+    return WavFormat(tag, number(2), number(4, 4), number(8, 4), number(12), bits, data, end, claimed)
 
 
 def wide_blocks(stream: BinaryIO, wav: WavFormat) -> Iterator[NDArray[np.float32]]:

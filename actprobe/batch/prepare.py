@@ -79,7 +79,9 @@ def prepare_recording(
     waveform = load_audio(recording.path) if waveform is None else waveform
     spent.decode = perf_counter() - began
     if waveform.is_silent:
-        raise AudioError(recording.path, f"is silent ({waveform.seconds:.2f} s under -100 dBFS)")
+        said = " ".join(waveform.source.warnings) if waveform.source else ""
+        reason = f"is silent ({waveform.seconds:.2f} s under -100 dBFS)"
+        raise AudioError(recording.path, f"{reason}. {said}" if said else reason)
     began = perf_counter()
     samples = waveform.resample(frontend.sample_rate).samples
     starts = frontend.example_starts(len(samples)) / frontend.sample_rate

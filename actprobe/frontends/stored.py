@@ -155,7 +155,7 @@ class StoredExamples(FrontEnd):
 
     def constants(self) -> dict[str, Any]:
         described = None if self.described_by is None else self.described_by.describe()
-        return {"folder": str(self.files.folder), "described_by": described}
+        return {"folder": str(self.files.folder), "files": self.files.state(), "described_by": described}
 
 
 def example_seconds(file: StoredFile) -> float:

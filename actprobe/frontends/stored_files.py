@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from actprobe.errors import AudioError, CorpusError
 from actprobe.frontends.base import FrontEnd
+from actprobe.provenance import digest
 
 OWN_NAMES = ("times", "facts", "frames", "examples")
 MOST_DEFLATED = 1100  # deflate cannot do better than 1032 to 1
@@ -234,6 +235,14 @@ class StoredFiles:
     def __len__(self) -> int:
         """Count the files."""
         return len(self._by_name)
+
+    def state(self) -> str:
+        """Hash which files there are and in which state: names, sizes, times of modification."""
+        found = []
+        for name, path in self._by_name.items():
+            status = path.stat() if path.is_file() else None
+            found.append([name, *((status.st_size, status.st_mtime_ns) if status else ())])
+        return digest(found)
 
     @cached_property
     def first(self) -> StoredFile:

@@ -17,6 +17,7 @@ from absl import logging
 from actprobe.checkpoints.catalog import CatalogEntry
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends import FrontEnd
+from actprobe.models.adapters.saved_weights import is_saved, read_saved, variables_of
 from actprobe.models.keras_model import KerasModel
 from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
@@ -56,8 +57,9 @@ def load_model(
     name : str
         A name in `NETWORKS`.
     checkpoint : str or Path, optional
-        Weight file, or the name of a catalog entry that ``actprobe-fetch`` has put into the cache. None
-        gives seeded random weights, the control of every analysis.
+        Weight file, or the name of a catalog entry that ``actprobe-fetch`` has put into the cache. A file
+        is one that the network's authors published, or one that Keras saved from the network
+        (``model.keras_model.save_weights``). None gives seeded random weights, the control of every analysis.
     normalization : str or Path, optional
         What the front end standardises by, a file or the name of a catalog entry; see the front end of
         the network. A checkpoint named by its catalog entry brings its own.
@@ -88,20 +90,27 @@ def load_model(
     """
     network = network_named(name)
     assert network.build is not None
-    if checkpoint is not None and network.read is None:
+    path, named = (None, None) if checkpoint is None else locate(checkpoint, name, "weights")
+    if path is not None and network.read is None and not is_saved(path):
         raise UsageError(
             f"no weights of {name} are published, so {checkpoint} cannot be read; without a checkpoint it "
             f"opens with seeded random weights, and a network you trained opens by actprobe.wrap_model"
         )
-    path, named = (None, None) if checkpoint is None else locate(checkpoint, name, "weights")
     if normalization is None and named is not None and named.normalization:
         normalization = named.normalization
     frontend = frontend_of(name, normalization, **frontend_options)
-    weights = None if path is None or network.read is None else network.read(path)
+    published = path is not None and network.read is not None and not is_saved(path)
+    weights = network.read(path) if published and network.read is not None else None
     keras_model = network.build()
-    if path is None or weights is None or network.port is None:
+    if path is None:
         seed_weights(keras_model, seed)
         record = WeightsRecord("seeded random", seed=seed)
+    elif weights is None or network.port is None:
+        variables = list(variables_of(keras_model))
+        arrays, sha256 = read_saved(path, variables)
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        record = _record(str(path), sha256, None)
     else:
         set_weights(keras_model, network.port(weights))
         entry = identify(path, weights.sha256, name)

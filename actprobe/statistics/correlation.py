@@ -60,6 +60,16 @@ def constant_neurons(x: Floats) -> NDArray[np.bool_]:
     return np.asarray(highest - lowest <= CONSTANT * np.maximum(np.abs(highest), np.abs(lowest)))
 
 
+def scaled(x: Floats) -> Floats:
+    """Bring columns to a largest value of 0.5 to 1 by a power of two, which changes none of their digits.
+
+    Squares of values of 1e-200 or 1e200 would be 0 or infinite.
+    """
+    if len(x) == 0:
+        return x
+    return np.asarray(np.ldexp(x, -np.frexp(np.abs(x).max(axis=0))[1]))
+
+
 def pearson(x: Floats, y: Floats, clusters: Clusters | None = None) -> Correlation:
     """Correlate every neuron, [units, neurons], with a feature, [units] (Pearson); all values finite.
 
@@ -122,7 +132,7 @@ def _correlate(x: Floats, y: Floats, use: NDArray[np.bool_], clusters: Clusters 
     units, neurons = x.shape
     if units < 3 or not use.any() or constant_neurons(y[:, np.newaxis])[0]:
         return Correlation.unknown(neurons)
-    x, column = x[:, use], y[:, np.newaxis]
+    x, column = scaled(x[:, use]), scaled(y[:, np.newaxis])
     if clusters is None:
         result = stats.pearsonr(x, column, axis=0)
         low = high = np.full(x.shape[1], np.nan)
@@ -148,6 +158,7 @@ def _inferred(r: Floats, count: Floats, given: int = 0) -> Correlation:
 
 def _standardised(x: Floats) -> Floats:
     """Bring columns that vary to mean 0 and length 1."""
+    x = scaled(x)
     centred = x - x.mean(axis=0)
     return np.asarray(centred / np.linalg.norm(centred, axis=0))
 

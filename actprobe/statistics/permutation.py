@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.statistics.clusters import Clusters
-from actprobe.statistics.correlation import CONSTANT
+from actprobe.statistics.correlation import CONSTANT, scaled
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -129,7 +129,8 @@ def best_of_k(
     ``seed``. One maximum a permutation, none when nothing varies.
     """
     known = np.flatnonzero(~np.isnan(feature))
-    y = feature[known] - feature[known].mean() if len(known) else feature[known]
+    y = scaled(feature[known])
+    y = y - y.mean() if len(known) else y
     units, neurons = len(known), activity.shape[1]
     recordings = units if clusters is None else len(clusters)
     maxima: list[Floats] = []
@@ -177,8 +178,9 @@ def _scale(activity: NDArray[Any], known: Indices, part: slice) -> tuple[Floats,
         lowest, highest = np.minimum(lowest, x.min(axis=0)), np.maximum(highest, x.max(axis=0))
     mean = total / len(known)
     square = np.zeros(neurons)
+    shift = -np.frexp(np.maximum(np.abs(highest), np.abs(lowest)))[1]  # squares of tiny values would be 0
     for piece in pieces:
-        square += np.square(activity[piece, part] - mean).sum(axis=0)
+        square += np.square(np.ldexp(activity[piece, part] - mean, shift)).sum(axis=0)
     varies = highest - lowest > CONSTANT * np.maximum(np.abs(highest), np.abs(lowest))
     scale = np.divide(1.0, np.sqrt(square), out=np.zeros(neurons), where=varies & (square > 0))
-    return mean, scale
+    return mean, np.ldexp(scale, shift)

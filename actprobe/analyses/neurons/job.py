@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.analyses.neurons.pending import Pending
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import LedgerRow, failed_row
 from actprobe.batch.prepare import Prepared, prepare_recording
-from actprobe.batch.shards import Shard, ShardStore
+from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Recording
 from actprobe.features import Feature
 from actprobe.models import Model
@@ -127,128 +128,6 @@ class _Dense(_Network):
             yield piece
 
 
-class _Tally:
-    """What is known of one layer's neurons over the examples of one recording."""
-
-    def __init__(self, *, extremes: bool, each: bool) -> None:
-        self.count = 0
-        self.total: Any = 0.0
-        self.rows: list[NDArray[np.float32]] | None = [] if each else None
-        self.ends: dict[str, Any] | None = {} if extremes else None
-
-    def add(self, rows: NDArray[Any]) -> None:
-        """Add the neurons' values in some consecutive examples, shape [examples, neurons]."""
-        if not len(rows):
-            return
-        if self.ends is not None:
-            self._compare(np.asarray(rows, np.float32))
-        if self.rows is not None:
-            self.rows.append(np.array(rows, np.float32))
-        if len(rows) == 1:
-            self.total = self.total + rows[0].astype(np.float64)
-        else:
-            self.total = self.total + rows.sum(axis=0, dtype=np.float64)
-        self.count += len(rows)
-
-    def _compare(self, rows: NDArray[np.float32]) -> None:
-        columns = np.arange(rows.shape[1])
-        for name, found, better in (
-            ("max", rows.argmax(axis=0), np.greater),
-            ("min", rows.argmin(axis=0), np.less),
-        ):
-            values, places = rows[found, columns], (found + self.count).astype(np.int32)
-            if self.count:
-                use = better(values, self.ends[name])  # type: ignore[index]
-                values = np.where(use, values, self.ends[name])  # type: ignore[index]
-                places = np.where(use, places, self.ends[f"{name}_at"])  # type: ignore[index]
-            self.ends[name], self.ends[f"{name}_at"] = values, places  # type: ignore[index]
-
-    def arrays(self, network: str, layer: str) -> dict[str, NDArray[Any]]:
-        """Name what goes into the shard."""
-        found = {f"{network}/{layer}": self.total / self.count}
-        for name, values in (self.ends or {}).items():
-            found[f"{name}/{layer}"] = values
-        if self.rows is not None:
-            found[f"each_{network}/{layer}"] = np.concatenate(self.rows)
-        return found
-
-
-class _Pending:
-    """A recording whose examples are on their way through the networks; ``usable`` [examples] are finite."""
-
-    def __init__(
-        self, job: NeuronJob, recording: Recording, prepared: Prepared, usable: NDArray[np.bool_]
-    ) -> None:
-        self.recording = recording
-        self.prepared = prepared
-        self.usable = usable
-        self.done = 0
-        self.faults: dict[str, _Fault] = {}
-        each = job.unit == "excerpt"
-        self.tallies = {
-            (network, layer): _Tally(extremes=network == "mean", each=each)
-            for network in job._networks
-            for layer in job.layers
-        }
-
-    def add(self, rows: Mapping[tuple[str, str], NDArray[Any]]) -> None:
-        """Add the neurons' values in the examples that come next, by network and layer."""
-        count = len(next(iter(rows.values())))
-        usable = self.usable[self.done : self.done + count]
-        for (network, layer), values in rows.items():
-            bad = usable & ~np.isfinite(values).all(axis=1)
-            if bad.any():
-                place = layer if network == "mean" else f"{layer} with random weights"
-                self.note(place, int(bad.sum()), values[bad])
-                usable &= ~bad
-        for key, values in rows.items():
-            self.tallies[key].add(values if usable.all() else values[usable])
-        self.done += count
-
-    def note(self, place: str, examples: int, values: NDArray[Any]) -> None:
-        """Enter examples that cannot be used under the first place that is not finite, with its values."""
-        fault = self.faults.setdefault(place, _Fault())
-        fault.examples += examples
-        fault.nan |= bool(np.isnan(values).any())
-        fault.infinite |= bool(np.isinf(values).any())
-
-    @property
-    def complaint(self) -> str:
-        """Say where examples are not finite."""
-        total = len(self.usable)
-        return " and ".join(f"{place} is {fault.told(total)}" for place, fault in self.faults.items())
-
-    def leave_out(self) -> None:
-        """Leave the examples out that are not finite, with a warning."""
-        left_out = int((~self.usable).sum())
-        if left_out:
-            warning = f"{self.complaint}, which {'is' if left_out == 1 else 'are'} left out"
-            self.prepared = self.prepared.keep(self.usable, warning)
-
-    def shard(self) -> Shard:
-        arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
-        for name, values in self.prepared.by_example.items():
-            arrays[f"feature/{name}"] = values
-        for (network, layer), tally in self.tallies.items():
-            arrays |= tally.arrays(network, layer)
-        return Shard(self.prepared.row.facts(), arrays)
-
-
-@dataclass
-class _Fault:
-    """How many examples are not finite somewhere, and what they hold."""
-
-    examples: int = 0
-    nan: bool = False
-    infinite: bool = False
-
-    def told(self, total: int) -> str:
-        what = " or ".join(word for word, there in (("NaN", self.nan), ("infinite", self.infinite)) if there)
-        if self.examples < total:
-            return f"{what} in {self.examples} of {total} examples"
-        return f"{what} in {f'all {total} examples' if total > 1 else 'its only example'}"
-
-
 class NeuronConsumer:
     """Takes recordings through a network and its controls and writes their shards.
 
@@ -274,7 +153,7 @@ class NeuronConsumer:
         self.seconds = StageSeconds()
         self.frontend = job.handle.frontend
         self._batch = np.zeros((job.batch_size, *self.frontend.example_shape), np.float32)
-        self._owners: list[_Pending] = []
+        self._owners: list[Pending] = []
 
     def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
         self.seconds.add(prepared.seconds)
@@ -288,7 +167,8 @@ class NeuronConsumer:
             usable = self._windows(finite.all(axis=1)) if dense else finite.all(axis=(1, 2))
         except Exception as error:  # one bad recording must not stop the batch
             return [failed_row(recording, error)]
-        pending = _Pending(self.job, recording, prepared, usable)
+        each = self.job.unit == "excerpt"
+        pending = Pending(recording, prepared, usable, list(self.networks), self.job.layers, each=each)
         if not usable.all():
             pending.note("the front end's output", int((~usable).sum()), examples[~finite])
             examples = np.where(finite, examples, np.float32(0))
@@ -309,7 +189,7 @@ class NeuronConsumer:
         self._batch[len(self._owners) :] = 0
         return self._run()
 
-    def _add_batches(self, pending: _Pending, examples: NDArray[np.float32]) -> list[LedgerRow]:
+    def _add_batches(self, pending: Pending, examples: NDArray[np.float32]) -> list[LedgerRow]:
         finished = []
         for example in examples:
             self._batch[len(self._owners)] = example
@@ -325,7 +205,7 @@ class NeuronConsumer:
             for name, network in self.networks.items()
             for layer, rows in network.means(self._batch).items()
         }
-        finished: list[_Pending] = []
+        finished: list[Pending] = []
         for i, pending in enumerate(self._owners):
             # One example at a time: a sum over several would depend on where the batch was cut.
             pending.add({key: rows[i : i + 1] for key, rows in means.items()})
@@ -335,7 +215,7 @@ class NeuronConsumer:
         self._owners = []
         return self._save(finished)
 
-    def _add_densely(self, pending: _Pending, frames: NDArray[np.float32]) -> list[LedgerRow]:
+    def _add_densely(self, pending: Pending, frames: NDArray[np.float32]) -> list[LedgerRow]:
         began = perf_counter()
         pieces = (network.pieces(frames, self.frontend.hop) for network in self.networks.values())
         for means in zip(*pieces, strict=True):
@@ -344,7 +224,7 @@ class NeuronConsumer:
         self.seconds.network += perf_counter() - began
         return self._save([pending])
 
-    def _save(self, finished: Sequence[_Pending]) -> list[LedgerRow]:
+    def _save(self, finished: Sequence[Pending]) -> list[LedgerRow]:
         began = perf_counter()
         rows = []
         for pending in finished:

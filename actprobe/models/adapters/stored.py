@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import OrderedDict
 from pathlib import Path
@@ -154,7 +153,7 @@ def open_activations(
     first = stored.files.first
     name = name or str(record.get("model") or folder.resolve().name)
     layers = _layers(name, first, stored, record)
-    weights = WeightsRecord("stored activations", path=str(folder), sha256=_state(stored.files))
+    weights = WeightsRecord("stored activations", path=str(folder), sha256=stored.files.state())
     return StoredModel(Network(name, layers), stored, weights)
 
 
@@ -218,15 +217,3 @@ def _along_time(name: str, positions: int, file: StoredFile, seconds: float) -> 
     if times.shape != (positions,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise CorpusError(file.path, f"{name}/times: {positions} ascending seconds are needed")
     return float(np.median(np.diff(times))) if positions > 1 else seconds, float(times[0])
-
-
-def _state(files: StoredFiles) -> str:
-    """Hash which files there are and in which state: names, sizes, times of modification."""
-    state = []
-    for path in files:
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        state.append([path.name, found.st_size, found.st_mtime_ns])
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()

@@ -134,6 +134,10 @@ def evaluate_inverters(
         (named or []) if GRADIENT in chosen else None,
         gradient_steps, gradient_excerpts, batch_size, seed,
     )  # fmt: skip
+    if not model.computes:
+        raise UsageError(
+            f"{model.name} is known by its stored activations alone, and NRE compares activations of inversions"
+        )
     if comparator is not None:
         model.layers.select([comparator])
     opened = open_labelled(corpus, "optional")
