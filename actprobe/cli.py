@@ -97,7 +97,7 @@ def model_source() -> Model | ModelSource:
     if own:
         given = [name for name in ("checkpoint", "normalization", "padding", "hop") if FLAGS[name].present]
         if given:
-            raise UsageError(f"--{given[0]} is for the networks that --model takes by name; yours brings its own")
+            raise UsageError(f"--{given[0]} is for networks that --model takes by name; yours brings its own")
     if FLAGS.activations is not None:
         from actprobe.models.adapters.stored import open_activations
 
@@ -270,6 +270,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         try:
             if len(argv) > 1:
                 raise UsageError(f"unexpected argument {argv[1]!r}; options are given as --name=value")
+            _check_output_dir()
             return main(argv) or DONE
         except UsageError as error:
             return _fail(str(error), WRONG_USAGE)
@@ -294,6 +295,16 @@ def _parsed(argv: list[str]) -> list[str]:
     except flags.Error as error:
         help_line = f"{Path(sys.argv[0]).name} --help lists the flags."
         sys.exit(_fail(f"{' '.join(str(error).split()).rstrip('. ')}. {help_line}", WRONG_USAGE))
+
+
+def _check_output_dir() -> None:
+    """Refuse a folder whose name is not UTF-8: the libraries that write tables take no such path."""
+    given = FLAGS["output_dir"].value if "output_dir" in FLAGS else None
+    if given is not None and not str(given).isascii():
+        try:
+            str(given).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"--output_dir={given}: the name is not UTF-8, give another one") from None
 
 
 def _open_streams() -> None:

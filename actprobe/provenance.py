@@ -18,6 +18,8 @@ from actprobe.version import __version__
 
 __all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
 
+ESCAPED = "backslashreplace"  # for names of files and folders that are not UTF-8, valid within JSON, too
+
 _DISTRIBUTIONS = (
     "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia",
     "librosa", "soundfile", "soxr", "av", "h5py", "opencv-python-headless",
@@ -53,7 +55,7 @@ def digest(value: Any) -> str:
     str
         First 16 hexadecimal digits of the sha256 of its canonical JSON.
     """
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical_json(value).encode("utf-8", ESCAPED)).hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:
@@ -117,7 +119,7 @@ def write_csv(path: Path, frame: Any) -> None:
         The table; numbers are written so that they read back the same.
     """
     with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+        frame.to_csv(temporary, index=False, lineterminator="\n", errors=ESCAPED)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -131,7 +133,8 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         JSON-able.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", "utf-8", ESCAPED)
 
 
 _invocation: tuple[str, Callable[[], Mapping[str, Any]]] | None = None

@@ -1,4 +1,4 @@
-"""A guarded child: whatever the bytes make of their reader, the caller gets arrays or a reason, and goes on."""
+"""A guarded child: whatever the bytes make of their reader, the caller gets arrays or a reason."""
 
 import os
 import socket
@@ -140,6 +140,7 @@ def test_nothing_but_the_arrays_that_were_asked_for_is_taken(tmp_path: Path, mon
         ([["mean", "mean", ""]], np.float64(1)),
         ([["std", "std", ""]], np.float32(1)),
         ([], None),
+        ({"mean": 1}, np.float32(1)),
     ]:
         arrays = [] if array is None else [np.asarray(array)]
         monkeypatch.setattr(

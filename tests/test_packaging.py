@@ -24,7 +24,7 @@ from actprobe.frontends.stored_writing import save_activations
 from actprobe.version import __version__
 
 NOT_OURS = shutil.ignore_patterns(
-    ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "out"
+    ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "*.log", "build", "dist", "out"
 )
 BINARIES = sorted(path.name for path in (ROOT / "bin").glob("actprobe-*"))
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -94,10 +94,10 @@ def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_sdist_holds_what_a_checkout_holds(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    wanted = {name for name in tracked.stdout.splitlines() if (ROOT / name).exists()}
-    wanted = wanted or {"README.md", "bin/check", "tests/conftest.py", "checkpoints/svd-open/svd.npz"}
-    ours = {name for name in wanted if not name.startswith((".ci/", ".git", ".pre-commit"))}
+    checkout = sdist.parents[1] / "checkout"
+    ours = {str(path.relative_to(checkout)) for path in checkout.rglob("*") if path.is_file()}
+    ours = {name for name in ours if not name.startswith(".") and ".egg-info/" not in name}
+    assert {"bin/check", "docs/index.md", "tests/conftest.py", "checkpoints/svd-open/svd.npz"} <= ours
     assert not ours - names
     assert not [name for name in names if "__pycache__" in name or name.startswith((".", "out/"))]
 

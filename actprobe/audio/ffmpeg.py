@@ -139,7 +139,7 @@ def _first_corrected(frames: Iterator[Any]) -> Iterator[Any]:
     head = list(itertools.islice(frames, 3))
     if len(head) == 3 and None not in head:
         first, second, third = head
-        if second.sample_rate == third.sample_rate and second.samples == first.samples:
+        if second.sample_rate == third.sample_rate:
             first.sample_rate = second.sample_rate
     yield from head
     yield from frames

@@ -40,7 +40,9 @@ class WavFormat:
 
     @property
     def claimed_frames(self) -> int | None:
-        """Frames of GSM that the header claims; None for another format."""
+        """Frames that the header claims, where libsndfile gets them wrong; None for another format."""
+        if self.is_wide:
+            return self.claimed // self.align
         return self.claimed // _GSM_BLOCK * _GSM_SAMPLES if self.tag == _GSM else None
 
     @property

@@ -31,13 +31,19 @@ AUDIO_SUFFIXES = frozenset(
 class Recording:
     """One audio file of a corpus.
 
-    ``name`` is unique: the path relative to the folder or as the manifest gives it, with forward slashes.
-    ``labels`` are further columns of the manifest, as text.
+    ``name`` is unique: the path relative to the folder or as the manifest gives it, with forward slashes,
+    and with escapes (``\\xe9``) for bytes that are not UTF-8. ``labels`` are further columns of the manifest,
+    as text.
     """
 
     name: str
     path: Path
     labels: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the name text that every file and terminal takes; the path stays what it is."""
+        text = self.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        object.__setattr__(self, "name", text)
 
 
 def open_folder(source: str | Path) -> list[Recording]:
@@ -68,6 +74,12 @@ def open_split(source: str | Path, split: str | None = None) -> list[Recording]:
     if not chosen:
         raise CorpusError(source, f"has no recording whose column split says {split}")
     return chosen
+
+
+def readable_name(text: str) -> str:
+    """Make of any text part of a file name that keeps letters of all scripts: 60 bytes of UTF-8 at most."""
+    kept = re.sub(r"[^\w.-]+", "_", text).encode("utf-8", "ignore")[:PLAIN_CHARACTERS]
+    return kept.decode("utf-8", "ignore")
 
 
 def plain_name(text: str) -> str:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from actprobe.provenance import ESCAPED
+
 SCRIPTS = tuple(
     f"{name}.js"
     for name in ("core", "table", "plots", "picture", "neurons", "maps", "layers", "inversion", "start")
@@ -74,7 +76,7 @@ class Assets:
         What a file name may not hold is replaced in ``name``, and a hash makes it unique.
         """
         suffix = source.suffix.lower()
-        digest = hashlib.sha256(f"{source.resolve()} {name}".encode()).hexdigest()[:8]
+        digest = hashlib.sha256(f"{source.resolve()} {name}".encode("utf-8", ESCAPED)).hexdigest()[:8]
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60]
         target = self.folder / f"{stem}-{digest}{suffix}"
         shutil.copyfile(source, target)

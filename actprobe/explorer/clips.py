@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from actprobe.audio import load_audio
 from actprobe.errors import AudioError
 from actprobe.explorer.assets import Assets
+from actprobe.provenance import ESCAPED
 
 SAMPLE_RATE = 24000
 LONGEST_SECONDS = 10.0
@@ -90,7 +91,7 @@ class Clips:
             part[:fade] *= ramp
             part[-fade:] *= ramp[::-1]
         self.folder.mkdir(exist_ok=True)
-        digest = hashlib.sha256(f"{path} {first} {len(part)}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{path} {first} {len(part)}".encode("utf-8", ESCAPED)).hexdigest()[:16]
         target = self.folder / f"{digest}.mp3"
         soundfile.write(target, part, SAMPLE_RATE, format="MP3", **BITRATE)
         return f"assets/audio/{target.name}"

@@ -24,7 +24,7 @@ from actprobe.explorer.layers_part import layers_part
 from actprobe.explorer.maps_part import maps_part
 from actprobe.explorer.neurons_part import neurons_part
 from actprobe.explorer.reading import ShownRun, shown_runs
-from actprobe.provenance import atomic_path
+from actprobe.provenance import ESCAPED, atomic_path
 
 MIB = 1 << 20
 
@@ -138,7 +138,7 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         scripts=assets.install_scripts(),
     )
     with atomic_path(report / "index.html") as temporary:
-        temporary.write_text(page, "utf-8")
+        temporary.write_text(page, "utf-8", ESCAPED)
 
 
 def _each(runs: Sequence[ShownRun], kinds: Sequence[str], work: Callable[[ShownRun], Any]) -> list[Any]:
@@ -177,8 +177,8 @@ def _overview(run: ShownRun) -> dict[str, Any]:
     weights = record.get("weights", {})
     kind = weights.get("kind", "not recorded")
     named = weights.get("catalog_name") or weights.get("path") or f"seed {weights.get('seed')}"
-    if kind == "user model":
-        named = f"sha256 {weights.get('sha256', '')[:12]}"
+    if kind == "user model" or (named.startswith("seed ") and weights.get("seed") is None):
+        named = f"sha256 {(weights.get('sha256') or 'not recorded')[:12]}"
     warning = None
     if kind == "seeded random":
         warning = ("Control.", RANDOM_WEIGHTS)

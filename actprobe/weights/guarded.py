@@ -76,12 +76,15 @@ def _read_in_a_child(kind: str, images: dict[str, bytes], wanted: Wanted) -> Arr
         room=ROOM + 4 * (size + wanted.most),
         most=HEADER_BYTES + (wanted.most if wanted.shapes is not None else size),
     )
-    if told and isinstance(told[0], str):
-        raise RefusalError(*map(printable, map(str.encode, told)))
-    found = {}
-    for (key, entry, layer), array in zip(told, arrays, strict=True):
-        wanted.check(key, entry, array.dtype.str, array.shape)
-        found[key] = Found(entry, array, layer)
+    found: Arrays = {}
+    try:  # once a file has taken its reader over, it may tell anything
+        if told and isinstance(told[0], str):
+            raise RefusalError(*(printable(text.encode()) for text in told))
+        for (key, entry, layer), array in zip(told, arrays, strict=True):
+            wanted.check(key, entry, array.dtype.str, array.shape)
+            found[key] = Found(str(entry), array, str(layer))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RefusalError("", "makes its reader answer something else than was asked for") from error
     wanted.check_complete(found)
     return found
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from threading import Timer
 from typing import Any
 
@@ -99,7 +99,7 @@ class _Child:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            self._process.kill()
+            _end(self._process)
             self._process.communicate()
             self._process = None
 
@@ -109,7 +109,7 @@ class _Child:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        timer = Timer(WALL_SECONDS, process.kill)
+        timer = Timer(WALL_SECONDS, _end, [process])
         timer.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -145,6 +145,7 @@ def _start() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
         cwd="/",  # where nobody leaves a numpy.py
         env={
             **os.environ,
@@ -155,6 +156,11 @@ def _start() -> subprocess.Popen[bytes]:
             "TF_NUM_INTEROP_THREADS": "1",
         },
     )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its fork, too
 
 
 def _check(status: int, seconds: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.maps.look import Look, MapPair
 from actprobe.errors import CorpusError
-from actprobe.provenance import atomic_path
+from actprobe.provenance import ESCAPED, atomic_path
 
 GREY = 128
 INDEX = "gallery.json"
@@ -99,7 +99,7 @@ def write_gallery(items: Sequence[Item], directory: Path) -> None:
             sides.append({**vars(side), **files})
         index.append({**vars(item), "sides": sides})
     with atomic_path(folder / INDEX) as temporary:
-        temporary.write_text(json.dumps(index, ensure_ascii=False), "utf-8")
+        temporary.write_text(json.dumps(index, ensure_ascii=False), "utf-8", ESCAPED)
 
 
 def read_gallery(directory: Path) -> list[Item]:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from actprobe.analyses.neurons.merged import Merged
 from actprobe.audio import Waveform, load_audio
 from actprobe.corpora import Recording
-from actprobe.corpora.folder import plain_name
+from actprobe.corpora.folder import readable_name
 from actprobe.errors import AudioError, UsageError
 from actprobe.provenance import atomic_path, write_csv
 
@@ -254,7 +254,7 @@ def _file_names(rows: pd.DataFrame, audio_format: str) -> list[str]:
     names: dict[str, int] = {}
     found = []
     for row in rows.itertuples():
-        layer, stem = (plain_name(text) for text in (str(row.layer), Path(str(row.path)).stem))
+        layer, stem = (readable_name(text) for text in (str(row.layer), Path(str(row.path)).stem))
         name = f"{layer}-{row.neuron}-{row.end}-{int(str(row.rank)):02d}-{stem}"
         names[name] = names.get(name, 0) + 1
         found.append(f"{name}{f'-{names[name]}' if names[name] > 1 else ''}.{audio_format}")

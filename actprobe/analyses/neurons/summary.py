@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ def neuron_summary(run: NeuronFindings, best: int = 5) -> Summary:
             continue
         lines[-1] += f"{significant} of {tested} neurons follow it at q <= {Q_LIMIT}; the strongest:"
         lines += [_line(row) for row in best_neurons(run.table, feature, best)]
-        lines += _worth(rows["n"], run.detail.loc[rows.index])
+        lines += _worth(rows["n"], run.detail.loc[rows.index], run.record)
         lines += _chance(own[own["feature"] == feature], run.layers[run.layers["feature"] == feature])
     example_seconds = run.record["frontend"]["example_seconds"]
     short = int((run.recordings["seconds"] < PARTLY_FILLED * example_seconds).sum())
@@ -123,14 +124,16 @@ def _line(row: dict[str, Any]) -> str:
     return f"{line}  n {row['n']}"
 
 
-def _worth(units: pd.Series[int], detail: pd.DataFrame) -> list[str]:
-    """Say what excerpts are worth where they are not recordings."""
+def _worth(units: pd.Series[int], detail: pd.DataFrame, record: Mapping[str, Any]) -> list[str]:
+    """Say what the units are worth where they come from fewer recordings, or from groups of recordings."""
     count, recordings = int(units.max()), int(detail["recordings"].max())
     worth = detail["n_effective"].dropna()
     if count == recordings or worth.empty:
         return []
+    grouped = record.get("group_by")
+    sources = f"groups of recordings (--group_by={grouped})" if grouped else "recordings"
     line = (
-        f"  the {count} units come from {recordings} recordings: for p and interval they are worth "
+        f"  the {count} units come from {recordings} {sources}: for p and interval they are worth "
         f"{worth.min():.0f} to {worth.max():.0f} independent ones (median {worth.median():.0f})"
     )
     return [line]

@@ -33,7 +33,7 @@ from actprobe.batch.opening import output_folder
 from actprobe.batch.progress import Progress
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.corpora.labelled_corpus import open_labelled
-from actprobe.errors import CorpusError
+from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Model
 from actprobe.models.layer_table import ALL
 from actprobe.models.record import network_record
@@ -136,7 +136,8 @@ def evaluate_inverters(
     )  # fmt: skip
     if not model.computes:
         raise UsageError(
-            f"{model.name} is known by its stored activations alone, and NRE compares activations of inversions"
+            f"{model.name} is known by its stored activations alone: those of inversions are not "
+            f"among them"
         )
     if comparator is not None:
         model.layers.select([comparator])
