@@ -123,7 +123,7 @@ def test_what_cannot_be_cut_is_listed_and_stops_nothing(tmp_path: Path) -> None:
     assert found.loc[(hostile, "top"), "reason"] == ""
     written = sorted(path.name for path in (tmp_path / "cut").iterdir())
     assert written == sorted(found.loc[hostile, "file"])
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzHOME0123456789._-") for name in written)
+    assert all(letter.isalnum() or letter in "._-" for name in written for letter in name)
     for name in ("gone.wav", "text.wav", "stranger.wav", "late.wav"):
         assert found.loc[(name, "top"), "file"] == ""
         assert found.loc[(name, "top"), "reason"] != ""

@@ -126,6 +126,7 @@ class Pending:
             self.prepared = self.prepared.keep(self.usable, warning)
 
     def shard(self) -> Shard:
+        """Put together what is kept of the recording."""
         arrays: dict[str, NDArray[Any]] = {"starts": self.prepared.starts}
         for name, values in self.prepared.by_example.items():
             arrays[f"feature/{name}"] = values
@@ -143,6 +144,7 @@ class _Fault:
     infinite: bool = False
 
     def told(self, total: int) -> str:
+        """Say it in words, of so many examples."""
         what = " or ".join(word for word, there in (("NaN", self.nan), ("infinite", self.infinite)) if there)
         if self.examples < total:
             return f"{what} in {self.examples} of {total} examples"
