@@ -9,33 +9,33 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "actprobe/version.py").read_text("utf-8")).group(1)
 
-# pyarrow 26 needs NumPy 2 when it runs, whatever its metadata says.
+# pyarrow 26 needs NumPy 2 when it runs, whatever its metadata says. tensorflow-io 0.37.1 loads with TensorFlow
+# 2.16 and 2.17 only, and there is none for Python 3.13.
 PROVEN = [
     'tensorflow>=2.17.1,<2.18; python_version < "3.13"',
     'tf-keras>=2.17,<2.18; python_version < "3.13"',
+    'tensorflow-io==0.37.1; python_version < "3.13" and platform_machine == "x86_64"',
     'numpy>=1.26,<2; python_version < "3.13"',
     'pyarrow>=15,<26; python_version < "3.13"',
-    'opencv-python-headless>=4.9,<5; python_version < "3.13"',
+    'opencv-python>=4.9,<5; python_version < "3.13"',
     'tensorflow>=2.20; python_version >= "3.13"',
     'tf-keras>=2.20; python_version >= "3.13"',
     'numpy>=2; python_version >= "3.13"',
     'pyarrow>=18; python_version >= "3.13"',
-    'opencv-python-headless>=4.10; python_version >= "3.13"',
+    'opencv-python>=4.10; python_version >= "3.13"',
 ]
 NEWEST = [
     "tensorflow>=2.20",
     "tf-keras>=2.20",
     "numpy>=2",
     "pyarrow>=18",
-    "opencv-python-headless>=4.10",
+    "opencv-python>=4.10",
 ]
 PROVEN_API = [
     'tensorflow-serving-api>=2.17,<2.18; python_version < "3.13"',
     'tensorflow-serving-api>=2.19; python_version >= "3.13"',
 ]
 NEWEST_API = ["tensorflow-serving-api>=2.19"]
-# It loads with TensorFlow 2.16 and 2.17 only, and there is none for Python 3.13.
-PROVEN_IO = ['tensorflow-io==0.37.1; python_version < "3.13" and platform_machine == "x86_64"']
 
 # bin/check --newest tries the newest set on any Python.
 IS_NEWEST = os.environ.get("ACTPROBE_TENSORFLOW") == "newest"
@@ -53,9 +53,7 @@ SERVE = [
 ]
 CLUSTER = ["distributed>=2024.8"]
 TORCH = ["torch>=2.5"]
-TFIO = [] if IS_NEWEST else PROVEN_IO
 TEST = [
-    "h5py>=3.10",
     "hypothesis>=6.100",
     "pytest>=8",
     "pyyaml>=6",
@@ -102,7 +100,8 @@ setup(
         "absl-py>=2",
         "av>=12",
         "cloudpickle>=3",
-        "essentia==2.1b6.dev1389",
+        "essentia-tensorflow==2.1b6.dev1389",
+        "h5py>=3.10",
         "jinja2>=3.1",
         "librosa>=0.11,<0.12",
         "matplotlib>=3.8",
@@ -120,14 +119,12 @@ setup(
         "cluster": CLUSTER,
         "corpora": ["mirdata>=0.3.9"],
         "serve": SERVE,
-        "tfio": TFIO,
         "torch": TORCH,
         "test": TEST,
         "docs": DOCS,
         "dev": [
             *SERVE,
             *CLUSTER,
-            *TFIO,
             *TEST,
             *DOCS,
             "codespell>=2.3",

@@ -1,21 +1,20 @@
 """The only place that imports TensorFlow, Keras, PyTorch, TensorFlow's add-ons, essentia and librosa.
 
-essentia-tensorflow, where somebody has it in place of essentia, has to be imported before TensorFlow in a
-process: in the other order its random device cannot be opened, and features have it in another process
-(`actprobe.features.essentia_process`). Every other module writes ``from actprobe import backend`` and then
-``backend.tf``, ``backend.keras`` (tf-keras), ``backend.keras3``, ``backend.torch``, ``backend.essentia``,
-``backend.librosa`` or ``backend.tfio``; nothing heavy is loaded until one of these is touched, and
-``backend.essentia`` alone never loads TensorFlow. ``backend.serving.predict_pb2`` and the like are the
-modules of tensorflow-serving-api. Two have no public name in TensorFlow: ``backend.freeze`` makes a
-function's variables constants, and ``backend.session_call`` makes a call of a session that is looked up once
-and not at each call.
+essentia has to be imported before TensorFlow in a process: in the other order its random device cannot be
+opened, and features have it in another process (`actprobe.features.essentia_process`). Every other module
+writes ``from actprobe import backend`` and then ``backend.tf``, ``backend.keras`` (tf-keras),
+``backend.keras3``, ``backend.torch``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
+heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
+``backend.serving.predict_pb2`` and the like are the modules of tensorflow-serving-api. Two have no public
+name in TensorFlow: ``backend.freeze`` makes a function's variables constants, and ``backend.session_call``
+makes a call of a session that is looked up once and not at each call.
 """
 
 from __future__ import annotations
 
 import fcntl
 import importlib
-import importlib.metadata
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -59,17 +58,8 @@ def essentia_loads() -> bool:
     return (
         "essentia.standard" in sys.modules
         or "tensorflow" not in sys.modules
-        or not _essentia_has_tensorflow()
+        or importlib.util.find_spec("essentia") is None
     )
-
-
-def _essentia_has_tensorflow() -> bool:
-    """Whether essentia is that of essentia-tensorflow, which brings a TensorFlow of its own."""
-    try:
-        importlib.metadata.distribution("essentia-tensorflow")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _load_essentia() -> Any:
@@ -77,12 +67,12 @@ def _load_essentia() -> Any:
     if not essentia_loads():
         raise ActprobeError(
             "essentia does not load in a process that imported TensorFlow before it: let a function with "
-            "@feature(..., backend='essentia') use it, which is called in a process of its own"
+            "@feature(..., backend='essentia-tensorflow') use it, which is called in a process of its own"
         )
     try:
         package = importlib.import_module("essentia")
     except ImportError as error:
-        raise ActprobeError(f"essentia is not installed ({error})") from error
+        raise ActprobeError(f"essentia-tensorflow is not installed ({error})") from error
     package.log.infoActive = False
     package.log.warningActive = False
     return importlib.import_module("essentia.standard")
@@ -92,7 +82,7 @@ def _load_tf() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     # Who imported TensorFlow before has it without essentia; runs compute features in their own processes.
-    if _essentia_has_tensorflow() and "tensorflow" not in sys.modules:
+    if importlib.util.find_spec("essentia") is not None and "tensorflow" not in sys.modules:
         _get("essentia")
     with _quiet():
         tensorflow = importlib.import_module("tensorflow")

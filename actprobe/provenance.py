@@ -21,8 +21,8 @@ __all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "
 ESCAPED = "backslashreplace"  # for names of files and folders that are not UTF-8, valid within JSON, too
 
 _DISTRIBUTIONS = (
-    "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia",
-    "librosa", "soundfile", "soxr", "av", "h5py", "opencv-python-headless",
+    "numpy", "scipy", "pandas", "pyarrow", "tensorflow", "tf-keras", "tensorflow-io", "essentia-tensorflow",
+    "librosa", "soundfile", "soxr", "av", "h5py", "opencv-python",
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +62,6 @@ def golden_svd(assets: Path) -> Model:
 def golden_sound(assets: Path) -> dict[str, np.ndarray]:
     with np.load(assets / "golden/c_frontend_synthetic.npz") as arrays:
         return dict(arrays)
-
-
-@pytest.fixture(scope="session")
-def essentia_tensorflow() -> Path:
-    """Folder with essentia-tensorflow, for the beginning of a process's path.
-
-    bin/environment puts it beside the packages: among them it would take the place of essentia.
-    """
-    for folder in (Path(sys.prefix) / "essentia-tensorflow", Path(sysconfig.get_path("purelib"))):
-        if (folder / "essentia_tensorflow.libs").is_dir():
-            return folder
-    pytest.skip("needs essentia-tensorflow, which bin/check installs beside essentia")
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,10 @@ def test_wrong_use_and_bad_input_are_one_line(binary, tmp_path, flags, code, sai
 
 
 def test_missing_flag_is_said_without_a_traceback(binary) -> None:
-    for flags, said in (([], "--output_dir"), (["--output_dir=out"], "--model (or --activations) and --layers are needed")):
+    for flags, said in (
+        ([], "--output_dir"),
+        (["--output_dir=out"], "--model (or --activations) and --layers are needed"),
+    ):
         ended = binary("actprobe-neurons", *flags)
         assert ended.returncode in (1, 2)
         assert said in ended.stderr
@@ -205,7 +208,7 @@ def test_real_run_on_real_recordings_with_original_weights(
     assert (
         record["features"]["onset_rate"]["backend"]["version"]
         if isinstance(record["features"]["onset_rate"]["backend"], dict)
-        else record["versions"]["essentia"]
+        else record["versions"]["essentia-tensorflow"]
     )
     assert "soxr" in record["frontend"]["resampler"]
     assert record["flags"]["layers"] == "pool4,pool5"

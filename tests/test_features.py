@@ -152,7 +152,7 @@ class TestRegistry:
             "unit": "1/s",
             "sample_rate": 44100,
             "resampler": table["onset_rate"]["resampler"],
-            "backend": "essentia",
+            "backend": "essentia-tensorflow",
             "backend_version": table["onset_rate"]["backend_version"],
         }
         assert table["onset_rate"]["resampler"].startswith("soxr ")

@@ -1,9 +1,8 @@
 """Where essentia does not load beside TensorFlow, the functions that need it are called in another process.
 
 TensorFlow brings a copy of ``std::random_device`` that it shares with the whole process if nothing loaded the
-C++ library before it. essentia-tensorflow, whose TensorFlow is another one, then cannot be loaded any more,
-and a process that began with ``import tensorflow`` has one at its side that did not. essentia, which actprobe
-asks for, has no TensorFlow and loads in any order.
+C++ library before it. essentia, whose TensorFlow is another one, then cannot be loaded any more, and a
+process that began with ``import tensorflow`` has one at its side that did not.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from actprobe.errors import ActprobeError
 from actprobe.workers.messages import Unsendable
 from actprobe.workers.process import KILLED, WorkerProcess, ending
 
-ESSENTIA = ("essentia", "essentia-tensorflow")  # distributions; the second one has a TensorFlow inside
+ESSENTIA = "essentia-tensorflow"  # the distribution
 TIME_LIMIT_SECONDS = 3600.0
 
 Arguments = tuple[Any, ...]

@@ -21,7 +21,7 @@ SILENCE_DBFS = -100.0
     "loudness",
     unit="",
     sample_rate=SAMPLE_RATE,
-    backend="essentia",
+    backend="essentia-tensorflow",
     shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
 )
 def loudness(waveform: Waveform) -> float:

@@ -79,8 +79,8 @@ def feature_map(
         Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
     backend : str, optional
         Distribution whose version belongs to the provenance of the values. Functions of
-        ``essentia`` or ``essentia-tensorflow`` are called in another process where TensorFlow was imported
-        first and keeps essentia from loading.
+        ``essentia-tensorflow`` is called in another process where TensorFlow was imported first and keeps
+        essentia from loading.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def feature_map(
         raise UsageError(f"feature {names[0]}: axis={axis!r} is none of: {', '.join(AXES)}")
 
     def _register(function: AnyMapFunction) -> AnyMapFunction:
-        if backend in ESSENTIA:
+        if backend == ESSENTIA:
             function = with_essentia(function)
         for name in names:
             register(

@@ -19,7 +19,7 @@ LOWEST_HZ, HIGHEST_HZ = 100.0, 5000.0  # the defaults of PitchSalience
     "pitch_salience",
     unit="",
     sample_rate=SAMPLE_RATE,
-    backend="essentia",
+    backend="essentia-tensorflow",
     shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
 )
 def pitch_salience(waveform: Waveform) -> float:

@@ -51,7 +51,7 @@ Floats = NDArray[np.float32]
 Places = NDArray[np.float64]
 
 
-@feature_map("hpcp", axis="pitch class", unit="", sample_rate=HPCP_RATE, backend="essentia")
+@feature_map("hpcp", axis="pitch class", unit="", sample_rate=HPCP_RATE, backend="essentia-tensorflow")
 def hpcp(waveform: Waveform) -> tuple[Floats, Places, Places]:
     """Harmonic pitch class profile of every frame, 36 bins from C, the strongest bin 1 (essentia).
 
@@ -107,7 +107,7 @@ def hpcp(waveform: Waveform) -> tuple[Floats, Places, Places]:
     "hpcp_entropy",
     unit="bit",
     sample_rate=HPCP_RATE,
-    backend="essentia",
+    backend="essentia-tensorflow",
     shortest_seconds=HPCP_FRAME / HPCP_RATE,
 )
 def hpcp_entropy(waveform: Waveform) -> float:

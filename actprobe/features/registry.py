@@ -28,7 +28,8 @@ class Feature:
 
     - ``unit``: such as ``1/s``; empty for a pure number.
     - ``sample_rate``: rate in Hz that the function wants its waveform at; None for the recording's own.
-    - ``backend``: distribution whose version the value depends on, such as ``essentia``; empty for none.
+    - ``backend``: distribution whose version the value depends on, such as ``essentia-tensorflow``; empty for
+      none.
     - ``function``: takes a Waveform and returns one finite number, or what `feature_map` says of a map.
     - ``description``: one sentence.
     - ``kind``: ``scalar`` for one number a recording, ``map`` for values over time and bins.

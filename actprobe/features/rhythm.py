@@ -56,7 +56,7 @@ def onset_times(waveform: Waveform) -> NDArray[np.float32]:
     "onset_rate",
     unit="1/s",
     sample_rate=SAMPLE_RATE,
-    backend="essentia",
+    backend="essentia-tensorflow",
     shortest_seconds=MINIMUM_SAMPLES / SAMPLE_RATE,
 )
 def onset_rate(waveform: Waveform) -> float:
@@ -74,7 +74,7 @@ def onset_rate(waveform: Waveform) -> float:
     "tempo",
     unit="bpm",
     sample_rate=SAMPLE_RATE,
-    backend="essentia",
+    backend="essentia-tensorflow",
     shortest_seconds=TEMPO_SECONDS,
 )
 def tempo(waveform: Waveform) -> float:

@@ -54,8 +54,8 @@ def feature(
         Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
     backend : str, optional
         Distribution whose version belongs to the provenance of the values. Functions of
-        ``essentia`` or ``essentia-tensorflow`` are called in another process where TensorFlow was imported
-        first and keeps essentia from loading.
+        ``essentia-tensorflow`` is called in another process where TensorFlow was imported first and keeps
+        essentia from loading.
     shortest_seconds : float, optional
         Shortest sound that the feature is defined for. A shorter recording has no value, and a run over
         shorter excerpts is refused before it begins.
@@ -76,7 +76,7 @@ def feature(
         raise UsageError(f"feature {name}: shortest_seconds={shortest_seconds} is not a length in seconds")
 
     def _register(function: AnyScalarFunction) -> AnyScalarFunction:
-        if backend in ESSENTIA:
+        if backend == ESSENTIA:
             function = with_essentia(function)
         description = first_line(function)
         entry = Feature(

@@ -136,8 +136,7 @@ def evaluate_inverters(
     )  # fmt: skip
     if not model.computes:
         raise UsageError(
-            f"{model.name} is known by its stored activations alone: those of inversions are not "
-            f"among them"
+            f"{model.name} is known by its stored activations alone: those of inversions are not among them"
         )
     if comparator is not None:
         model.layers.select([comparator])
