@@ -9,8 +9,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "actprobe/version.py").read_text("utf-8")).group(1)
 
-# pyarrow 26 needs NumPy 2 when it runs, whatever its metadata says. tensorflow-io 0.37.1 loads with TensorFlow
-# 2.16 and 2.17 only, and there is none for Python 3.13.
+# pyarrow 26 needs NumPy 2 when it runs, whatever its metadata says. tensorflow-io 0.37.1 loads with
+# TensorFlow 2.16 and 2.17 only, and there is none for Python 3.13.
 PROVEN = [
     'tensorflow>=2.17.1,<2.18; python_version < "3.13"',
     'tf-keras>=2.17,<2.18; python_version < "3.13"',
