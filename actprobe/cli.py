@@ -51,21 +51,11 @@ FLAGS = flags.FLAGS
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def model_flags(*, own: bool = True) -> None:
-    """Define the flags by which a binary opens a model, see `model_source`.
-
-    Parameters
-    ----------
-    own : bool, optional
-        Whether it takes a network of the user's own, too.
-    """
-    named = "Network, by its name; README.md lists them."
-    if own:
-        named += (
-            " Or FILE.py:FUNCTION, a function of yours that returns a model, or a network and a front end."
-        )
-        flags.DEFINE_string("activations", None, "Folder of stored activations, in place of --model.")
-    flags.DEFINE_string("model", None, named, required=not own)
+def model_flags() -> None:
+    """Define the flags by which a binary opens a model, see `model_source`."""
+    named = "Network, by its name (README.md lists them), or FILE.py:FUNCTION, which returns yours."
+    flags.DEFINE_string("model", None, named)
+    flags.DEFINE_string("activations", None, "Folder of stored activations, in place of --model.")
     flags.DEFINE_string("checkpoint", None, "Original weight file; without it seeded random weights.")
     flags.DEFINE_string("normalization", None, "What the front end standardises by, an npz.")
     flags.DEFINE_enum(
