@@ -73,7 +73,7 @@ from actprobe.errors import ActprobeError
 
 waveform = Waveform(np.sin(np.arange(4 * 44100) ** 1.2).astype("f4"), 44100)
 
-@features.feature("mine", unit="", backend="essentia")
+@features.feature("mine", unit="", backend="essentia-tensorflow")
 def mine(waveform):
     return backend.essentia.RMS()(waveform.samples)
 
@@ -166,7 +166,7 @@ def test_a_feature_with_essentia_can_go_to_a_feature_process(monkeypatch) -> Non
         return 1.0
 
     mine.__module__ = "__main__"
-    made = features.feature("mine", unit="", backend="essentia")(mine)
+    made = features.feature("mine", unit="", backend="essentia-tensorflow")(mine)
     again = pickle.loads(cloudpickle.dumps(made))
     assert again(Waveform(np.ones(9, "f4"), 44100)) == 1.0
 
@@ -209,7 +209,7 @@ def test_a_file_of_ones_own_with_essentia_is_told_by_its_content(tmp_path, monke
     own = tmp_path / "own.py"
     text = (
         "from actprobe.features import feature\n"
-        "@feature('mine', unit='', backend='essentia')\n"
+        "@feature('mine', unit='', backend='essentia-tensorflow')\n"
         "def mine(waveform):\n    return 1.0\n"
     )
     own.write_text(text)
