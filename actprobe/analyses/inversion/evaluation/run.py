@@ -134,10 +134,6 @@ def evaluate_inverters(
         (named or []) if GRADIENT in chosen else None,
         gradient_steps, gradient_excerpts, batch_size, seed,
     )  # fmt: skip
-    if not model.computes:
-        raise UsageError(
-            f"{model.name} is known by its stored activations alone: those of inversions are not among them"
-        )
     if comparator is not None:
         model.layers.select([comparator])
     opened = open_labelled(corpus, "optional")
@@ -148,6 +144,10 @@ def evaluate_inverters(
             raise CorpusError(opened.source, f"holds no recordings for {split}")
     folder = output_folder(output_dir)
     network = model.open()
+    if not network.computes:
+        raise UsageError(
+            f"{network.name} is known by its stored activations alone: those of inversions are not among them"
+        )
     sources = [] if chosen == [GRADIENT] else find_sources(network, inverters)
     if chosen:
         sources = [source for source in sources if source.method in chosen]
