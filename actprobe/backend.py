@@ -115,7 +115,6 @@ def _load_torch() -> Any:
 
 
 def _load_tfio() -> Any:
-    require("tfio", "decoding by tensorflow-io")
     _get("tf")
     try:
         return importlib.import_module("tensorflow_io")

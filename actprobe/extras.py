@@ -16,7 +16,6 @@ EXTRAS = {
     "serve": (
         "grpc", "grpc_health", "httptools", "orjson", "prometheus_client", "tensorflow_serving", "uvicorn",
     ),
-    "tfio": ("tensorflow_io",),
     "torch": ("torch",),
 }  # fmt: skip
 
