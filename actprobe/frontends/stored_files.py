@@ -202,6 +202,7 @@ class StoredFiles:
             self._by_name = {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
         if not self._by_name:
             raise CorpusError(folder, "holds no npz of stored activations")
+        self._places = {name: place for place, name in enumerate(self._by_name)}
 
     def _listed(self) -> dict[str, Path]:
         """Read whose files recordings.csv says they are, where there is one with such a column."""
@@ -253,13 +254,12 @@ class StoredFiles:
         return StoredFile(next(iter(self)))
 
     def number_of(self, recording: Path) -> int:
-        """Give the place of a recording's file in this folder; AudioError unless one fits best."""
-        names = list(self._by_name)
-        for ending in (recording.as_posix(), recording.with_suffix("").as_posix()):
-            fits = [i for i, name in enumerate(names) if f"/{ending}".endswith(f"/{name}")]
-            longest = [i for i in fits if len(names[i]) == max(len(names[j]) for j in fits)]
-            if len(longest) == 1:
-                return longest[0]
+        """Give the place of a recording's file in this folder; AudioError where it has none."""
+        for path in (recording, recording.with_suffix("")):
+            for depth in range(len(path.parts)):  # the longest part of the path that a file is named after
+                place = self._places.get("/".join(path.parts[depth:]))
+                if place is not None:
+                    return place
         raise AudioError(recording, f"there is no npz of it in {self.folder}")
 
     def file(self, number: int) -> StoredFile:

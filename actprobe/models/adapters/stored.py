@@ -35,7 +35,7 @@ class StoredModel(Model):
 
     def __init__(self, network: Network, frontend: StoredExamples, weights: WeightsRecord) -> None:
         super().__init__(network, frontend, weights)
-        self.files = frontend.files
+        self.files, self._by_content = frontend.files, frontend.has_examples
         self._open: OrderedDict[int, StoredFile] = OrderedDict()
         self._places: dict[bytes, tuple[int, int]] | None = None
 
@@ -74,7 +74,7 @@ class StoredModel(Model):
 
     def _place(self, example: NDArray[np.float32]) -> tuple[int, int] | None:
         """Find the file and the row of an example; None for zeros, which fill batches up."""
-        if not self.frontend.inversion_refusal:
+        if self._by_content:
             key = _key(example)
             if self._places is None:
                 self._places = self._index()
