@@ -65,10 +65,10 @@ TABLES: dict[str, dict[str, str]] = {
         "constant": "Neurons that do not respond to any difference; they have no r.",
         "best_neuron": "The neuron with the largest absolute r.",
         "best_r": "Its r.",
-        "level": "Absolute r that the layer's best neuron stays under in 95 % of the permutations.",
+        "null_95": "Absolute r that the layer's best neuron stays under in 95 % of the permutations.",
         "p_best": "In how many permutations the best neuron reaches best_r, the true order counted among "
         "them.",
-        "above_level": "Neurons with a p_max of 0.05 at most.",
+        "above_null": "Neurons with a p_max of 0.05 at most.",
         "above_random": "Neurons stronger than the strongest of every random network; in the row `model` "
         "only.",
         "discoveries": "Neurons with a q of 0.05 at most.",
@@ -173,7 +173,7 @@ TABLES: dict[str, dict[str, str]] = {
         "neuron_b": "The neuron of that layer that follows neuron_a best; empty for a constant neuron.",
         "n": "Recordings in common.",
         "r": "Correlation of the two over the recordings.",
-        "level": "Absolute r that the best of B's neurons exceeds by chance in 5 % of the permutations.",
+        "null_95": "Absolute r that the best of B's neurons exceeds by chance in 5 % of the permutations.",
         "p": "In how many permutations the best of B's neurons reaches r, the true order counted among them.",
         "q": "False discovery rate over A's neurons.",
         "mutual": "Whether neuron_a is in turn the best for its partner.",

@@ -76,7 +76,7 @@ def actprobe_run(options: argparse.Namespace) -> dict[str, Any]:
             random_seeds=int(options.seeds), executor=options.executor, figures=0,
         )  # fmt: skip
         seconds, worked = perf_counter() - began, processor_seconds() - worked
-        shown = ["layer", "feature", "weights", "best_r", "level", "above_level", "neurons"]
+        shown = ["layer", "feature", "weights", "best_r", "null_95", "above_null", "neurons"]
         table = found.layers[shown].to_dict("records")
         audio = float(found.recordings["seconds"].sum())
     return {
@@ -148,7 +148,7 @@ def show(title: str, size: int, run: dict[str, Any]) -> None:
     for row in run["layers"]:
         print(
             f"  {row['layer']:>6} {row['feature']:>11} {row['weights']:>9}: best r {row['best_r']:+.3f}, "
-            f"chance {row['level']:.3f}, above it {row['above_level']} of {row['neurons']}"
+            f"chance {row['null_95']:.3f}, above it {row['above_null']} of {row['neurons']}"
         )
 
 

@@ -59,7 +59,7 @@ def limit(folder: Path, seconds: float) -> None:
         signature(features=features)
         began, count = perf_counter(), 0
         while (now := perf_counter()) - began < seconds / len(BATCHES):
-            signature(features=features)["sonogram"].numpy()
+            signature(features=features)["mel_spectrogram"].numpy()
             count += size
             if size == 1:
                 single.append(perf_counter() - now)

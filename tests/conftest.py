@@ -1,8 +1,12 @@
 """What every test file may use."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_child_reads_all_files():
+def _one_child_reads_all_files() -> Iterator[None]:
     """It forks for each file, as the child of a user does, but its libraries are loaded once."""
     with one_child():
         yield
@@ -65,11 +69,11 @@ def golden_sound(assets: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def binary():
+def binary() -> Any:
     """Run a binary of bin/ as a user does; returns the finished process."""
     import subprocess
 
-    def call(name: str, *flags: str, **options) -> subprocess.CompletedProcess:
+    def call(name: str, *flags: str, **options: Any) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, ROOT / "bin" / name, *flags],
             capture_output=True,

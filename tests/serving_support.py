@@ -1,5 +1,7 @@
 """What the tests of the server share: small SavedModels, servers in this process and in others."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -7,9 +9,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import urllib3
@@ -21,28 +25,28 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKS = 64  # side of the matrices that the signature "work" multiplies
 
 
-def save_model(folder: Path, bias: float = 0.0, warmup=()) -> Path:
+def save_model(folder: Path, bias: float = 0.0, warmup: tuple[Any, ...] = ()) -> Path:
     """A model whose default signature gives 2 x + bias, and one signature for each thing to be tried."""
     tf = backend.tf
     module = tf.Module()
     module.bias = tf.Variable(bias, dtype=tf.float32)
 
-    def signature(*specs):
+    def signature(*specs: Any) -> Callable[..., Any]:
         return lambda run: tf.function(run, input_signature=specs, autograph=False)
 
-    def spec(shape, dtype, name):
+    def spec(shape: Any, dtype: Any, name: Any) -> Any:
         return tf.TensorSpec(shape, dtype, name)
 
     @signature(spec([None, 3], tf.float32, "x"))
-    def plain(x):
+    def plain(x: Any) -> dict[str, Any]:
         return {"y": 2.0 * x + module.bias}
 
     @signature(spec([None, 2], tf.float32, "a"), spec([None], tf.int32, "n"))
-    def several(a, n):
+    def several(a: Any, n: Any) -> dict[str, Any]:
         return {"total": tf.reduce_sum(a, 1) + module.bias, "twice": 2 * n}
 
     @signature(spec([None], tf.string, "s"))
-    def text(s):
+    def text(s: Any) -> dict[str, Any]:
         return {"echo": s, "echo_bytes": s}
 
     @signature(
@@ -52,11 +56,11 @@ def save_model(folder: Path, bias: float = 0.0, warmup=()) -> Path:
         spec([None], tf.uint8, "u"),
         spec([None], tf.float16, "h"),
     )
-    def types(b, i, d, u, h):
+    def types(b: Any, i: Any, d: Any, u: Any, h: Any) -> dict[str, Any]:
         return {"b": ~b, "i": i + 1, "d": d * 2, "u": u, "h": h}
 
     @signature(spec([None, None], tf.float32, "waveform"))
-    def any_length(waveform):
+    def any_length(waveform: Any) -> dict[str, Any]:
         enough = tf.debugging.assert_greater_equal(
             tf.shape(waveform)[1], 4, message="the waveform is shorter than 4 samples"
         )
@@ -64,11 +68,11 @@ def save_model(folder: Path, bias: float = 0.0, warmup=()) -> Path:
             return {"mean": tf.reduce_mean(waveform, 1)}
 
     @signature(spec([], tf.float32, "x"))
-    def scalar(x):
+    def scalar(x: Any) -> dict[str, Any]:
         return {"y": x / 2.0}
 
     @signature(spec([None], tf.int32, "steps"))
-    def work(steps):
+    def work(steps: Any) -> dict[str, Any]:
         start = tf.eye(WORKS) * 0.5
         count = tf.reduce_max(steps)
         end = tf.while_loop(lambda i, m: i < count, lambda i, m: (i + 1, m @ m + start), (0, start))[1]
@@ -93,7 +97,7 @@ def save_model(folder: Path, bias: float = 0.0, warmup=()) -> Path:
     return folder
 
 
-def write_warmup(folder: Path, requests) -> None:
+def write_warmup(folder: Path, requests: Any) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     (folder / "assets.extra").mkdir(exist_ok=True)
@@ -108,13 +112,13 @@ def write_warmup(folder: Path, requests) -> None:
             writer.write(log.SerializeToString())
 
 
-def options(base: Path, **changes) -> ServerOptions:
+def options(base: Path, **changes: Any) -> ServerOptions:
     chosen = ServerOptions(model_base=str(base), port=0, rest_api_port=0, file_system_poll_wait_seconds=0)
     return replace(chosen, **changes)
 
 
 @contextmanager
-def running(given: ServerOptions):
+def running(given: ServerOptions) -> Iterator[Server]:
     """A server in this process; polls only when it is told to, `server.repository.poll()`."""
     said: list[str] = []
     server = Server(given, said.append)
@@ -133,7 +137,7 @@ class Http:
         self.address = address
         self.pool = urllib3.PoolManager(retries=False, maxsize=64)
 
-    def __call__(self, method: str, path: str, body=None, headers=None):
+    def __call__(self, method: str, path: str, body: Any = None, headers: Any = None) -> tuple[Any, Any]:
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         answer = self.pool.request(
             method, self.address + path, body=content, headers=headers or {}, timeout=30
@@ -144,11 +148,18 @@ class Http:
             found = answer.data
         return answer.status, found
 
-    def predict(self, body, where: str = "toy"):
+    def predict(self, body: Any, where: str = "toy") -> Any:
         return self("POST", f"/v1/models/{where}:predict", body)
 
 
-def predict_request(inputs, model="toy", signature="", version=None, label=None, outputs=()):
+def predict_request(
+    inputs: Any,
+    model: str = "toy",
+    signature: str = "",
+    version: Any = None,
+    label: Any = None,
+    outputs: tuple[Any, ...] = (),
+) -> Any:
     from tensorflow_serving.apis import predict_pb2
 
     request = predict_pb2.PredictRequest()
@@ -197,7 +208,7 @@ class Process:
         self.child.communicate()
 
 
-def soon(true, seconds: float = 30.0):
+def soon(true: Any, seconds: float = 30.0) -> Any:
     """Wait for what another process or thread brings about; a limit, not a measurement."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -210,7 +221,7 @@ def soon(true, seconds: float = 30.0):
 EXAMPLE = np.array([[1.0, 2.0, 3.0]], np.float32)
 
 
-def python_without(blocked, code, *arguments):
+def python_without(blocked: Any, code: Any, *arguments: Any) -> Any:
     """Run Python in which some packages are found, but cannot be imported; TensorFlow looks for keras."""
     program = f"""
         import os, sys

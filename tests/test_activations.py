@@ -1,9 +1,12 @@
 """The activation run: one npz per recording, bounded memory, resume, and a ledger of what failed."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,7 @@ LAYERS = ["pool3", "conv5/linear", "output"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short and a long recording of one name in two folders, and two that cannot be used."""
     folder = tmp_path_factory.mktemp("in")
     noise = np.random.default_rng(0).standard_normal(75 * 12000) * 0.1
@@ -32,12 +35,14 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(model: Model, folder: Path, output_dir: Path, layers=LAYERS) -> ActivationResult:
+def run(model: Model, folder: Path, output_dir: Path, layers: Any = LAYERS) -> ActivationResult:
     return actprobe.activations(model, folder, layers=layers, output_dir=output_dir)
 
 
 @pytest.fixture(scope="module")
-def finished(random_cnn_at, folder, tmp_path_factory) -> tuple[ActivationResult, Path]:
+def finished(
+    random_cnn_at: Model, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ActivationResult, Path]:
     output_dir = tmp_path_factory.mktemp("out")
     return run(random_cnn_at, folder, output_dir), output_dir
 
@@ -49,7 +54,9 @@ def load(run: ActivationResult, output_dir: Path, name: str) -> dict[str, np.nda
 
 
 @pytest.mark.parametrize(("name", "examples"), [("song.wav", 1), ("sub/song.wav", 3)])
-def test_file_holds_what_the_model_gives(finished, random_cnn_at, folder, name, examples) -> None:
+def test_file_holds_what_the_model_gives(
+    finished: tuple[ActivationResult, Path], random_cnn_at: Model, folder: Path, name: str, examples: int
+) -> None:
     arrays = load(*finished, name)
     inputs = random_cnn_at.frontend(load_audio(folder / name))
     expected = random_cnn_at.activations(inputs, LAYERS, batch_size=1)
@@ -59,7 +66,9 @@ def test_file_holds_what_the_model_gives(finished, random_cnn_at, folder, name, 
         assert np.array_equal(arrays[layer], expected[layer])
 
 
-def test_times_say_where_every_position_is(finished, random_cnn_at) -> None:
+def test_times_say_where_every_position_is(
+    finished: tuple[ActivationResult, Path], random_cnn_at: Model
+) -> None:
     arrays = load(*finished, "sub/song.wav")
     assert set(arrays) == {*LAYERS, "pool3/times", "conv5/linear/times", "times", "examples", "facts"}
     # Three examples of 29.12 s cover 75 s evenly, the last to the end.
@@ -68,7 +77,7 @@ def test_times_say_where_every_position_is(finished, random_cnn_at) -> None:
     assert load(*finished, "song.wav")["times"].tolist() == [0]
 
 
-def test_ledger_names_every_recording_its_file_and_its_fault(finished) -> None:
+def test_ledger_names_every_recording_its_file_and_its_fault(finished: tuple[ActivationResult, Path]) -> None:
     found, output_dir = finished
     ledger = pd.read_csv(output_dir / "recordings.csv", keep_default_na=False).set_index("path")
     assert list(ledger.status[["broken.wav", "silent.wav"]]) == ["failed", "failed"]
@@ -83,7 +92,11 @@ def test_ledger_names_every_recording_its_file_and_its_fault(finished) -> None:
 
 
 def test_second_run_computes_only_what_is_missing_or_damaged(
-    finished, random_cnn_at, folder, tmp_path, monkeypatch
+    finished: tuple[ActivationResult, Path],
+    random_cnn_at: Model,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = shutil.copytree(finished[1], tmp_path / "out")
     (before / "run.json").unlink()
@@ -96,7 +109,7 @@ def test_second_run_computes_only_what_is_missing_or_damaged(
     asked = []
     original = Model.iter_activations
 
-    def watched(self, examples, *args, **kwargs):
+    def watched(self, examples: Any, *args: Any, **kwargs: Any) -> Any:
         asked.append(len(examples))
         return original(self, examples, *args, **kwargs)
 
@@ -107,7 +120,7 @@ def test_second_run_computes_only_what_is_missing_or_damaged(
     assert {path.name: path.read_bytes() for path in before.iterdir()} == whole
 
 
-def test_other_layers_or_another_recording_are_computed_anew(random_cnn_at, tmp_path) -> None:
+def test_other_layers_or_another_recording_are_computed_anew(random_cnn_at: Model, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).standard_normal(12000) * 0.1
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in/a.wav", noise, 12000)
@@ -122,7 +135,7 @@ def test_other_layers_or_another_recording_are_computed_anew(random_cnn_at, tmp_
         assert not np.allclose(arrays["pool5"], before)
 
 
-def test_memory_does_not_grow_with_the_recording(random_cnn_at, folder, tmp_path) -> None:
+def test_memory_does_not_grow_with_the_recording(random_cnn_at: Model, folder: Path, tmp_path: Path) -> None:
     """conv1 of one example is 17 MB; what is held at once is the same for one and for five of them."""
     noise = np.random.default_rng(0).standard_normal(140 * 12000) * 0.1
     soundfile.write(tmp_path / "long.wav", noise, 12000)
@@ -138,7 +151,9 @@ def test_memory_does_not_grow_with_the_recording(random_cnn_at, folder, tmp_path
     assert peaks["long.wav"] < peaks["song.wav"] + 10e6
 
 
-def test_too_little_space_is_a_fault_of_that_recording(random_cnn_at, folder, tmp_path, monkeypatch) -> None:
+def test_too_little_space_is_a_fault_of_that_recording(
+    random_cnn_at: Model, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=70_000_000))
     found = run(random_cnn_at, folder, tmp_path, ["conv1"])
@@ -149,7 +164,7 @@ def test_too_little_space_is_a_fault_of_that_recording(random_cnn_at, folder, tm
 
 
 @pytest.mark.parametrize("hop", [1, 7])
-def test_detector_is_evaluated_densely_with_the_same_result(tmp_path, hop) -> None:
+def test_detector_is_evaluated_densely_with_the_same_result(tmp_path: Path, hop: int) -> None:
     model = load_model("svd", seed=0, hop=hop)
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(50_000) * 0.1, 22050)
     found = run(model, tmp_path, tmp_path / "out", ["mp6", "fc8", "fc9"])
@@ -163,7 +178,7 @@ def test_detector_is_evaluated_densely_with_the_same_result(tmp_path, hop) -> No
     assert np.diff(arrays["times"]) == pytest.approx(hop * 315 / 22050)
 
 
-def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at, tmp_path) -> None:
+def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at: Model, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/x.wav").touch()
     with pytest.raises(CorpusError, match=r"none of 1 recordings.*x\.wav: .*empty"):
@@ -171,12 +186,14 @@ def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at, tmp
     assert pd.read_csv(tmp_path / "out/recordings.csv").status.tolist() == ["failed"]
 
 
-def test_unknown_layer_is_named_before_anything_is_decoded(random_cnn_at, folder, tmp_path) -> None:
+def test_unknown_layer_is_named_before_anything_is_decoded(
+    random_cnn_at: Model, folder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="pool9"):
         run(random_cnn_at, folder, tmp_path, ["pool9"])
 
 
-def test_name_of_a_recording_cannot_lead_out_of_the_folder(random_cnn_at, tmp_path) -> None:
+def test_name_of_a_recording_cannot_lead_out_of_the_folder(random_cnn_at: Model, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(12000) * 0.1, 12000)
     (tmp_path / "in/list.csv").write_text(f"path\n../a.wav\n{tmp_path / 'a.wav'}\n")
@@ -185,7 +202,9 @@ def test_name_of_a_recording_cannot_lead_out_of_the_folder(random_cnn_at, tmp_pa
     assert {path.parent for path in found.files.values()} == {tmp_path / "out"}
 
 
-def test_binary_goes_on_past_what_fails_and_exits_1_only_for_nothing(binary, folder, tmp_path) -> None:
+def test_binary_goes_on_past_what_fails_and_exits_1_only_for_nothing(
+    binary: Any, folder: Path, tmp_path: Path
+) -> None:
     flags = ["--model=cnn_at", "--layers=output", f"--output_dir={tmp_path}"]
     ended = binary("actprobe-activations", *flags, f"--input={folder}")
     assert ended.returncode == 0, ended.stderr

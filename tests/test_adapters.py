@@ -1,10 +1,14 @@
 """One network in tf-keras, Keras 3 and PyTorch: the same layers, the same table, the same answers."""
 
+from __future__ import annotations
+
 import math
 import pickle
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +34,7 @@ def frontend() -> SvdFrontEnd:
     return SvdFrontEnd(hop=35)
 
 
-def in_keras(keras):
+def in_keras(keras: Any) -> Any:
     layers = keras.layers
     return keras.Sequential(
         [
@@ -51,7 +55,7 @@ def in_keras(keras):
     )
 
 
-def in_torch(arrays):
+def in_torch(arrays: Any) -> Any:
     """The same with the weights of the Keras model, in PyTorch's usual order [batch, 1, mel, time]."""
     conv, conv_bias, gamma, beta, mean, variance, conv2, conv2_bias, fc, fc_bias, tags, tags_bias = arrays
     module = nn.Sequential(
@@ -83,7 +87,7 @@ def in_torch(arrays):
 
 
 @pytest.fixture(scope="module")
-def twins():
+def twins() -> dict[str, Any]:
     """Networks by framework, opened; all hold the same weights."""
     keras_model = in_keras(backend.keras)
     rng = np.random.default_rng(0)
@@ -99,11 +103,11 @@ def twins():
     return found
 
 
-def examples(shape=(FRAMES, BANDS), count=3) -> np.ndarray:
+def examples(shape: tuple[Any, Any] = (FRAMES, BANDS), count: int = 3) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((count, *shape)).astype(np.float32)
 
 
-def geometry(layer) -> tuple[float, ...]:
+def geometry(layer: Any) -> tuple[float, ...]:
     return (
         layer.hop_seconds, layer.first_seconds, layer.receptive_field_seconds, *layer.hop_hz,
         *layer.receptive_field_hz,
@@ -111,7 +115,7 @@ def geometry(layer) -> tuple[float, ...]:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_every_layer_is_the_same_in_every_framework(twins, framework) -> None:
+def test_every_layer_is_the_same_in_every_framework(twins: dict[str, Any], framework: Any) -> None:
     theirs, ours = twins["keras"], twins[framework]
     names = [name for name in ours.layers if name in theirs.layers]
     assert {"conv", "relu/linear", "relu", "pool", "bn", "conv2", "elu", "fc", "leaky", "tags"} <= {*names}
@@ -126,7 +130,7 @@ def test_every_layer_is_the_same_in_every_framework(twins, framework) -> None:
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_layer_table_is_the_same_in_every_framework(twins, framework) -> None:
+def test_the_layer_table_is_the_same_in_every_framework(twins: dict[str, Any], framework: Any) -> None:
     for name, layer in twins[framework].layers.items():
         other = twins["keras"].layers[name]
         assert layer.shape == other.shape
@@ -135,7 +139,7 @@ def test_the_layer_table_is_the_same_in_every_framework(twins, framework) -> Non
 
 
 def test_keras3_names_what_enters_an_activation_and_takes_nested_models_and_merges() -> None:
-    def build(keras):
+    def build(keras: Any) -> Any:
         layers = keras.layers
         given = layers.Input((40, 12, 1), name="given")
         inside = layers.Input((40, 12, 2), name="inside")
@@ -158,7 +162,7 @@ def test_keras3_names_what_enters_an_activation_and_takes_nested_models_and_merg
     assert ours.get_layer("conv").activation.__name__ == "tanh"
 
 
-def test_keras3_has_gradients_and_the_same_control(twins) -> None:
+def test_keras3_has_gradients_and_the_same_control(twins: dict[str, Any]) -> None:
     one, other = twins["keras"], twins["keras3"]
     tf = backend.tf
     inputs = tf.constant(examples())
@@ -175,7 +179,7 @@ def test_keras3_has_gradients_and_the_same_control(twins) -> None:
 
 
 def test_keras3_evaluates_densely_like_tf_keras() -> None:
-    def build(keras):
+    def build(keras: Any) -> Any:
         layers = keras.layers
         stack = [
             layers.Input((FRAMES, BANDS, 1)), layers.Conv2D(2, (5, 3), activation="relu", name="conv"),
@@ -213,7 +217,7 @@ def test_masks_of_keras3_reach_the_layers_behind() -> None:
     assert not np.allclose(found, network.get_layer("gru")(given).numpy())
 
 
-def recurrent(keras):
+def recurrent(keras: Any) -> Any:
     layers = keras.layers
     given = layers.Input((FRAMES, BANDS), name="given")
     sequence = layers.GRU(4, return_sequences=True, name="gru")(given)
@@ -239,12 +243,12 @@ def test_recurrent_and_attention_layers_are_maps_with_one_mel_position() -> None
 
 @pytest.mark.parametrize("framework", ["keras", "keras3"])
 @pytest.mark.parametrize("channel", [False, True])
-def test_mel_before_time(framework, channel) -> None:
+def test_mel_before_time(framework: str, channel: bool) -> None:
     """The same network with its axes turned round, opened with one argument more, is the same network."""
     keras = getattr(backend, framework)
     layers = keras.layers
 
-    def build(turned):
+    def build(turned: Any) -> Any:
         sizes = (BANDS, FRAMES) if turned else (FRAMES, BANDS)
         given = tensor = layers.Input((*sizes, 1) if channel else sizes)
         if not channel:
@@ -275,7 +279,7 @@ def waveforms() -> actprobe.frontends.WaveformFrontEnd:
 
 @pytest.mark.parametrize("framework", ["keras", "keras3"])
 @pytest.mark.parametrize("channel", [False, True])
-def test_networks_of_waveforms(framework, channel) -> None:
+def test_networks_of_waveforms(framework: str, channel: bool) -> None:
     keras = getattr(backend, framework)
     layers = keras.layers
     given = tensor = layers.Input((SAMPLES, 1) if channel else (SAMPLES,))
@@ -310,11 +314,11 @@ def test_waveform_front_end_cuts_samples() -> None:
 @needs_torch
 def test_pytorch_networks_of_waveforms() -> None:
     class Raw(nn.Module):
-        def __init__(self, channel):
+        def __init__(self, channel: Any) -> None:
             super().__init__()
             self.conv, self.pool, self.channel = nn.Conv1d(1, 4, 64, stride=16), nn.AvgPool1d(4), channel
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             x = x if self.channel else x.unsqueeze(1)
             return self.pool(torch.relu(self.conv(x))).mean(-1)
 
@@ -331,16 +335,16 @@ def test_pytorch_networks_of_waveforms() -> None:
         assert acts["pool"].mean(axis=(1, 2)) == pytest.approx(acts["output"], abs=1e-6)
 
 
-def torch_of(forward, **modules):
+def torch_of(forward: Any, **modules: Any) -> Any:
     """A PyTorch network of named modules and a function that calls them."""
 
     class Mine(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             for name, module in modules.items():
                 setattr(self, name, module)
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return forward(self, x)
 
     return Mine()
@@ -348,7 +352,7 @@ def torch_of(forward, **modules):
 
 @needs_torch
 def test_pytorch_functions_between_modules_are_followed() -> None:
-    def forward(net, x):  # [batch, 1, mel, time]
+    def forward(net: Any, x: Any) -> Any:  # [batch, 1, mel, time]
         x = torch.relu(net.bn(net.conv(x))) * 2
         x = net.deep(x) + x
         x = net.pool(x)
@@ -383,8 +387,8 @@ def test_pytorch_functions_between_modules_are_followed() -> None:
 
 @needs_torch
 @pytest.mark.parametrize("first", [True, False])
-def test_pytorch_attention_in_either_order(first) -> None:
-    def forward(net, x):  # [batch, time, mel]
+def test_pytorch_attention_in_either_order(first: bool) -> None:
+    def forward(net: Any, x: Any) -> Any:  # [batch, time, mel]
         x = net.enter(x)
         x = x if first else x.transpose(0, 1)
         attended, _ = net.mha(x, x, x)
@@ -414,7 +418,9 @@ def test_pytorch_attention_in_either_order(first) -> None:
 
 
 @needs_torch
-def test_a_pytorch_network_stays_as_it_was_and_its_control_keeps_nothing_trained(twins) -> None:
+def test_a_pytorch_network_stays_as_it_was_and_its_control_keeps_nothing_trained(
+    twins: dict[str, Any],
+) -> None:
     model = twins["torch"]
     module = model.module
     module.train()
@@ -446,7 +452,7 @@ def test_weights_without_a_reset_are_random_in_the_control_too() -> None:
 
 @needs_torch
 def test_digest_of_a_pytorch_network_tells_weights_and_modules_apart() -> None:
-    def build(kind, fill=1.0):
+    def build(kind: Any, fill: float = 1.0) -> Any:
         module = nn.Sequential(nn.Flatten(), nn.Linear(FRAMES * BANDS, 2), kind())
         nn.init.constant_(module[1].weight, fill)
         nn.init.zeros_(module[1].bias)
@@ -456,7 +462,7 @@ def test_digest_of_a_pytorch_network_tells_weights_and_modules_apart() -> None:
     assert len({build(nn.ReLU), build(nn.Tanh), build(nn.ReLU, 2.0)}) == 3
 
 
-def test_neurons_are_the_same_in_every_framework(twins, tmp_path) -> None:
+def test_neurons_are_the_same_in_every_framework(twins: dict[str, Any], tmp_path: Path) -> None:
     write_phantom(tmp_path / "in", recordings=5, seconds=4)
     tables = {}
     for framework, model in twins.items():
@@ -479,7 +485,7 @@ def test_neurons_are_the_same_in_every_framework(twins, tmp_path) -> None:
                 assert list(table[column]) == list(expected[column])
 
 
-def refused(kind):
+def refused(kind: Any) -> Any:
     keras = backend.keras3
     layers = keras.layers
     match kind:
@@ -518,7 +524,7 @@ def refused(kind):
         ("function", "function is not a tf_keras model, a Keras 3 model or a torch.nn.Module"),
     ],
 )
-def test_a_network_that_cannot_be_opened_says_what_to_do(kind, said) -> None:
+def test_a_network_that_cannot_be_opened_says_what_to_do(kind: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as error:
         wrap_model(refused(kind))
     assert "\n" not in str(error.value)
@@ -544,7 +550,7 @@ def test_pytorch_networks_that_cannot_be_opened_say_what_to_do() -> None:
 
 
 @needs_torch
-def test_what_needs_gradients_says_so(twins, tmp_path) -> None:
+def test_what_needs_gradients_says_so(twins: dict[str, Any], tmp_path: Path) -> None:
     model = twins["torch"]
     with pytest.raises(UsageError, match="mine is a PyTorch network: its gradients are not at hand"):
         _ = model.keras_model
@@ -555,7 +561,7 @@ def test_what_needs_gradients_says_so(twins, tmp_path) -> None:
         actprobe.export(model, output_dir=tmp_path / "exported")
 
 
-def test_files_say_which_keras_wrote_them(tmp_path) -> None:
+def test_files_say_which_keras_wrote_them(tmp_path: Path) -> None:
     from actprobe.models.adapters.keras_file import explained
 
     for framework, word in (("keras", "tf_keras"), ("keras3", "keras")):
@@ -579,7 +585,7 @@ def test_pytorch_may_be_imported_before() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_without_pytorch_the_error_names_the_extra(monkeypatch) -> None:
+def test_without_pytorch_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(backend._loaded, "torch", raising=False)
     with pytest.raises(actprobe.errors.ActprobeError, match=r"PyTorch needs torch: .*actprobe\[torch\]"):
@@ -587,7 +593,9 @@ def test_without_pytorch_the_error_names_the_extra(monkeypatch) -> None:
 
 
 @needs_torch
-def test_an_inverter_of_a_pytorch_network_learns_from_the_input_loss(twins, tmp_path) -> None:
+def test_an_inverter_of_a_pytorch_network_learns_from_the_input_loss(
+    twins: dict[str, Any], tmp_path: Path
+) -> None:
     model = twins["torch"]
     corpus = write_phantom(tmp_path / "in", recordings=4, seconds=4)
     given = {"layer": "pool", "epochs": 2, "steps_per_epoch": 3, "batch_size": 4}
@@ -606,7 +614,9 @@ def test_an_inverter_of_a_pytorch_network_learns_from_the_input_loss(twins, tmp_
 
 
 @pytest.mark.parametrize("framework", ["keras", *FRAMEWORKS])
-def test_a_network_of_ones_own_and_its_control_are_not_opened_elsewhere(twins, framework) -> None:
+def test_a_network_of_ones_own_and_its_control_are_not_opened_elsewhere(
+    twins: dict[str, Any], framework: Any
+) -> None:
     from actprobe.batch.handle import ModelHandle
 
     for model in (twins[framework], twins[framework].with_random_weights(1)):

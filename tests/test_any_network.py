@@ -4,12 +4,15 @@ A convolutional network in tf-keras, the same in Keras 3 and in PyTorch, what th
 stored activations, a network of waveforms and a recurrent one.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +43,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
+def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Take a network through all analyses once; gives the folder of its runs."""
 
     @cache
@@ -84,7 +87,7 @@ def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_neuron_has_a_row(name: str, run_of) -> None:
+def test_every_neuron_has_a_row(name: str, run_of: Any) -> None:
     found = actprobe.load_run(run_of(name) / "neurons")
     sizes = {layer: found.activity[layer].shape[1] for layer in LAYERS[name][0].split(",")}
     assert found.table.groupby("layer")["neuron"].nunique().to_dict() == sizes
@@ -94,7 +97,7 @@ def test_every_neuron_has_a_row(name: str, run_of) -> None:
 
 @pytest.mark.parametrize("name", ["keras3", pytest.param("pytorch", marks=needs_torch), "stored"])
 @pytest.mark.parametrize("kind", ["neurons", "maps"])
-def test_the_same_network_gives_the_same_table(name: str, kind: str, run_of) -> None:
+def test_the_same_network_gives_the_same_table(name: str, kind: str, run_of: Any) -> None:
     wanted, found = (pd.read_csv(run_of(each) / kind / f"{kind}.csv") for each in ("keras2", name))
     columns = [column for column in wanted.select_dtypes("number") if "random" not in column]
     assert list(found["layer"]) == list(wanted["layer"])
@@ -102,7 +105,7 @@ def test_the_same_network_gives_the_same_table(name: str, kind: str, run_of) -> 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_controls_have_other_weights_where_there_are_weights(name: str, run_of) -> None:
+def test_controls_have_other_weights_where_there_are_weights(name: str, run_of: Any) -> None:
     table = actprobe.load_run(run_of(name) / "neurons").table
     if name == "stored":
         assert table["r_random"].isna().all()
@@ -111,14 +114,14 @@ def test_controls_have_other_weights_where_there_are_weights(name: str, run_of) 
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_is_most_similar_to_itself(name: str, run_of) -> None:
+def test_a_network_is_most_similar_to_itself(name: str, run_of: Any) -> None:
     table = pd.read_csv(run_of(name) / "comparison" / "alignment.csv")
     same = table[table["layer_a"] == table["layer_b"]]
     np.testing.assert_allclose(same["r"].dropna(), 1.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_inversion_makes_a_sound(name: str, run_of) -> None:
+def test_an_inversion_makes_a_sound(name: str, run_of: Any) -> None:
     folder = run_of(name)
     metrics = json.loads((folder / "training" / "metrics.json").read_text("utf-8"))
     assert metrics["valid_input"] > 0
@@ -130,7 +133,7 @@ def test_an_inversion_makes_a_sound(name: str, run_of) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_its_report_names_its_layers(name: str, run_of) -> None:
+def test_its_report_names_its_layers(name: str, run_of: Any) -> None:
     page = (run_of(name) / "page" / "report" / "index.html").read_text("utf-8")
     for layer in LAYERS[name][0].split(","):
         assert layer in page

@@ -12,6 +12,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -38,7 +39,7 @@ def stereo(seconds: float = SECONDS) -> np.ndarray:
     return np.stack([sine(440, seconds=seconds), sine(1000, seconds=seconds, level=0.3)], axis=1)
 
 
-def encoded(samples: np.ndarray, container: str, codec: str, rate: int = RATE, **options) -> bytes:
+def encoded(samples: np.ndarray, container: str, codec: str, rate: int = RATE, **options: Any) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=container, subtype=codec, **options)
     return buffer.getvalue()
@@ -107,7 +108,9 @@ LOSSY = [("OGG", "VORBIS", 0.05), ("OGG", "OPUS", 0.05), ("MP3", "MPEG_LAYER_III
 
 @pytest.mark.parametrize("decoder", ["auto", "soundfile", "pyav"])
 @pytest.mark.parametrize(("container", "codec", "tolerance"), PCM + LOSSY)
-def test_samples_are_the_channel_mean(tmp_path, container, codec, tolerance, decoder):
+def test_samples_are_the_channel_mean(
+    tmp_path: Path, container: Any, codec: Any, tolerance: Any, decoder: str
+) -> None:
     rate = 48_000
     samples = np.stack([sine(440, rate=rate), sine(1000, rate=rate, level=0.3)], axis=1)
     path = write(tmp_path / f"a.{container.lower()}", encoded(samples, container, codec, rate))
@@ -123,14 +126,14 @@ def test_samples_are_the_channel_mean(tmp_path, container, codec, tolerance, dec
 
 
 @pytest.mark.parametrize("codec", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_pyav_scales_as_soundfile_does(tmp_path, codec):
+def test_pyav_scales_as_soundfile_does(tmp_path: Path, codec: str) -> None:
     noise = np.random.default_rng(0).uniform(-1, 1, (5000, 2))
     path = write(tmp_path / "a.wav", encoded(noise, "WAV", codec))
     np.testing.assert_array_equal(load_audio(path, decoder="pyav").samples, load_audio(path).samples)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 6])
-def test_any_number_of_channels(tmp_path, channels):
+def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
     samples = np.random.default_rng(channels).uniform(-0.9, 0.9, (300_000, channels)).astype(np.float32)
     path = write(tmp_path / "a.wav", encoded(samples, "WAV", "FLOAT"))
     waveform = load_audio(path)
@@ -150,7 +153,9 @@ def test_any_number_of_channels(tmp_path, channels):
         ("a.mp3", "libmp3lame", None),
     ],
 )
-def test_what_libsndfile_does_not_read_comes_from_ffmpeg(tmp_path, name, codec, video):
+def test_what_libsndfile_does_not_read_comes_from_ffmpeg(
+    tmp_path: Path, name: str, codec: str, video: str | None
+) -> None:
     path = muxed(tmp_path / name, codec, sine(1000, rate=48_000, seconds=2), video=video)
     waveform = load_audio(path, 22_050)
     assert waveform.source.decoder.startswith(f"PyAV {av.__version__} (FFmpeg libavcodec ")
@@ -160,7 +165,7 @@ def test_what_libsndfile_does_not_read_comes_from_ffmpeg(tmp_path, name, codec, 
     assert waveform.source.warnings == ()
 
 
-def test_mp3_without_frame_count_is_read_to_its_end(tmp_path):
+def test_mp3_without_frame_count_is_read_to_its_end(tmp_path: Path) -> None:
     """libsndfile ends it where the bit rate at its beginning suggests: it would lose most of this one."""
     noise = np.random.default_rng(0).normal(0, 0.2, 5 * RATE)
     samples = np.concatenate([noise, np.zeros(5 * RATE)])
@@ -173,7 +178,7 @@ def test_mp3_without_frame_count_is_read_to_its_end(tmp_path):
     assert "libsndfile stopped where it guessed the end" in shortened.source.warnings[0]
 
 
-def test_source_says_where_samples_come_from(tmp_path):
+def test_source_says_where_samples_come_from(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", encoded(stereo(), "FLAC", "PCM_16"))
     version = soundfile.__libsndfile_version__
     assert load_audio(path, 16_000).source == Source(
@@ -189,7 +194,7 @@ def test_source_says_where_samples_come_from(tmp_path):
     assert load_audio(path).source.resampler == ""
 
 
-def test_names_that_are_not_utf8(tmp_path):
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     path = write(tmp_path / os.fsdecode(b"\xff\xe9.wav"), encoded(stereo(), "WAV", "PCM_16"))
     assert load_audio(path).seconds == SECONDS
     assert load_audio(str(path), decoder="pyav").seconds == SECONDS
@@ -200,7 +205,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 @pytest.mark.parametrize("native", [8_000, 16_000, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize("wanted", [12_000, 16_000, 22_050])
-def test_resampling_keeps_pitch_level_and_length(tmp_path, native, wanted):
+def test_resampling_keeps_pitch_level_and_length(tmp_path: Path, native: int, wanted: int) -> None:
     path = write(tmp_path / "a.wav", encoded(sine(1000, rate=native, seconds=2), "WAV", "FLOAT", native))
     waveform = load_audio(path, wanted)
     assert waveform.sample_rate == wanted
@@ -212,12 +217,12 @@ def test_resampling_keeps_pitch_level_and_length(tmp_path, native, wanted):
     )
 
 
-def test_resampling_lets_nothing_alias(tmp_path):
+def test_resampling_lets_nothing_alias(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(sine(15_000), "WAV", "FLOAT"))
     assert np.abs(load_audio(path, 22_050).samples[1000:-1000]).max() < 1e-4
 
 
-def test_own_rate_is_kept_and_costs_nothing():
+def test_own_rate_is_kept_and_costs_nothing() -> None:
     waveform = Waveform(np.zeros(10, np.float32), 8_000)
     assert waveform.resample(8_000) is waveform
     with pytest.raises(ValueError, match="not a rate"):
@@ -225,18 +230,18 @@ def test_own_rate_is_kept_and_costs_nothing():
 
 
 @pytest.mark.parametrize("rate", [0, -1, 22_050.0, "22050", True, 10**9])
-def test_rates_that_are_none(tmp_path, rate):
+def test_rates_that_are_none(tmp_path: Path, rate: Any) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
     with pytest.raises(UsageError, match="sample_rate"):
         load_audio(path, rate)
 
 
-def test_numpy_integers_are_rates(tmp_path):
+def test_numpy_integers_are_rates(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
     assert load_audio(path, np.int64(8_000)).sample_rate == 8_000
 
 
-def test_other_wrong_usage(tmp_path):
+def test_other_wrong_usage(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
     with pytest.raises(UsageError, match="there are: auto, soundfile, pyav, tfio"):
         load_audio(path, decoder="ffmpeg")
@@ -247,7 +252,7 @@ def test_other_wrong_usage(tmp_path):
 # --- Waveform
 
 
-def test_waveform_figures():
+def test_waveform_figures() -> None:
     waveform = as_waveform([0.0, -0.25, 0.125], 2)
     assert waveform.samples.dtype == np.float32
     assert (waveform.seconds, waveform.peak, waveform.is_silent) == (1.5, 0.25, False)
@@ -266,7 +271,7 @@ def test_waveform_figures():
         (Waveform(np.zeros(1, np.float32), 2), 1, "contradicts"),
     ],
 )
-def test_as_waveform_refuses(samples, rate, message):
+def test_as_waveform_refuses(samples: Any, rate: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_waveform(samples, rate)
 
@@ -274,7 +279,7 @@ def test_as_waveform_refuses(samples, rate, message):
 # --- What is refused, and why
 
 
-def refusal(path: Path | str, **options) -> str:
+def refusal(path: Path | str, **options: Any) -> str:
     with pytest.raises(AudioError) as caught:
         load_audio(path, 22_050, **options)
     assert caught.value.path == str(path)
@@ -282,7 +287,7 @@ def refusal(path: Path | str, **options) -> str:
     return caught.value.reason
 
 
-def test_missing_directory_empty_and_special_files(tmp_path):
+def test_missing_directory_empty_and_special_files(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.wav") == "does not exist"
     assert refusal(tmp_path) == "is a directory"
     assert refusal(write(tmp_path / "empty.wav", b"")) == "is empty (0 bytes)"
@@ -292,10 +297,10 @@ def test_missing_directory_empty_and_special_files(tmp_path):
     assert refusal("a\0.wav") == "has a null byte in its name"
 
 
-def test_no_permission(tmp_path, monkeypatch):
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
 
-    def refuse(*_args, **_options):
+    def refuse(*_args: Any, **_options: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # a mode of 0 does not stop the superuser
@@ -303,19 +308,19 @@ def test_no_permission(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("container", "codec"), [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("AIFF", "PCM_16")])
-def test_no_samples(tmp_path, container, codec):
+def test_no_samples(tmp_path: Path, container: str, codec: str) -> None:
     path = write(tmp_path / "a.wav", encoded(np.zeros((0, 2)), container, codec))
     assert "no audio samples" in refusal(path)
 
 
-def test_too_few_samples_to_resample(tmp_path):
+def test_too_few_samples_to_resample(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(np.array([0.5]), "WAV", "PCM_16", 48_000))
     assert load_audio(path).seconds == 1 / 48_000
     assert "too few" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["notes.wav", "notes.mp3", "notes.flac", "notes.m4a", "notes.raw", "notes"])
-def test_text_is_not_audio_whatever_its_name(tmp_path, name):
+def test_text_is_not_audio_whatever_its_name(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b"Take 3 was the good one.\n" * 40)
     assert refusal(path).startswith("soundfile: Format not recognised; pyav: ")
     assert refusal(path, decoder="soundfile") == "Format not recognised"
@@ -324,27 +329,27 @@ def test_text_is_not_audio_whatever_its_name(tmp_path, name):
 @pytest.mark.parametrize("codec", ["FLOAT", "DOUBLE"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
-def test_nan_and_infinity(tmp_path, codec, value, decoder):
+def test_nan_and_infinity(tmp_path: Path, codec: str, value: Any, decoder: str) -> None:
     samples = stereo()
     samples[RATE // 2, 1] = value
     path = write(tmp_path / "a.wav", encoded(samples, "WAV", codec))
     assert "NaN or infinity" in refusal(path, decoder=decoder)
 
 
-def test_doubles_beyond_float32(tmp_path):
+def test_doubles_beyond_float32(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(np.full(100, 1e300), "WAV", "DOUBLE"))
     assert "NaN or infinity" in refusal(path)
     assert "NaN or infinity" in refusal(path, decoder="pyav")
 
 
-def test_unscaled_integers(tmp_path):
+def test_unscaled_integers(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(sine(440, level=32_768), "WAV", "FLOAT"))
     assert refusal(path) == "absurd peak of 32768, full scale is 1: unscaled integers?"
     hot = write(tmp_path / "hot.wav", encoded(sine(440, level=4), "WAV", "FLOAT"))
     assert load_audio(hot).peak == pytest.approx(4, rel=1e-3)
 
 
-def test_longer_than_allowed(tmp_path):
+def test_longer_than_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
     assert refusal(path, max_seconds=0.5) == "longer than max_seconds=0.5"
     assert refusal(path, max_seconds=0.5, decoder="pyav") == "longer than max_seconds=0.5"
@@ -352,7 +357,7 @@ def test_longer_than_allowed(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [3, 2**31 - 1])
-def test_absurd_rates(tmp_path, rate):
+def test_absurd_rates(tmp_path: Path, rate: Any) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16", rate))
     assert refusal(path) == f"absurd sample rate of {rate} Hz"
 
@@ -374,7 +379,7 @@ TRUNCATED = [
 
 
 @pytest.mark.parametrize(("container", "codec"), TRUNCATED)
-def test_truncation_warns_and_then_refuses(tmp_path, container, codec):
+def test_truncation_warns_and_then_refuses(tmp_path: Path, container: Any, codec: Any) -> None:
     whole = encoded(stereo(4), container, codec)
     path = write(tmp_path / "a.bin", whole[: len(whole) * 3 // 4])
     waveform = load_audio(path)
@@ -389,7 +394,7 @@ def test_truncation_warns_and_then_refuses(tmp_path, container, codec):
 
 
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
-def test_ogg_without_its_last_page_warns(tmp_path, codec):
+def test_ogg_without_its_last_page_warns(tmp_path: Path, codec: str) -> None:
     """An Ogg header promises no duration: what tells a truncated one is the missing end page."""
     whole = encoded(np.random.default_rng(0).normal(0, 0.2, (48_000 * 8, 2)), "OGG", codec, 48_000)
     assert load_audio(write(tmp_path / "a.ogg", whole)).source.warnings == ()
@@ -399,7 +404,7 @@ def test_ogg_without_its_last_page_warns(tmp_path, codec):
 
 
 @pytest.mark.parametrize("decoder", ["auto", "soundfile", "pyav"])
-def test_header_that_claims_a_trillion_frames(tmp_path, decoder):
+def test_header_that_claims_a_trillion_frames(tmp_path: Path, decoder: str) -> None:
     """Memory is what was decoded, not what was claimed: at most 50 MB above here."""
     data = bytearray(encoded(stereo(), "RF64", "PCM_16"))
     at = data.index(b"ds64") + 8
@@ -417,7 +422,7 @@ def test_header_that_claims_a_trillion_frames(tmp_path, decoder):
 
 @pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF])
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
-def test_sizes_that_streaming_writers_leave_are_no_promise(tmp_path, size, decoder):
+def test_sizes_that_streaming_writers_leave_are_no_promise(tmp_path: Path, size: int, decoder: str) -> None:
     data = bytearray(encoded(stereo(), "WAV", "PCM_16"))
     at = data.index(b"data") + 4
     data[at : at + 4] = size.to_bytes(4, "little")
@@ -430,7 +435,7 @@ def test_sizes_that_streaming_writers_leave_are_no_promise(tmp_path, size, decod
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_mp3_frame_count_is_read(tmp_path, mode, rate, channels):
+def test_mp3_frame_count_is_read(tmp_path: Path, mode: str, rate: int, channels: int) -> None:
     samples = np.random.default_rng(0).normal(0, 0.1, (rate * 3, channels))
     mp3 = encoded(samples, "MP3", "MPEG_LAYER_III", rate, bitrate_mode=mode)
     tag = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)
@@ -444,7 +449,7 @@ def test_mp3_frame_count_is_read(tmp_path, mode, rate, channels):
     assert (header.is_mpeg, header.seconds) == (True, None)
 
 
-def test_broken_packets_are_skipped_and_counted(tmp_path):
+def test_broken_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).normal(0, 0.2, 8 * RATE)
     flac = bytearray(encoded(samples, "FLAC", "PCM_16"))
     for place in range(len(flac) // 3, len(flac) // 3 + 4000, 400):
@@ -474,7 +479,7 @@ def test_broken_packets_are_skipped_and_counted(tmp_path):
     ],
 )
 @pytest.mark.parametrize("ending", [".wav", ".m3u8", ".mp3", ".ffconcat"])
-def test_playlists_open_no_other_file(tmp_path, playlist, ending):
+def test_playlists_open_no_other_file(tmp_path: Path, playlist: str, ending: str) -> None:
     target = write(tmp_path / "target.wav", encoded(stereo(), "WAV", "PCM_16"))
     assert load_audio(target).seconds == SECONDS
     for name in (str(target), f"file:{target}"):
@@ -485,7 +490,7 @@ def test_playlists_open_no_other_file(tmp_path, playlist, ending):
             )
 
 
-def test_demuxers_that_open_more_are_not_allowed():
+def test_demuxers_that_open_more_are_not_allowed() -> None:
     assert not {"hls", "dash", "concat", "sdp", "rtsp", "image2", "tee", "lavfi", "imf"} & set(
         DEMUXERS.split(",")
     )
@@ -518,14 +523,14 @@ def waveform_or_reason(path: Path, decoder: str) -> None:
     data=st.binary(min_size=1, max_size=600),
     head=st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3\x04", b"\xff\xfb"]),
 )
-def test_random_bytes_end_well(tmp_path, decoder, data, head):
+def test_random_bytes_end_well(tmp_path: Path, decoder: str, data: Any, head: Any) -> None:
     waveform_or_reason(write(tmp_path / "a.wav", head + data), decoder)
 
 
 @pytest.mark.parametrize("kind", list(GOOD))
 @UNHURRIED
 @given(data=st.data())
-def test_damaged_files_end_well(tmp_path, kind, data):
+def test_damaged_files_end_well(tmp_path: Path, kind: Any, data: Any) -> None:
     damaged = bytearray(GOOD[kind])
     # Half of the damage goes where the headers are.
     place = st.integers(0, 300) | st.integers(0, len(damaged) - 1)
@@ -537,7 +542,7 @@ def test_damaged_files_end_well(tmp_path, kind, data):
     )
 
 
-def test_headers_that_point_out_of_the_file_are_met_in_silence(tmp_path, capfd):
+def test_headers_that_point_out_of_the_file_are_met_in_silence(tmp_path: Path, capfd: Any) -> None:
     """PyAV prints the traceback of a seek that fails; the size of the fmt chunk leads to one here."""
     data = bytearray(encoded(stereo(), "W64", "PCM_16"))
     data[56] = 0xFF
@@ -545,7 +550,7 @@ def test_headers_that_point_out_of_the_file_are_met_in_silence(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_threads_do_not_disturb_each_other(tmp_path):
+def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"a.{kind}", data) for kind, data in GOOD.items()]
     paths.append(muxed(tmp_path / "a.m4a", "aac", sine(440, rate=48_000)))
     alone = [load_audio(path, 22_050).samples for path in paths]
@@ -581,7 +586,7 @@ print(json.dumps({"peak_kilobytes": peak_kilobytes() - before, "results": result
 """
 
 
-def needs_tfio():
+def needs_tfio() -> Any:
     try:
         return backend.tfio
     except ActprobeError as error:
@@ -589,7 +594,7 @@ def needs_tfio():
 
 
 @pytest.mark.parametrize("decoder", ["auto", "pyav", "tfio"])
-def test_awkward_recordings(assets, decoder):
+def test_awkward_recordings(assets: Path, decoder: str) -> None:
     """Every file of the folder, one after the other in one process of its own.
 
     Each takes at most 5 s of processor time; the process ends by itself, with an empty stderr, and its
@@ -626,7 +631,7 @@ def test_awkward_recordings(assets, decoder):
     assert "202.80 s in its header" in outcomes["mutagen__52-too-short-block-size.flac"] or decoder == "tfio"
 
 
-def test_healthy_recordings_give_no_warnings(assets):
+def test_healthy_recordings_give_no_warnings(assets: Path) -> None:
     folders = ["annotated", "vocal", "instrumental", "percussive", "instruments"]
     endings = {".wav", ".flac", ".mp3", ".ogg"}
     paths = [
@@ -657,7 +662,7 @@ def test_healthy_recordings_give_no_warnings(assets):
         ("MP3", "MPEG_LAYER_III"),
     ],
 )
-def test_tfio_agrees_with_soundfile(tmp_path, container, codec):
+def test_tfio_agrees_with_soundfile(tmp_path: Path, container: str, codec: str) -> None:
     needs_tfio()
     path = write(tmp_path / "a.bin", encoded(stereo(), container, codec))
     waveform = load_audio(path, decoder="tfio")
@@ -669,13 +674,13 @@ def test_tfio_agrees_with_soundfile(tmp_path, container, codec):
 
 
 @pytest.mark.parametrize("codec", ["PCM_32", "DOUBLE", "ULAW"])
-def test_tfio_is_not_asked_for_what_it_gets_wrong(tmp_path, codec):
+def test_tfio_is_not_asked_for_what_it_gets_wrong(tmp_path: Path, codec: str) -> None:
     needs_tfio()
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", codec))
     assert refusal(path, decoder="tfio") == f"tensorflow-io does not decode WAV/{codec} right"
 
 
-def test_tfio_is_not_given_files_that_crash_it(tmp_path):
+def test_tfio_is_not_given_files_that_crash_it(tmp_path: Path) -> None:
     """A wrong block size makes it write past its buffer; libsndfile does not mind one."""
     needs_tfio()
     data = bytearray(GOOD["wav"])
@@ -688,7 +693,7 @@ def test_tfio_is_not_given_files_that_crash_it(tmp_path):
     assert "can crash on damage: Decoded 0." in refusal(cut, decoder="tfio")
 
 
-def test_without_tfio_only_tfio_fails(tmp_path, monkeypatch):
+def test_without_tfio_only_tfio_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ActprobeError("tensorflow-io does not load here (undefined symbol)")
 

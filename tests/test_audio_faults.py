@@ -45,7 +45,7 @@ def pages(ogg: bytes) -> list[int]:
 
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
-def test_every_link_of_a_chained_ogg_is_decoded(tmp_path, codec, decoder):
+def test_every_link_of_a_chained_ogg_is_decoded(tmp_path: Path, codec: str, decoder: str) -> None:
     links = [encoded(sine(seconds), "OGG", codec) for seconds in (2, 1, 3)]
     waveform = load_audio(write(tmp_path / "a.ogg", b"".join(links)), decoder=decoder)
     assert waveform.seconds == pytest.approx(6, abs=0.1)
@@ -53,7 +53,7 @@ def test_every_link_of_a_chained_ogg_is_decoded(tmp_path, codec, decoder):
     assert waveform.source.warnings == ()
 
 
-def test_links_of_other_rates_are_resampled(tmp_path):
+def test_links_of_other_rates_are_resampled(tmp_path: Path) -> None:
     data = encoded(sine(2), "OGG", "VORBIS") + encoded(sine(2, 22_050), "OGG", "VORBIS", 22_050)
     waveform = load_audio(write(tmp_path / "a.ogg", data))
     assert waveform.seconds == pytest.approx(4, abs=0.01)
@@ -62,7 +62,7 @@ def test_links_of_other_rates_are_resampled(tmp_path):
 
 
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
-def test_damaged_pages_of_an_ogg_are_counted(tmp_path, codec):
+def test_damaged_pages_of_an_ogg_are_counted(tmp_path: Path, codec: str) -> None:
     ogg = bytearray(encoded(np.random.default_rng(0).normal(0, 0.2, RATE * 8), "OGG", codec))
     places = pages(bytes(ogg))
     for at in places[len(places) // 2 : len(places) // 2 + 2]:
@@ -75,7 +75,7 @@ def test_damaged_pages_of_an_ogg_are_counted(tmp_path, codec):
         load_audio(write(tmp_path / "b.ogg", bytes(ogg)))
 
 
-def test_an_ogg_cut_inside_its_end_page_says_so(tmp_path):
+def test_an_ogg_cut_inside_its_end_page_says_so(tmp_path: Path) -> None:
     ogg = encoded(np.random.default_rng(0).normal(0, 0.2, RATE * 2), "OGG", "VORBIS")
     waveform = load_audio(write(tmp_path / "a.ogg", ogg[: (pages(ogg)[-1] + len(ogg)) // 2 + 100]))
     assert waveform.source.warnings[0] == "The Ogg stream ends inside its end page: it was probably cut off."
@@ -84,7 +84,9 @@ def test_an_ogg_cut_inside_its_end_page_says_so(tmp_path):
 
 @pytest.mark.parametrize(("first", "second"), [(44_100, 22_050), (22_050, 44_100)])
 @pytest.mark.parametrize("seconds", [(2.0, 2.0), (0.5, 2.0)])
-def test_mpeg_streams_one_after_the_other_lose_nothing(tmp_path, first, second, seconds):
+def test_mpeg_streams_one_after_the_other_lose_nothing(
+    tmp_path: Path, first: int, second: int, seconds: tuple[float, float]
+) -> None:
     parts = zip((first, second), seconds, strict=True)
     data = b"".join(encoded(sine(long, rate), "MP3", "MPEG_LAYER_III", rate) for rate, long in parts)
     waveform = load_audio(write(tmp_path / "a.mp3", data))
@@ -95,7 +97,7 @@ def test_mpeg_streams_one_after_the_other_lose_nothing(tmp_path, first, second, 
 
 @pytest.mark.parametrize("upper", [True, False])
 @pytest.mark.parametrize("bits", [16, 24])
-def test_samples_in_wider_containers_keep_their_level(tmp_path, bits, upper):
+def test_samples_in_wider_containers_keep_their_level(tmp_path: Path, bits: int, upper: bool) -> None:
     """As arecord writes S24_LE; which bytes are to spare is not in the header."""
     values = np.round(np.stack([sine(1), 0.5 * sine(1)], axis=1) * 2 ** (bits - 1)).astype("<i4")
     data = (values if upper else values << (32 - bits)).astype("<i4").tobytes()
@@ -108,7 +110,7 @@ def test_samples_in_wider_containers_keep_their_level(tmp_path, bits, upper):
 
 
 @pytest.mark.parametrize("blocks", [3, 4, 5])
-def test_gsm_ends_with_its_last_whole_block(tmp_path, blocks):
+def test_gsm_ends_with_its_last_whole_block(tmp_path: Path, blocks: int) -> None:
     wav = bytearray(encoded(sine(1, 8_000), "WAV", "GSM610", 8_000))
     at = wav.find(b"data") + 8
     wav[at - 4 : at] = struct.pack("<I", 65 * blocks)
@@ -117,7 +119,7 @@ def test_gsm_ends_with_its_last_whole_block(tmp_path, blocks):
     assert load_audio(path).seconds == pytest.approx(blocks * 0.04)
 
 
-def test_id3_tags_before_other_formats(tmp_path):
+def test_id3_tags_before_other_formats(tmp_path: Path) -> None:
     tag = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
     for name, container, codec in (("a.flac", "FLAC", "PCM_16"), ("a.wav", "WAV", "PCM_16")):
         path = write(tmp_path / name, tag + encoded(sine(1), container, codec))
@@ -125,7 +127,7 @@ def test_id3_tags_before_other_formats(tmp_path):
 
 
 @pytest.mark.parametrize(("share", "warned"), [(1.0, True), (0.9, True), (0.0, False), (-1.0, False)])
-def test_channels_that_cancel_each_other_are_named(tmp_path, share, warned):
+def test_channels_that_cancel_each_other_are_named(tmp_path: Path, share: float, warned: bool) -> None:
     left = sine(1)
     path = write(tmp_path / "a.wav", encoded(np.stack([left, -share * left], axis=1), "WAV", "FLOAT"))
     warnings = load_audio(path).source.warnings
@@ -137,7 +139,7 @@ def test_channels_that_cancel_each_other_are_named(tmp_path, share, warned):
         load_audio(path, mono="side")
 
 
-def test_resampling_while_decoding_is_resampling_afterwards(tmp_path):
+def test_resampling_while_decoding_is_resampling_afterwards(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.wav", encoded(np.random.default_rng(0).normal(0, 0.1, 900_000), "WAV", "FLOAT")
     )

@@ -1,5 +1,7 @@
 """What processes must not do side by side while they load their packages, and in any order of imports."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -8,6 +10,7 @@ import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -113,7 +116,9 @@ def expected() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("first", "refused"), [("tensorflow as tf", True), ("keras", True), ("torch", False)]
 )
-def test_features_have_the_same_bits_whatever_was_imported_first(expected, first, refused) -> None:
+def test_features_have_the_same_bits_whatever_was_imported_first(
+    expected: dict[str, Any], first: str, refused: bool
+) -> None:
     """Where TensorFlow came first (keras imports it), essentia is refused, and another process computes."""
     if find_spec(first.split()[0]) is None:
         pytest.skip(f"needs {first}")
@@ -151,18 +156,18 @@ print(json.dumps([of_run, directly, list(found.recordings["status"])]))
 """
 
 
-def test_a_run_goes_as_ever_where_tensorflow_was_imported_first(tmp_path) -> None:
+def test_a_run_goes_as_ever_where_tensorflow_was_imported_first(tmp_path: Path) -> None:
     write_phantom(tmp_path / "phantom", recordings=3, seconds=3.0)
     of_run, directly, status = printed(NEURONS, str(tmp_path / "phantom"), str(tmp_path / "out"))
     assert status == ["ok"] * 3
     assert of_run == directly
 
 
-def test_a_feature_with_essentia_can_go_to_a_feature_process(monkeypatch) -> None:
+def test_a_feature_with_essentia_can_go_to_a_feature_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of a notebook goes by value; it takes nothing along that belongs to this process."""
     monkeypatch.setattr(registry, "_registry", {})
 
-    def mine(waveform):
+    def mine(waveform: Any) -> float:
         return 1.0
 
     mine.__module__ = "__main__"
@@ -189,7 +194,7 @@ def odd() -> None:
 
 
 @pytest.fixture
-def elsewhere(monkeypatch) -> None:
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that cannot load essentia."""
     monkeypatch.setattr("actprobe.backend.essentia_loads", lambda: False)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -197,14 +202,16 @@ def elsewhere(monkeypatch) -> None:
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-def test_a_crash_of_essentia_is_an_error_and_the_next_call_goes_on(elsewhere) -> None:
+def test_a_crash_of_essentia_is_an_error_and_the_next_call_goes_on(elsewhere: None) -> None:
     with pytest.raises(ActprobeError, match=r"the process of essentia crashed \(SIGSEGV\)"):
         crash(signal.SIGSEGV)
     with pytest.raises(ActprobeError, match="OddError: 1 and 2"):
         odd()
 
 
-def test_a_file_of_ones_own_with_essentia_is_told_by_its_content(tmp_path, monkeypatch) -> None:
+def test_a_file_of_ones_own_with_essentia_is_told_by_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "_registry", {})
     own = tmp_path / "own.py"
     text = (

@@ -1,8 +1,12 @@
 """One bad value costs only itself: an example that is not finite, a feature that fails or that cannot be."""
 
+from __future__ import annotations
+
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +85,7 @@ def some(waveform):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_features(tmp_path_factory):
+def own_features(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Features of one's own, which do not outlive these tests."""
     file = tmp_path_factory.mktemp("own") / "mine.py"
     file.write_text(FEATURES)
@@ -92,7 +96,7 @@ def own_features(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def songs(tmp_path_factory) -> Path:
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six recordings of noise; one is loud at its end, one throughout, and three are short."""
     folder = tmp_path_factory.mktemp("songs")
     rng = np.random.default_rng(0)
@@ -107,7 +111,7 @@ def songs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quiet(songs, tmp_path_factory) -> Path:
+def quiet(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without the two that are loud."""
     folder = tmp_path_factory.mktemp("quiet")
     for path in songs.glob("r*.wav"):
@@ -115,7 +119,7 @@ def quiet(songs, tmp_path_factory) -> Path:
     return folder
 
 
-def fragile(hop: int = 40, frontend=None):
+def fragile(hop: int = 40, frontend: Any = None) -> Any:
     """A network of one's own: where a loud sound comes in, its second layer is infinite and its third NaN."""
     from actprobe import backend
 
@@ -125,7 +129,7 @@ def fragile(hop: int = 40, frontend=None):
     kernel = keras.initializers.RandomNormal(seed=1)
     sums = keras.layers.Dense(4, name="sums", kernel_initializer=kernel)(flat)
 
-    def over(both):
+    def over(both: Any) -> Any:
         return both[0] / tf.cast(tf.reduce_max(both[1], 1, keepdims=True) < 1, tf.float32)
 
     ratio = keras.layers.Lambda(over, name="ratio")([sums, flat])
@@ -133,13 +137,13 @@ def fragile(hop: int = 40, frontend=None):
     return wrap_model(keras.Model(inputs, rest), frontend or SvdFrontEnd(hop=hop), "fragile")
 
 
-def fragile_maps(hop: int = 4):
+def fragile_maps(hop: int = 4) -> Any:
     """A network whose map is infinite where the sound is loud, and that can be evaluated densely."""
     from actprobe import backend
 
     keras, tf = backend.keras, backend.tf
 
-    def spoiled(x):
+    def spoiled(x: Any) -> Any:
         return tf.where(x > 0.5, np.inf, x)
 
     inputs = keras.Input((115, 80))
@@ -152,7 +156,7 @@ def fragile_maps(hop: int = 4):
     return wrap_model(keras.Model(inputs, x), SvdFrontEnd(hop=hop), "fragile maps")
 
 
-def run(model, corpus, output_dir, **options):
+def run(model: Any, corpus: Any, output_dir: Any, **options: Any) -> Any:
     options = {
         "layers": ["sums", "ratio"], "features": ["peak"], "random_seeds": 1, "permutations": 50,
         "executor": "local:1", "figures": 0,
@@ -160,7 +164,14 @@ def run(model, corpus, output_dir, **options):
     return actprobe.neurons(model, corpus, output_dir=output_dir, **options)
 
 
-def taken_in(model, folder: Path, store: ShardStore, names: str = "peak", layers=("sums",), **options):
+def taken_in(
+    model: Any,
+    folder: Path,
+    store: ShardStore,
+    names: str = "peak",
+    layers: tuple[str] = ("sums",),
+    **options: Any,
+) -> dict[str, Any]:
     """Take a folder through a neuron job in this process; shard and ledger row of each recording."""
     options = {"unit": "recording", "batch_size": 8, "random_seeds": (1,)} | options
     wanted = tuple(get_feature(name) for name in names.split(","))
@@ -175,13 +186,13 @@ def taken_in(model, folder: Path, store: ShardStore, names: str = "peak", layers
 
 
 @pytest.fixture(scope="module")
-def found(songs, tmp_path_factory):
+def found(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run over all of them."""
     return run(fragile(), songs, tmp_path_factory.mktemp("found"))
 
 
 @pytest.fixture(scope="module")
-def halved(quiet, tmp_path_factory):
+def halved(quiet: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A run over six recordings of 4, 2, 5, 2.5, 4.5 and 3 s; ``half`` says nothing of three of them."""
     return run(
         fragile(), quiet, tmp_path_factory.mktemp("half"), features=["peak", "half"], given="peak",
@@ -190,17 +201,17 @@ def halved(quiet, tmp_path_factory):
 
 
 class TestActivationThatIsNotFinite:
-    def test_costs_that_example_alone(self, found):
+    def test_costs_that_example_alone(self, found: Any) -> None:
         row = found.recordings.set_index("path").loc["end.wav"]
         assert row.status == "ok"
         assert row.warning == "ratio is infinite in 2 of 5 examples, which are left out"
         assert row.examples == 3
 
-    def test_costs_the_recording_where_no_example_is_left(self, found):
+    def test_costs_the_recording_where_no_example_is_left(self, found: Any) -> None:
         row = found.recordings.set_index("path").loc["loud.wav"]
         assert (row.status, row.reason) == ("failed", "ratio is infinite in all 5 examples")
 
-    def test_leaves_all_other_rows_as_they_are(self, found, songs, tmp_path):
+    def test_leaves_all_other_rows_as_they_are(self, found: Any, songs: Path, tmp_path: Path) -> None:
         """As if the culprit had not been in the corpus, to the byte."""
         paths = [recording.path for recording in open_corpus(songs) if recording.name != "loud.wav"]
         run(fragile(), paths, tmp_path)
@@ -209,7 +220,9 @@ class TestActivationThatIsNotFinite:
         assert found.table.n.unique().tolist() == [7]
         assert found.table.r.notna().all()
 
-    def test_is_left_out_of_all_layers_networks_means_and_extremes_alike(self, found, songs):
+    def test_is_left_out_of_all_layers_networks_means_and_extremes_alike(
+        self, found: Any, songs: Path
+    ) -> None:
         """A layer before the one that is infinite loses the same examples, and so does the control."""
         model = fragile()
         place = found.merged.recordings.path.tolist().index("end.wav")
@@ -224,7 +237,7 @@ class TestActivationThatIsNotFinite:
         np.testing.assert_allclose(ends.highest[place], values.max(axis=0), rtol=1e-5)
         assert ends.highest_examples[place].max() < 3
 
-    def test_gives_the_same_bytes_when_a_run_goes_on(self, found, songs, tmp_path):
+    def test_gives_the_same_bytes_when_a_run_goes_on(self, found: Any, songs: Path, tmp_path: Path) -> None:
         run(fragile(), songs, tmp_path)
         for path in sorted(tmp_path.glob("shards/*/*.npz"))[::2]:
             path.unlink()
@@ -232,7 +245,9 @@ class TestActivationThatIsNotFinite:
         for name in (*TABLES, "recordings.csv"):
             assert (tmp_path / name).read_bytes() == (found.folder / name).read_bytes(), name
 
-    def test_changes_no_byte_of_the_recordings_it_shares_a_batch_with(self, songs, quiet, tmp_path):
+    def test_changes_no_byte_of_the_recordings_it_shares_a_batch_with(
+        self, songs: Path, quiet: Path, tmp_path: Path
+    ) -> None:
         """The examples of the culprits and of others go through the network together."""
         layers = ("sums", "ratio")
         both = taken_in(fragile(), songs, ShardStore(tmp_path / "both", "key"), layers=layers, batch_size=16)
@@ -245,7 +260,7 @@ class TestActivationThatIsNotFinite:
             for key, values in shard.arrays.items():
                 assert both[name][0].arrays[key].tobytes() == values.tobytes()
 
-    def test_loses_its_row_where_units_are_excerpts(self, songs, tmp_path):
+    def test_loses_its_row_where_units_are_excerpts(self, songs: Path, tmp_path: Path) -> None:
         found = run(fragile(), songs, tmp_path, unit="excerpt")
         mine = found.merged.units[found.merged.units.path == "end.wav"]
         assert mine.start_seconds.tolist() == pytest.approx([0, 40 * 315 / RATE, 80 * 315 / RATE])
@@ -253,7 +268,7 @@ class TestActivationThatIsNotFinite:
         ledger = found.recordings.set_index("path")
         assert ledger.peak["end.wav"] == pytest.approx(mine.peak.mean())
 
-    def test_is_found_densely_too(self, songs, tmp_path):
+    def test_is_found_densely_too(self, songs: Path, tmp_path: Path) -> None:
         model, layers = fragile_maps(), ("conv", "units")
         assert model.evaluation(layers) == "dense"
         store = ShardStore(tmp_path, "key")
@@ -270,12 +285,14 @@ class TestActivationThatIsNotFinite:
         )
         assert found["loud.wav"][1].status == "failed"
 
-    def test_of_a_control_counts_as_much(self, songs, tmp_path, monkeypatch):
+    def test_of_a_control_counts_as_much(
+        self, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         model = fragile()
         control = model.with_random_weights(1)
         spoiled = control.activations
 
-        def spoil(examples, layers, **options):
+        def spoil(examples: Any, layers: Any, **options: Any) -> Any:
             values = spoiled(examples, layers, **options)
             values["sums"][examples.max(axis=(1, 2)) > 1] = np.nan
             return values
@@ -294,12 +311,14 @@ class TestFrontEndThatGivesNoNumber:
 
         limit = math.inf
 
-        def frames(self, samples):
+        def frames(self, samples: Any) -> Any:
             values = super().frames(samples)
             return np.where(values > self.limit, np.float32(np.nan), values)
 
     @pytest.mark.parametrize(("hop", "evaluation"), [(40, "batches"), (4, "dense")])
-    def test_costs_the_example_or_the_recording(self, songs, tmp_path, hop, evaluation):
+    def test_costs_the_example_or_the_recording(
+        self, songs: Path, tmp_path: Path, hop: int, evaluation: str
+    ) -> None:
         """A rectifier would make 0 of NaN, so the examples themselves are looked at."""
         from actprobe import backend
 
@@ -329,7 +348,7 @@ class TestFrontEndThatGivesNoNumber:
 
 
 class TestFeatureThatFails:
-    def test_leaves_the_recording_whole(self, halved):
+    def test_leaves_the_recording_whole(self, halved: Any) -> None:
         ledger = halved.recordings.set_index("path")
         assert ledger.status.tolist() == ["ok"] * 6
         assert ledger.half.notna().tolist() == [True, False, True, False, True, False]
@@ -337,7 +356,9 @@ class TestFeatureThatFails:
         assert ledger.warning["r1.wav"] == "feature half: it is too short to tell"
         assert ledger.warning["r0.wav"] == ""
 
-    def test_is_compared_over_the_recordings_that_have_it(self, halved, quiet, tmp_path):
+    def test_is_compared_over_the_recordings_that_have_it(
+        self, halved: Any, quiet: Path, tmp_path: Path
+    ) -> None:
         """Every number of its rows is that of a run over these alone."""
         paths = [quiet / f"r{i}.wav" for i in (0, 2, 4)]
         alone = run(
@@ -349,14 +370,14 @@ class TestFeatureThatFails:
             pd.testing.assert_frame_equal(mine, theirs)
         assert halved.table[halved.table.feature == "half"].n.unique().tolist() == [3]
 
-    def test_leaves_the_other_features_whole(self, halved, quiet, tmp_path):
+    def test_leaves_the_other_features_whole(self, halved: Any, quiet: Path, tmp_path: Path) -> None:
         alone = run(fragile(), quiet, tmp_path, features=["peak"], layers=["sums"])
         for name in ("table", "layers"):
             mine = getattr(halved, name)
             mine = mine[mine.feature == "peak"].reset_index(drop=True)
             pd.testing.assert_frame_equal(mine, getattr(alone, name))
 
-    def test_is_drawn_summed_up_and_reported(self, halved, tmp_path):
+    def test_is_drawn_summed_up_and_reported(self, halved: Any, tmp_path: Path) -> None:
         assert "half (0.01 to 0.02, known of 3 of 6): " in halved.summary
         assert sorted(path.name.split("-")[0] for path in halved.folder.glob("figures/*.png")) == [
             "half",
@@ -367,7 +388,9 @@ class TestFeatureThatFails:
         actprobe.report(halved, output_dir=tmp_path)
         assert "follow half (over 3)" in next(tmp_path.rglob("index.html")).read_text()
 
-    def test_of_no_recording_is_one_warning(self, quiet, tmp_path, caplog):
+    def test_of_no_recording_is_one_warning(
+        self, quiet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         paths = [quiet / f"r{i}.wav" for i in (1, 3, 5)]
         with caplog.at_level(logging.WARNING, "absl"):
             found = run(fragile(), paths, tmp_path, features=["half", "peak"], layers=["sums"])
@@ -380,7 +403,7 @@ class TestFeatureThatFails:
         assert found.table[found.table.feature == "peak"].r.notna().all()
         assert "half: no recording has a value of it" in found.summary
 
-    def test_of_no_recording_ends_the_run_where_it_is_the_only_one(self, quiet, tmp_path):
+    def test_of_no_recording_ends_the_run_where_it_is_the_only_one(self, quiet: Path, tmp_path: Path) -> None:
         paths = [quiet / f"r{i}.wav" for i in (1, 3)]
         with pytest.raises(
             CorpusError, match=r"none of 2 .* half; the first: .*r1.wav: .*too short to tell$"
@@ -389,7 +412,7 @@ class TestFeatureThatFails:
         ledger = pd.read_csv(tmp_path / "recordings.csv")
         assert ledger.status.tolist() == ["ok", "ok"]
 
-    def test_by_an_error_of_its_own_is_tried_again_by_the_next_run(self, quiet, tmp_path):
+    def test_by_an_error_of_its_own_is_tried_again_by_the_next_run(self, quiet: Path, tmp_path: Path) -> None:
         """What the sound does not have it will not have tomorrow; a bug may be mended."""
         store = ShardStore(tmp_path, "key")
         taken_in(fragile(), quiet, store, "half,careless")
@@ -402,7 +425,7 @@ class TestFeatureThatFails:
         taken_in(fragile(), quiet, store, "half")
         assert store.finished(second).features == {}
 
-    def test_in_some_excerpts_costs_these(self, songs, tmp_path):
+    def test_in_some_excerpts_costs_these(self, songs: Path, tmp_path: Path) -> None:
         found = taken_in(fragile(), songs, ShardStore(tmp_path, "key"), "peak,loud_only", unit="excerpt")
         shard, row = found["end.wav"]
         assert row.warning.startswith("feature loud_only: in 3 of 5 excerpts: the value is nan")
@@ -414,7 +437,7 @@ class TestFeatureThatFails:
 
 
 class TestFeatureMapThatFails:
-    def test_costs_itself_in_that_recording(self, quiet, tmp_path):
+    def test_costs_itself_in_that_recording(self, quiet: Path, tmp_path: Path) -> None:
         """Its rows are those of the recordings that have it; those of the other feature are as without it."""
         from actprobe import backend
 
@@ -425,7 +448,7 @@ class TestFeatureMapThatFails:
             keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(x)), SvdFrontEnd(hop=40), "maps"
         )
 
-        def compared(corpus, features, folder, figures=0):
+        def compared(corpus: Any, features: Any, folder: Path, figures: int = 0) -> Any:
             return actprobe.maps(
                 model, corpus, layers=["conv"], features=features, output_dir=tmp_path / folder,
                 null_partners=2, executor="local:1", figures=figures,
@@ -446,7 +469,7 @@ class TestFeatureMapThatFails:
         np.testing.assert_allclose(rows.keypoints_map, own[::2, :, 0].mean(axis=0))
         assert "match some (over 3)" in " ".join(findings(shown_runs([found])[0]))
 
-    def test_leaves_a_p_and_a_null_of_the_partners_that_have_it(self):
+    def test_leaves_a_p_and_a_null_of_the_partners_that_have_it(self) -> None:
         """As if a recording had fewer partners: 1 of 2 * 3 ways to pick."""
         scores = np.array([[1.0, 0, np.nan], [1.0, 0, 0], [0.5, np.nan, np.nan]])
         assert permutation_p(scores) == pytest.approx(1 / 6)
@@ -456,7 +479,7 @@ class TestFeatureMapThatFails:
         counts[0, :, 1] = np.nan
         assert map_table("net", {"conv1": counts}, ["harmonic"]).score_null.tolist() == [0.5, 0.5]
 
-    def test_of_no_recording_has_rows_without_numbers(self):
+    def test_of_no_recording_has_rows_without_numbers(self) -> None:
         counts = np.full((4, 2, 3, 5, 6), np.nan)
         counts[:, 0] = 10.0
         table = map_table("net", {"conv1": counts}, ["harmonic", "envelope"])
@@ -467,8 +490,10 @@ class TestFeatureMapThatFails:
 
 
 class TestFeatureThatNeedsMoreSoundThanThereIs:
-    def test_is_refused_before_anything_is_opened(self, quiet, tmp_path, monkeypatch):
-        def forbidden(*_):
+    def test_is_refused_before_anything_is_opened(
+        self, quiet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def forbidden(*_: Any) -> None:
             raise AssertionError("the network was opened")
 
         monkeypatch.setattr(ModelSource, "open", forbidden)
@@ -483,11 +508,13 @@ class TestFeatureThatNeedsMoreSoundThanThereIs:
             )
         assert not (tmp_path / "out").exists()
 
-    def test_is_taken_where_examples_are_long_enough(self, quiet, tmp_path, monkeypatch):
+    def test_is_taken_where_examples_are_long_enough(
+        self, quiet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class OpenedError(Exception):
             pass
 
-        def open_(*_):
+        def open_(*_: Any) -> None:
             raise OpenedError
 
         monkeypatch.setattr(ModelSource, "open", open_)
@@ -499,7 +526,7 @@ class TestFeatureThatNeedsMoreSoundThanThereIs:
             run(ModelSource("svd"), quiet, tmp_path, layers=["fc8"], features=["tempo"])
 
     @pytest.mark.parametrize("name", hand_crafted.available("scalar"))
-    def test_declares_the_shortest_sound_that_it_takes(self, name):
+    def test_declares_the_shortest_sound_that_it_takes(self, name: Any) -> None:
         """What a built-in feature declares is where its function begins to take sounds."""
         entry = get_feature(name)
         rate = entry.sample_rate or RATE
@@ -510,7 +537,7 @@ class TestFeatureThatNeedsMoreSoundThanThereIs:
             with pytest.raises(FeatureError):
                 entry.function(actprobe.Waveform(noise[:-1], rate))
 
-    def test_of_ones_own_is_not_asked_about_shorter_recordings(self, quiet):
+    def test_of_ones_own_is_not_asked_about_shorter_recordings(self, quiet: Path) -> None:
         frontend = SvdFrontEnd()
         rows = [
             prepare_recording(each, frontend, [get_feature("long_only")]).row for each in open_corpus(quiet)
@@ -519,12 +546,14 @@ class TestFeatureThatNeedsMoreSoundThanThereIs:
         assert rows[1].warning == "feature long_only: 2.000 s of audio are too short: it needs 3.500 s"
 
     @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
-    def test_cannot_declare_what_is_no_length(self, seconds):
+    def test_cannot_declare_what_is_no_length(self, seconds: Any) -> None:
         with pytest.raises(UsageError, match="shortest_seconds"):
             hand_crafted.feature("nonsense", unit="", shortest_seconds=seconds)
 
 
-def test_binary_says_it_in_one_line_with_the_exit_code_of_wrong_usage(binary, quiet, tmp_path) -> None:
+def test_binary_says_it_in_one_line_with_the_exit_code_of_wrong_usage(
+    binary: Any, quiet: Path, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-neurons", "--model=svd", "--layers=fc8", "--features=onset_rate,tempo", "--unit=excerpt",
         f"--input={quiet}", f"--output_dir={tmp_path / 'out'}",

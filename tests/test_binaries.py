@@ -1,11 +1,14 @@
 """The binaries as a user calls them: manuals, exit codes, one clear line, files."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ BINARIES = sorted(path.name for path in (ROOT / "bin").glob("actprobe-*"))
 
 
 @pytest.mark.parametrize("name", BINARIES)
-def test_help_is_the_manual_and_loads_nothing_heavy(binary, name) -> None:
+def test_help_is_the_manual_and_loads_nothing_heavy(binary: Any, name: Any) -> None:
     shown = binary(name, "--help", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
     assert shown.returncode == 0
     assert "    actprobe-" in shown.stdout
@@ -28,7 +31,7 @@ def test_help_is_the_manual_and_loads_nothing_heavy(binary, name) -> None:
         assert not re.search(rf"\|\s+{heavy}$", shown.stderr, re.MULTILINE)
 
 
-def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary) -> None:
+def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary: Any) -> None:
     said = {}
     for name in ("activations", "evaluate-inverters", "maps", "neurons", "train-detector", "train-inverter"):
         shown = " ".join(binary(f"actprobe-{name}", "--help").stdout.split())
@@ -45,7 +48,9 @@ def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary) -> N
         ("train-inverter", ["--model=svd", "--layer=fc8"]),
     ],
 )
-def test_the_older_names_of_input_work_for_this_release_and_name_it(binary, name, flags, tmp_path) -> None:
+def test_the_older_names_of_input_work_for_this_release_and_name_it(
+    binary: Any, name: str, flags: list[Any], tmp_path: Path
+) -> None:
     older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}", f"--output_dir={tmp_path / 'out'}"]
     ended = binary(f"actprobe-{name}", *flags, *older)
     assert ended.returncode == 1
@@ -63,13 +68,13 @@ def test_the_older_names_of_input_work_for_this_release_and_name_it(binary, name
         (["--input=mir1k:x", "--corpus_dir=x"], "give --input or --corpus_dir, its older name, not both"),
     ],
 )
-def test_recordings_are_named_in_one_way(binary, flags, said) -> None:
+def test_recordings_are_named_in_one_way(binary: Any, flags: list[Any], said: str) -> None:
     ended = binary("actprobe-train-detector", "--output_dir=out", *flags)
     assert (ended.returncode, ended.stderr) == (2, f"actprobe-train-detector: {said}\n")
 
 
 @pytest.mark.parametrize("name", BINARIES)
-def test_version_is_told_and_loads_nothing_heavy(binary, name) -> None:
+def test_version_is_told_and_loads_nothing_heavy(binary: Any, name: Any) -> None:
     shown = binary(name, "--version", env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
     assert (shown.returncode, shown.stdout) == (0, f"actprobe {__version__}\n")
     for heavy in ("numpy", "tensorflow", "essentia", "pandas", "matplotlib", "librosa"):
@@ -77,13 +82,13 @@ def test_version_is_told_and_loads_nothing_heavy(binary, name) -> None:
 
 
 @pytest.mark.parametrize("name", ["neurons", "maps", "activations", "evaluate-inverters", "export"])
-def test_layers_may_be_all_of_them(binary, name) -> None:
+def test_layers_may_be_all_of_them(binary: Any, name: str) -> None:
     shown = binary(f"actprobe-{name}", "--help")
     assert "--layers" in shown.stdout
     assert re.search(r"\ball:", shown.stdout.partition("--layers: ")[2].partition("--")[0])
 
 
-def test_layers_prints_every_layer(binary) -> None:
+def test_layers_prints_every_layer(binary: Any) -> None:
     shown = binary("actprobe-layers", "--model=cnn_at")
     assert shown.returncode == 0
     assert shown.stdout.splitlines()[0].split()[:3] == ["layer", "kind", "shape"]
@@ -105,7 +110,9 @@ def test_layers_prints_every_layer(binary) -> None:
         (["--model=cnn_at", "--layers=pool4", "stray"], 2, "stray"),
     ],
 )
-def test_wrong_use_and_bad_input_are_one_line(binary, tmp_path, flags, code, said) -> None:
+def test_wrong_use_and_bad_input_are_one_line(
+    binary: Any, tmp_path: Path, flags: list[Any], code: int, said: str
+) -> None:
     soundfile.write(tmp_path / "x.wav", np.zeros(10), 8000)
     ended = binary("actprobe-neurons", f"--output_dir={tmp_path / 'out'}", *flags, cwd=tmp_path)
     assert ended.returncode == code
@@ -114,7 +121,7 @@ def test_wrong_use_and_bad_input_are_one_line(binary, tmp_path, flags, code, sai
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
-def test_missing_flag_is_said_without_a_traceback(binary) -> None:
+def test_missing_flag_is_said_without_a_traceback(binary: Any) -> None:
     for flags, said in (
         ([], "--output_dir"),
         (["--output_dir=out"], "--model (or --activations) and --layers are needed"),
@@ -125,7 +132,7 @@ def test_missing_flag_is_said_without_a_traceback(binary) -> None:
         assert "Traceback" not in ended.stderr
 
 
-def test_folder_with_nothing_usable_exits_1_and_says_why(binary, tmp_path) -> None:
+def test_folder_with_nothing_usable_exits_1_and_says_why(binary: Any, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
     ended = binary(
@@ -137,7 +144,7 @@ def test_folder_with_nothing_usable_exits_1_and_says_why(binary, tmp_path) -> No
     assert "Traceback" not in ended.stderr
 
 
-def test_output_that_cannot_be_written_is_said(binary, tmp_path) -> None:
+def test_output_that_cannot_be_written_is_said(binary: Any, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 22050), 22050)
     (tmp_path / "out").touch()
     ended = binary(
@@ -158,7 +165,7 @@ def test_reader_that_stops_early_is_no_error() -> None:
     assert shown.stderr == ""
 
 
-def test_unknown_weights_need_to_be_allowed(binary, tensorflow_weights, tmp_path) -> None:
+def test_unknown_weights_need_to_be_allowed(binary: Any, tensorflow_weights: Path, tmp_path: Path) -> None:
     """One bit of one bias differs: the file is well-formed, its hash unknown."""
     import h5py
 
@@ -179,7 +186,9 @@ def test_unknown_weights_need_to_be_allowed(binary, tensorflow_weights, tmp_path
     assert json.loads((tmp_path / "out/run.json").read_text())["weights"]["kind"] == "unverified"
 
 
-def run_on_annotated(binary, assets: Path, weights: Path, output_dir: Path) -> subprocess.CompletedProcess:
+def run_on_annotated(
+    binary: Any, assets: Path, weights: Path, output_dir: Path
+) -> subprocess.CompletedProcess:
     return binary(
         "actprobe-neurons", "--model=cnn_at", f"--checkpoint={weights}",
         f"--input={assets / 'audio/annotated'}",
@@ -188,7 +197,7 @@ def run_on_annotated(binary, assets: Path, weights: Path, output_dir: Path) -> s
 
 
 def test_real_run_on_real_recordings_with_original_weights(
-    binary, assets, tensorflow_weights, tmp_path
+    binary: Any, assets: Path, tensorflow_weights: Path, tmp_path: Path
 ) -> None:
     ended = run_on_annotated(binary, assets, tensorflow_weights, tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -228,13 +237,13 @@ def test_real_run_on_real_recordings_with_original_weights(
     assert len(list((tmp_path / "report/assets/audio").glob("*.mp3"))) > 10
 
 
-def test_report_refuses_a_folder_that_is_no_run(binary, tmp_path) -> None:
+def test_report_refuses_a_folder_that_is_no_run(binary: Any, tmp_path: Path) -> None:
     ended = binary("actprobe-report", f"--run={tmp_path}")
     assert ended.returncode == 1
     assert "holds no finished run (no run.json)" in ended.stderr
 
 
-def test_report_escapes_what_recordings_are_called(binary, tmp_path) -> None:
+def test_report_escapes_what_recordings_are_called(binary: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
     for i in range(4):
@@ -253,7 +262,7 @@ def test_report_escapes_what_recordings_are_called(binary, tmp_path) -> None:
     assert "Control." in page
 
 
-def test_quickstart_explains_itself_and_names_what_is_missing(tmp_path) -> None:
+def test_quickstart_explains_itself_and_names_what_is_missing(tmp_path: Path) -> None:
     """Both before anything is installed."""
     shown = subprocess.run(
         [ROOT / "bin/quickstart", "--help"], capture_output=True, text=True, check=False, cwd=tmp_path

@@ -1,7 +1,11 @@
 """The catalog: every known file is described, recognised by whatever digest is known, and opened by name."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +22,13 @@ HEXADECIMAL = {"sha256": 64, "md5": 32, "git_blob_sha1": 40}
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ACTPROBE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_entry_says_all_that_a_reader_needs(entry) -> None:
+def test_entry_says_all_that_a_reader_needs(entry: Any) -> None:
     for kind, length in HEXADECIMAL.items():
         digest = getattr(entry, kind)
         assert digest is None or (len(digest) == length and set(digest) <= set("0123456789abcdef"))
@@ -45,7 +49,7 @@ def test_files_of_entries_never_meet_in_the_cache() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_digests_are_those_of_the_published_file(assets, entry) -> None:
+def test_digests_are_those_of_the_published_file(assets: Path, entry: Any) -> None:
     path = assets / "originals" / entry.model / entry.filename
     if not path.exists():
         pytest.skip("this file is not among the test assets")
@@ -57,7 +61,7 @@ def test_digests_are_those_of_the_published_file(assets, entry) -> None:
     assert mismatch(path, entry) == ""
 
 
-def test_every_original_file_is_in_the_catalog(assets) -> None:
+def test_every_original_file_is_in_the_catalog(assets: Path) -> None:
     known = {(entry.model, entry.filename) for entry in ENTRIES}
     found = {(path.parent.name, path.name) for path in (assets / "originals").glob("*/*")}
     assert found <= known
@@ -78,7 +82,7 @@ def test_the_networks_of_the_papers_are_there_with_what_belongs_to_them() -> Non
     assert checkpoints.find("vggish") is None
 
 
-def test_digests_of_a_file_are_what_the_tools_say(tmp_path) -> None:
+def test_digests_of_a_file_are_what_the_tools_say(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"what is up, doc?")
     digests = digests_of(tmp_path / "file")
     assert digests.size_bytes == 16
@@ -100,7 +104,7 @@ def test_lookup_by_digest_takes_what_is_known_and_no_contradiction() -> None:
 
 @pytest.mark.parametrize("kind", ["md5", "git_blob_sha1"])
 def test_weights_known_by_another_digest_than_sha256_are_original(
-    tensorflow_weights, monkeypatch, kind
+    tensorflow_weights: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     first = ENTRIES[0]
     digests = {name: getattr(first, name) if name == kind else None for name in HEXADECIMAL}
@@ -112,7 +116,9 @@ def test_weights_known_by_another_digest_than_sha256_are_original(
         assert weights.sha256 == first.sha256
 
 
-def test_file_that_changed_since_it_was_read_is_not_recognised(tmp_path, monkeypatch) -> None:
+def test_file_that_changed_since_it_was_read_is_not_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = ENTRIES[0]
     (tmp_path / "weights").write_bytes(b"what is up, doc?")
     digests = digests_of(tmp_path / "weights")
@@ -124,7 +130,7 @@ def test_file_that_changed_since_it_was_read_is_not_recognised(tmp_path, monkeyp
     assert identify(tmp_path / "gone", digests.sha256, "cnn_at") is None
 
 
-def test_file_of_another_size_is_not_read_again(tmp_path, monkeypatch) -> None:
+def test_file_of_another_size_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = replace(ENTRIES[0], sha256=None, size_bytes=17)
     monkeypatch.setattr(catalog, "_ENTRIES", (entry,))
     monkeypatch.setattr("actprobe.weights.cache.digests_of", lambda _: pytest.fail("was read"))
@@ -132,7 +138,7 @@ def test_file_of_another_size_is_not_read_again(tmp_path, monkeypatch) -> None:
     assert identify(tmp_path / "weights", "0" * 64, "cnn_at") is None
 
 
-def test_model_opens_by_the_name_of_its_entry(cache, tensorflow_weights) -> None:
+def test_model_opens_by_the_name_of_its_entry(cache: Path, tensorflow_weights: Path) -> None:
     with pytest.raises(WeightsError, match="actprobe-fetch --model=cnn_at --name=cnn_at_msd_tensorflow"):
         load_model("cnn_at", "cnn_at_msd_tensorflow")
     copy_in(checkpoints.find("cnn_at_msd_tensorflow"), tensorflow_weights)
@@ -141,7 +147,9 @@ def test_model_opens_by_the_name_of_its_entry(cache, tensorflow_weights) -> None
     assert model.weights.path == str(cache / "cnn_at/music_tagger_cnn_weights_tensorflow.h5")
 
 
-def test_well_formed_stranger_in_the_cache_is_not_opened_by_name(cache, tensorflow_weights) -> None:
+def test_well_formed_stranger_in_the_cache_is_not_opened_by_name(
+    cache: Path, tensorflow_weights: Path
+) -> None:
     """One bit of one bias differs."""
     content = bytearray(tensorflow_weights.read_bytes())
     content[-1] ^= 1
@@ -153,7 +161,9 @@ def test_well_formed_stranger_in_the_cache_is_not_opened_by_name(cache, tensorfl
         load_model("cnn_at", "cnn_at_msd_tensorflow")
 
 
-def test_names_that_do_not_fit_list_those_that_do(cache, tmp_path, monkeypatch) -> None:
+def test_names_that_do_not_fit_list_those_that_do(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match=r"weights of mm_cnn; weights of cnn_at: cnn_at_msd_tensorflow, "):
         load_model("cnn_at", "mm_cnn_irmas_single")
     with pytest.raises(UsageError, match=r"inverter of svd; weights of svd: svd_jamendo"):
@@ -165,7 +175,9 @@ def test_names_that_do_not_fit_list_those_that_do(cache, tmp_path, monkeypatch) 
     assert locate("./svd_jamendo", "svd", "weights")[1] is None
 
 
-def test_checkpoint_by_name_brings_its_normalization(cache, assets, caplog) -> None:
+def test_checkpoint_by_name_brings_its_normalization(
+    cache: Path, assets: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     originals = assets / "originals/mm_cnn"
     weights, mean = checkpoints.entries("mm_cnn")
     copy_in(weights, originals / weights.filename)
@@ -186,7 +198,9 @@ def test_checkpoint_by_name_brings_its_normalization(cache, assets, caplog) -> N
         load_model("mm_cnn", weights.name)
 
 
-def test_cache_folder_is_the_users_unless_the_environment_says_otherwise(monkeypatch, cache) -> None:
+def test_cache_folder_is_the_users_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
     assert cached_path(ENTRIES[0]).is_relative_to(cache)
     monkeypatch.delenv("ACTPROBE_CACHE")
     assert cached_path(ENTRIES[0]).parent.name == "cnn_at"

@@ -1,8 +1,12 @@
 """The client: the same over gRPC and REST; retries, deadlines and errors."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +21,17 @@ from actprobe.serving.client.retry import Retry
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     return actprobe.load_model("svd", seed=0)
 
 
 @pytest.fixture(scope="module")
-def inverter():
+def inverter() -> Any:
     return actprobe.load_inverter("svd", "fc8", seed=0)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, network, inverter):
+def server(tmp_path_factory: pytest.TempPathFactory, network: Any, inverter: Any) -> Iterator[Any]:
     base = tmp_path_factory.mktemp("client")
     export(network, output_dir=base, name="svd")
     export(inverter, output_dir=base, network=network, name="svd_inverter_fc8")
@@ -37,26 +41,26 @@ def server(tmp_path_factory, network, inverter):
 
 
 @pytest.fixture(scope="module", params=["grpc", "rest"])
-def address(request, server) -> str:
+def address(request: pytest.FixtureRequest, server: Any) -> str:
     return {"grpc": f"127.0.0.1:{server.port}", "rest": f"http://127.0.0.1:{server.rest_api_port}"}[
         request.param
     ]
 
 
 @pytest.fixture
-def client(address):
+def client(address: str) -> Iterator[Any]:
     with Client(address, model="toy", timeout_seconds=60) as client:
         yield client
 
 
-def test_invert_gives_what_the_inverter_gives(client, inverter) -> None:
+def test_invert_gives_what_the_inverter_gives(client: Any, inverter: Any) -> None:
     features = np.random.default_rng(0).standard_normal((3, *inverter.feature_shape)).astype(np.float32)
     found = client.invert(features, model="svd_inverter_fc8")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, inverter(features), rtol=1e-5, atol=1e-5)
 
 
-def test_activations_of_examples_are_those_of_the_model(client, network) -> None:
+def test_activations_of_examples_are_those_of_the_model(client: Any, network: Any) -> None:
     examples = np.random.default_rng(1).standard_normal((2, *network.frontend.example_shape))
     found = client.activations(examples, ["fc8", "mp6"], model="svd")
     expected = network.activations(examples.astype(np.float32), layers=["fc8", "mp6"])
@@ -65,7 +69,7 @@ def test_activations_of_examples_are_those_of_the_model(client, network) -> None
         np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
 
 
-def test_activations_of_a_waveform_come_with_their_times(client, network) -> None:
+def test_activations_of_a_waveform_come_with_their_times(client: Any, network: Any) -> None:
     rate = network.frontend.sample_rate
     samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
     found = client.activations(Waveform(samples, rate), model="svd")
@@ -78,7 +82,7 @@ def test_activations_of_a_waveform_come_with_their_times(client, network) -> Non
         client.activations(samples, ["conv9"], model="svd")
 
 
-def test_types_come_back_as_the_signature_has_them(client) -> None:
+def test_types_come_back_as_the_signature_has_them(client: Any) -> None:
     inputs = {"b": [True], "i": [2**60], "d": [0.1], "u": [255], "h": [0.5]}
     found = client.predict(inputs, "types")
     kinds = {"b": "bool", "i": "int64", "d": "float64", "u": "uint8", "h": "float16"}
@@ -87,18 +91,18 @@ def test_types_come_back_as_the_signature_has_them(client) -> None:
     assert client.predict({"s": ["a", b"\xff"]}, "text")["echo"].tolist() == [b"a", b"\xff"]
 
 
-def test_nan_and_infinity_come_back(client) -> None:
+def test_nan_and_infinity_come_back(client: Any) -> None:
     found = client.predict({"x": [[np.nan, np.inf, -np.inf]]})["y"]
     assert np.array_equal(found, [[np.nan, np.inf, -np.inf]], equal_nan=True)
 
 
-def test_status_and_metadata(client) -> None:
+def test_status_and_metadata(client: Any) -> None:
     assert client.status() == {1: "AVAILABLE"}
     signatures = client.metadata()["metadata"]["signature_def"]["signature_def"]
     assert signatures["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
 
 
-def test_both_ways_say_the_same(server) -> None:
+def test_both_ways_say_the_same(server: Any) -> None:
     addresses = (f"127.0.0.1:{server.port}", f"http://127.0.0.1:{server.rest_api_port}")
     found = []
     for address in addresses:
@@ -117,14 +121,16 @@ def test_both_ways_say_the_same(server) -> None:
         ({"x": [object()]}, "serving_default", None, "INVALID_ARGUMENT", "neither numbers nor strings"),
     ],
 )
-def test_errors_have_a_code_and_a_reason(client, inputs, signature, model, code, words) -> None:
+def test_errors_have_a_code_and_a_reason(
+    client: Any, inputs: dict[str, Any], signature: str, model: str | None, code: str, words: str
+) -> None:
     with pytest.raises(ServingError) as caught:
         client.predict(inputs, signature, model=model)
     assert caught.value.code == code
     assert words in caught.value.reason
 
 
-def test_a_deadline_is_kept(address) -> None:
+def test_a_deadline_is_kept(address: str) -> None:
     with Client(address, model="toy", timeout_seconds=30) as client:
         client.predict({"steps": np.int32([1])}, "work")
         client.timeout_seconds = 0.05
@@ -142,7 +148,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "ftp://a:1", "host:port", "grpc://x"])
-def test_addresses_that_are_none_are_refused(address) -> None:
+def test_addresses_that_are_none_are_refused(address: str) -> None:
     with pytest.raises(UsageError, match="no address"):
         Client(address)
 
@@ -154,7 +160,7 @@ def test_a_model_has_to_be_named_and_version_and_label_exclude_each_other() -> N
         Client("http://127.0.0.1:1", version=1, label="stable")
 
 
-def test_rest_needs_no_tensorflow(server) -> None:
+def test_rest_needs_no_tensorflow(server: Any) -> None:
     code = (
         "import sys; from actprobe.serving import Client\n"
         f"client = Client('http://127.0.0.1:{server.rest_api_port}', model='toy')\n"
@@ -168,7 +174,7 @@ def test_rest_needs_no_tensorflow(server) -> None:
 
 
 class Clock:
-    def __init__(self, monkeypatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.waits = 0.0, []
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("time.sleep", self.sleep)
@@ -178,7 +184,7 @@ class Clock:
         self.now += seconds
 
 
-def test_what_was_not_taken_is_asked_again_with_growing_waits(monkeypatch) -> None:
+def test_what_was_not_taken_is_asked_again_with_growing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, left = Clock(monkeypatch), ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "UNAVAILABLE"]
 
     def ask(seconds: float) -> str:
@@ -191,7 +197,7 @@ def test_what_was_not_taken_is_asked_again_with_growing_waits(monkeypatch) -> No
         assert longest / 2 <= wait <= longest
 
 
-def test_retries_end_with_the_attempts_or_the_deadline(monkeypatch) -> None:
+def test_retries_end_with_the_attempts_or_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, asked = Clock(monkeypatch), []
 
     def ask(seconds: float) -> None:
@@ -209,7 +215,7 @@ def test_retries_end_with_the_attempts_or_the_deadline(monkeypatch) -> None:
     assert all(first > second for first, second in pairwise(asked))
 
 
-def test_what_was_refused_is_not_asked_again(monkeypatch) -> None:
+def test_what_was_refused_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
 
     def ask(seconds: float) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,17 +25,17 @@ def examples() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def computed(model: Model, examples) -> dict[str, np.ndarray]:
+def computed(model: Model, examples: Any) -> dict[str, np.ndarray]:
     return model.activations(examples, list(model.layers), batch_size=2)
 
 
-def test_layer_table_has_the_shapes_that_the_network_computes(model, computed) -> None:
+def test_layer_table_has_the_shapes_that_the_network_computes(model: Model, computed: Any) -> None:
     for name, layer in model.layers.items():
         assert computed[name].shape == (2, *layer.shape)
     assert set(model.keras_model.output) <= set(model.layers)
 
 
-def test_architecture_is_that_of_the_authors_program(model) -> None:
+def test_architecture_is_that_of_the_authors_program(model: Model) -> None:
     layers = layers_of("cnn_at_fcvid")
     assert {name: layers[name].shape for name in ("pad", "bn_0", "pool1", "pool2", "pool3", "pool4")} == {
         "pad": (1440, 96, 1),
@@ -51,14 +54,14 @@ def test_architecture_is_that_of_the_authors_program(model) -> None:
     assert network.get_layer("bn1").epsilon == network.get_layer("bn_0").epsilon == 1e-3
 
 
-def test_the_melgram_lies_in_the_middle_of_its_zeros(examples, computed) -> None:
+def test_the_melgram_lies_in_the_middle_of_its_zeros(examples: Any, computed: Any) -> None:
     padded = computed["pad"][..., 0]
     assert np.array_equal(padded[:, 37:-37], examples)
     assert not padded[:, :37].any()
     assert not padded[:, -37:].any()
 
 
-def test_times_count_from_the_start_of_the_melgram(model) -> None:
+def test_times_count_from_the_start_of_the_melgram(model: Model) -> None:
     """By hand: 37 frames of zeros lie before frame 0; pool1 has the centre between two frames."""
     layers = model.layers
     assert layers["conv1"].times()[37] == pytest.approx(0)
@@ -69,7 +72,7 @@ def test_times_count_from_the_start_of_the_melgram(model) -> None:
     assert layers["pool4"].hop_seconds == pytest.approx(96 * 256 / 12000)
 
 
-def test_hidden_layer_is_an_elu_of_its_pre_activation(computed) -> None:
+def test_hidden_layer_is_an_elu_of_its_pre_activation(computed: Any) -> None:
     linear = computed["fc1/linear"]
     assert (linear < 0).any()
     assert np.allclose(computed["fc1"], np.where(linear > 0, linear, np.expm1(linear)), atol=1e-5)
@@ -84,12 +87,12 @@ def test_classes_are_in_the_order_of_the_ids_not_of_the_alphabet() -> None:
     assert list(CLASSES) != sorted(CLASSES)
 
 
-def test_there_are_no_published_weights_and_the_message_says_what_there_is(tmp_path) -> None:
+def test_there_are_no_published_weights_and_the_message_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no weights of cnn_at_fcvid are published.*seeded.*wrap_model"):
         load_model("cnn_at_fcvid", tmp_path / "weights.h5")
 
 
-def test_it_learns_in_one_step(examples) -> None:
+def test_it_learns_in_one_step(examples: Any) -> None:
     keras = backend.keras
     keras.utils.set_random_seed(0)
     model = load_model("cnn_at_fcvid", seed=0)

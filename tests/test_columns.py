@@ -1,6 +1,9 @@
 """The reference of columns says what the tables hold: no column without a meaning, none that is not there."""
 
+from __future__ import annotations
+
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,7 +51,7 @@ def test_ledgers() -> None:
     assert set(LEDGER) == set(said) - VARYING["recordings.csv"]
 
 
-def test_playlists(tmp_path) -> None:
+def test_playlists(tmp_path: Path) -> None:
     listed = pd.DataFrame([("fc8", 0, "top", 1, "a", 0.0, 1.0, 0.5)], columns=list(PLAYLIST_COLUMNS))
     assert tuple(TABLES["playlists.csv"]) == tuple(cut_playlist(listed, {}, tmp_path).columns)
 

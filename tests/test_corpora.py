@@ -1,7 +1,10 @@
 """Folders, manifests and single files as lists of recordings."""
 
+from __future__ import annotations
+
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,11 +16,11 @@ from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.errors import CorpusError, UsageError
 
 
-def names(source) -> list[str]:
+def names(source: Any) -> list[str]:
     return [recording.name for recording in open_corpus(source)]
 
 
-def test_folder_is_walked_in_a_stable_order_and_sidecars_are_not_recordings(tmp_path) -> None:
+def test_folder_is_walked_in_a_stable_order_and_sidecars_are_not_recordings(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     for name in ("c.WAV", "b/a.flac", "a.mp3", "a.lab", "notes.csv", ".hidden.wav", "b/.x.ogg"):
         (tmp_path / name).touch()
@@ -26,7 +29,7 @@ def test_folder_is_walked_in_a_stable_order_and_sidecars_are_not_recordings(tmp_
     assert names(tmp_path) == ["a.mp3", "b/a.flac", "c.WAV"]
 
 
-def test_manifest_keeps_its_order_its_labels_and_what_is_missing(tmp_path) -> None:
+def test_manifest_keeps_its_order_its_labels_and_what_is_missing(tmp_path: Path) -> None:
     manifest = tmp_path / "corpus.csv"
     manifest.write_text("genre,path\nrock,z.wav\njazz,sub/a.wav\n", "utf-8")
     recordings = open_corpus(manifest)
@@ -35,7 +38,7 @@ def test_manifest_keeps_its_order_its_labels_and_what_is_missing(tmp_path) -> No
     assert recordings[0].labels == {"genre": "rock"}
 
 
-def test_single_file_is_a_corpus_of_one(tmp_path) -> None:
+def test_single_file_is_a_corpus_of_one(tmp_path: Path) -> None:
     (tmp_path / "one.wav").touch()
     assert names(tmp_path / "one.wav") == ["one.wav"]
 
@@ -53,7 +56,7 @@ def test_single_file_is_a_corpus_of_one(tmp_path) -> None:
         (b"path\na\x00b.wav\n", "NUL"),
     ],
 )
-def test_bad_manifest_says_what_is_wrong(tmp_path, content, reason) -> None:
+def test_bad_manifest_says_what_is_wrong(tmp_path: Path, content: Any, reason: str) -> None:
     manifest = tmp_path / "corpus.csv"
     manifest.write_bytes(content)
     with pytest.raises(CorpusError, match=reason) as refused:
@@ -61,7 +64,7 @@ def test_bad_manifest_says_what_is_wrong(tmp_path, content, reason) -> None:
     assert refused.value.path == str(manifest)
 
 
-def test_nothing_there_and_nothing_in_it(tmp_path) -> None:
+def test_nothing_there_and_nothing_in_it(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="does not exist"):
         open_corpus(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="holds no audio file"):
@@ -69,7 +72,7 @@ def test_nothing_there_and_nothing_in_it(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["annotated", "percussive"])
-def test_real_folders(assets, folder) -> None:
+def test_real_folders(assets: Path, folder: str) -> None:
     found = names(assets / "audio" / folder)
     assert len(found) == {"annotated": 44, "percussive": 31}[folder]
     assert not [name for name in found if name.endswith((".lab", ".beats", ".csv"))]
@@ -79,12 +82,12 @@ class TestCorpus:
     """A sequence of recordings that knows its source and cannot be changed."""
 
     @pytest.fixture
-    def corpus(self, tmp_path) -> Corpus:
+    def corpus(self, tmp_path: Path) -> Corpus:
         rows = "".join(f"{number:02}.wav,{'<b>' if number else 'jazz'}\n" for number in range(12))
         (tmp_path / "songs.csv").write_text("path,genre\n" + rows)
         return open_corpus(tmp_path / "songs.csv")
 
-    def test_it_is_a_sequence_and_a_part_of_it_is_a_corpus(self, corpus, tmp_path):
+    def test_it_is_a_sequence_and_a_part_of_it_is_a_corpus(self, corpus: Corpus, tmp_path: Path) -> None:
         assert actprobe.Corpus is Corpus
         assert len(corpus) == 12
         assert corpus[-1] == Recording("11.wav", tmp_path / "11.wav")
@@ -95,7 +98,7 @@ class TestCorpus:
         with pytest.raises(FrozenInstanceError):
             corpus.items = ()
 
-    def test_a_notebook_shows_its_first_rows_with_labels_as_text(self, corpus):
+    def test_a_notebook_shows_its_first_rows_with_labels_as_text(self, corpus: Corpus) -> None:
         shown = corpus._repr_html_()
         assert f"{corpus.source}: 12 recordings" in shown
         assert "&lt;b&gt;" in shown
@@ -103,16 +106,16 @@ class TestCorpus:
         assert "09.wav" in shown
         assert "10.wav" not in shown
 
-    def test_its_labels_are_a_table(self, corpus):
+    def test_its_labels_are_a_table(self, corpus: Corpus) -> None:
         assert corpus.labels["path"].tolist()[:2] == ["00.wav", "01.wav"]
         assert corpus.labels["genre"].tolist()[:2] == ["jazz", "<b>"]
 
-    def test_a_corpus_is_passed_through(self, corpus):
+    def test_a_corpus_is_passed_through(self, corpus: Corpus) -> None:
         assert open_corpus(corpus) is corpus
 
 
 class TestWhatACorpusIsMadeOf:
-    def test_a_list_of_paths_and_recordings(self, tmp_path, monkeypatch):
+    def test_a_list_of_paths_and_recordings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         known = Recording("other", Path("/elsewhere/b.wav"), {"genre": "rock"})
         found = open_corpus(["a.wav", tmp_path / "c.wav", known])
@@ -121,7 +124,7 @@ class TestWhatACorpusIsMadeOf:
         assert found[2] is known
         assert found.source == "list of 3 recordings"
 
-    def test_a_data_frame_whose_further_columns_are_labels(self):
+    def test_a_data_frame_whose_further_columns_are_labels(self) -> None:
         table = pd.DataFrame({"path": ["a.wav", "b.wav"], "bpm": [120, 90], "genre": ["jazz", None]})
         fast, slow = open_corpus(table)
         assert fast.labels == {"bpm": "120", "genre": "jazz"}
@@ -145,7 +148,7 @@ class TestWhatACorpusIsMadeOf:
             ("gtzan:/data", "no corpus is called 'gtzan'; there are: fcvid, folder"),
         ],
     )
-    def test_anything_else_is_refused_in_a_sentence(self, source, message):
+    def test_anything_else_is_refused_in_a_sentence(self, source: Any, message: str) -> None:
         with pytest.raises(UsageError, match=f"^{message}"):
             open_corpus(source)
 
@@ -154,11 +157,11 @@ class TestRegistry:
     """A corpus is one module and one line."""
 
     @pytest.fixture(autouse=True)
-    def one_more(self, monkeypatch):
+    def one_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         opener = f"{__name__}:open_ours"
         monkeypatch.setitem(named.CORPORA, "ours", named.NamedCorpus(opener, singing=True))
 
-    def test_its_name_opens_it(self, tmp_path):
+    def test_its_name_opens_it(self, tmp_path: Path) -> None:
         found = open_corpus(f"ours/train:{tmp_path}")
         assert [one.name for one in found] == ["x"]
         assert found.source == f"ours/train:{tmp_path}"
@@ -166,7 +169,7 @@ class TestRegistry:
         assert found[0].labels["split"] == "train"
         assert found[0].labels["singer"] == "amy"
 
-    def test_trainings_and_evaluations_open_it_too(self, tmp_path):
+    def test_trainings_and_evaluations_open_it_too(self, tmp_path: Path) -> None:
         found = open_labelled(f"ours:{tmp_path}")
         assert found.known
         assert found.name == "ours"
@@ -174,12 +177,12 @@ class TestRegistry:
         with pytest.raises(CorpusError, match="holds no recordings for test"):
             open_labelled(f"ours/test:{tmp_path}")
 
-    def test_a_plain_list_has_no_labels_of_singing(self):
+    def test_a_plain_list_has_no_labels_of_singing(self) -> None:
         with pytest.raises(CorpusError, match=r"does not say where somebody sings in a\.wav"):
             open_labelled(["a.wav"])
         assert not open_labelled(["a.wav"], "optional").known
 
 
-def open_ours(folder, split=None):
+def open_ours(folder: Path, split: Any = None) -> Any:
     """Stand in for the module of a corpus."""
     return [LabelledRecording("x", Path(folder) / "x.wav", [], singer="amy")] if split != "test" else []

@@ -1,6 +1,9 @@
 """Dense evaluation: the numbers of the excerpts one by one, for any network whose layers allow it."""
 
+from __future__ import annotations
+
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +44,7 @@ class Windows(FrontEnd):
     first_frame = 0
     windows = True
 
-    def __init__(self, shape=(FRAMES, BANDS), hop=1) -> None:
+    def __init__(self, shape: tuple[Any, Any] = (FRAMES, BANDS), hop: int = 1) -> None:
         super().__init__()
         self.example_shape = shape
         self.example_samples, self.hop = shape[0], hop
@@ -49,24 +52,24 @@ class Windows(FrontEnd):
     def band_edges_hz(self) -> np.ndarray:
         return np.arange(self.example_shape[1] + 2.0)
 
-    def example_starts(self, samples):
+    def example_starts(self, samples: Any) -> None:
         raise NotImplementedError
 
     examples = constants = example_starts
 
 
 @pytest.fixture(scope="module")
-def keras():
+def keras() -> Any:
     return backend.keras
 
 
-def gated(tensor):
+def gated(tensor: Any) -> Any:
     """An activation of a user's own."""
     return tensor * backend.tf.tanh(tensor)
 
 
-def stack(*layers):
-    def build(tensor):
+def stack(*layers: Any) -> Any:
+    def build(tensor: Any) -> Any:
         for layer in layers:
             tensor = layer(tensor)
         return tensor
@@ -74,7 +77,7 @@ def stack(*layers):
     return build
 
 
-def poolings(k):
+def poolings(k: Any) -> Any:
     return stack(
         k.Conv2D(4, 3, activation="relu", name="conv1"),
         k.MaxPooling2D(2, name="pool1"),
@@ -90,7 +93,7 @@ def poolings(k):
     )
 
 
-def strides(k):
+def strides(k: Any) -> Any:
     return stack(
         k.Conv2D(4, (5, 3), strides=(2, 2), activation="tanh", name="strided"),
         k.DepthwiseConv2D((3, 1), name="depthwise"),
@@ -101,7 +104,7 @@ def strides(k):
     )
 
 
-def dilated(k):
+def dilated(k: Any) -> Any:
     return stack(
         k.Cropping2D(((2, 1), (1, 0)), name="cropped"),
         k.Conv2D(3, (3, 2), dilation_rate=(3, 2), name="dilated"),
@@ -115,7 +118,7 @@ def dilated(k):
     )
 
 
-def padded_in_mel(k):
+def padded_in_mel(k: Any) -> Any:
     return stack(
         k.Conv2D(3, (1, 3), padding="same", name="one_frame"),
         k.MaxPooling2D((2, 3), padding="same", name="divides"),
@@ -125,8 +128,8 @@ def padded_in_mel(k):
     )
 
 
-def branches(k):
-    def build(tensor):
+def branches(k: Any) -> Any:
+    def build(tensor: Any) -> Any:
         first = k.Conv2D(4, (5, 3), activation="relu", name="wide")(tensor)
         second = k.Cropping2D(((1, 3), (1, 1)), name="aside")(tensor)
         second = k.Conv2D(4, 1, name="narrow")(second)
@@ -141,8 +144,8 @@ def branches(k):
     return build
 
 
-def turned(k):
-    def build(tensor):
+def turned(k: Any) -> Any:
+    def build(tensor: Any) -> Any:
         tensor = k.Conv2D(3, 3, activation="relu", name="conv")(tensor)
         tensor = k.Permute((1, 3, 2), name="channels_before_mel")(tensor)
         tensor = k.MaxPooling2D((2, 1), name="pool")(tensor)
@@ -159,7 +162,7 @@ def turned(k):
     return build
 
 
-def nested(k):
+def nested(k: Any) -> Any:
     inner = backend.keras.Sequential(
         [
             k.InputLayer((FRAMES - 2, BANDS - 2, 3)),
@@ -170,7 +173,7 @@ def nested(k):
     )
     shared = k.Dense(3, "relu", name="shared")
 
-    def build(tensor):
+    def build(tensor: Any) -> Any:
         tensor = k.Conv2D(3, 3, activation="relu", name="conv")(tensor)
         tensor = shared(shared(tensor))
         return k.Dense(2, name="dense")(k.Flatten(name="flatten")(inner(tensor)))
@@ -178,8 +181,8 @@ def nested(k):
     return build
 
 
-def operations(k):
-    def build(tensor):
+def operations(k: Any) -> Any:
+    def build(tensor: Any) -> Any:
         tf = backend.tf
         tensor = k.Conv2D(4, 3, name="conv")(tensor)
         tensor = 2 * tf.nn.relu(tensor) - 1
@@ -192,7 +195,7 @@ def operations(k):
 NETWORKS = [poolings, strides, dilated, padded_in_mel, branches, turned, nested, operations]
 
 
-def planted(build, keras):
+def planted(build: Any, keras: Any) -> Any:
     keras.utils.set_random_seed(0)
     inputs = keras.layers.Input((FRAMES, BANDS, 1), name="given")
     keras_model = keras.Model(inputs, build(keras.layers)(inputs), name="mine")
@@ -203,7 +206,7 @@ def planted(build, keras):
     return keras_model
 
 
-def wrapped(build, keras, frontend=None) -> Model:
+def wrapped(build: Any, keras: Any, frontend: Any = None) -> Model:
     return wrap_model(planted(build, keras), frontend or Windows())
 
 
@@ -211,13 +214,13 @@ def frames_of(count: int, bands: int = BANDS, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, count]).standard_normal((count, bands)).astype(np.float32)
 
 
-def one_by_one(model: Model, frames: np.ndarray, layers) -> dict[str, np.ndarray]:
+def one_by_one(model: Model, frames: np.ndarray, layers: Any) -> dict[str, np.ndarray]:
     windows = np.lib.stride_tricks.sliding_window_view(frames, model.frontend.example_shape[0], axis=0)
     return model.activations(windows.transpose(0, 2, 1), layers, batch_size=32)
 
 
 @pytest.mark.parametrize("build", NETWORKS)
-def test_every_layer_of_any_network_equals_the_excerpts_one_by_one(build, keras) -> None:
+def test_every_layer_of_any_network_equals_the_excerpts_one_by_one(build: Any, keras: Any) -> None:
     model = wrapped(build, keras)
     names = list(model.layers)
     assert model.dense_refusal(names) == ""
@@ -248,7 +251,7 @@ LAYERS = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(LAYERS, min_size=1, max_size=5), end=st.sampled_from(["Flatten", "GlobalMaxPooling2D"]))
-def test_any_order_of_windows_and_strides(keras, drawn, end) -> None:
+def test_any_order_of_windows_and_strides(keras: Any, drawn: Any, end: Any) -> None:
     keras.backend.clear_session()
     tensor = inputs = keras.layers.Input((FRAMES, BANDS, 1))
     for kind, arguments, options in drawn:
@@ -261,7 +264,7 @@ def test_any_order_of_windows_and_strides(keras, drawn, end) -> None:
     assert_equal(model.dense(list(model.layers))(frames), one_by_one(model, frames, list(model.layers)))
 
 
-def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras) -> None:
+def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras: Any) -> None:
     model = wrapped(poolings, keras)
     frames = frames_of(90)
     expected = one_by_one(model, frames, ["pool1", "tags"])
@@ -273,12 +276,12 @@ def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras) -> None:
             assert_equal({name: ours}, {name: values[::hop]})
 
 
-def test_strides_are_those_of_the_rows_that_excerpts_share(keras) -> None:
+def test_strides_are_those_of_the_rows_that_excerpts_share(keras: Any) -> None:
     dense = wrapped(poolings, keras).dense(["conv1", "pool1", "narrower", "flatten", "tags"])
     assert dense.strides == {"conv1": 1, "pool1": 2, "narrower": 8, "flatten": 0, "tags": 0}
 
 
-def test_large_rows_go_through_fewer_at_a_time(keras, monkeypatch) -> None:
+def test_large_rows_go_through_fewer_at_a_time(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from actprobe.models import dense
 
     model = wrapped(poolings, keras)
@@ -289,7 +292,7 @@ def test_large_rows_go_through_fewer_at_a_time(keras, monkeypatch) -> None:
     assert chunks == [100, 100, 100, 100, 77]
 
 
-def test_the_control_computes_densely_with_its_random_weights(keras) -> None:
+def test_the_control_computes_densely_with_its_random_weights(keras: Any) -> None:
     model = wrapped(poolings, keras)
     before = one_by_one(model, frames_of(40), ["tags", "pool1"])
     control = model.with_random_weights(5)
@@ -303,7 +306,7 @@ def test_the_control_computes_densely_with_its_random_weights(keras) -> None:
 # What is refused
 
 
-def refused(kind: str, k):
+def refused(kind: str, k: Any) -> Any:
     conv = k.Conv2D(3, 3, activation="relu", name="conv")
     match kind:
         case "same":
@@ -324,14 +327,14 @@ def refused(kind: str, k):
             return stack(k.Reshape((24, 10)), k.Conv1D(3, 3, padding="causal", name="causal"))
         case "attention":
 
-            def build(tensor):
+            def build(tensor: Any) -> Any:
                 tensor = k.Reshape((22, 24), name="rows")(conv(tensor))
                 return k.Dense(2, name="end")(k.Attention(name="attention")([tensor, tensor]))
 
             return build
         case "scaled":
 
-            def build(tensor):
+            def build(tensor: Any) -> Any:
                 tensor = conv(tensor)
                 gate = k.GlobalAveragePooling2D(keepdims=True, name="gate")(tensor)
                 return k.Multiply(name="scaled")([tensor, gate])
@@ -339,7 +342,7 @@ def refused(kind: str, k):
             return build
         case "other frames":
 
-            def build(tensor):
+            def build(tensor: Any) -> Any:
                 other = k.MaxPooling2D((1, 1), (2, 1), name="other")(tensor)
                 cut = k.Cropping2D(((0, 12), (0, 0)), name="cut")(tensor)
                 return k.Add(name="added")([other, cut])
@@ -383,7 +386,9 @@ def refused(kind: str, k):
         ("reversed", "(reverse) may mix frames"),
     ],
 )
-def test_a_layer_that_does_not_act_by_frames_is_refused_with_all_behind_it(keras, kind, said) -> None:
+def test_a_layer_that_does_not_act_by_frames_is_refused_with_all_behind_it(
+    keras: Any, kind: str, said: str
+) -> None:
     model = wrapped(lambda k: refused(kind, k), keras)
     assert model.dense_refusal(list(model.layers)[-1:]).endswith(said)
     with pytest.raises(UsageError, match=r"mine cannot be evaluated densely: "):
@@ -394,7 +399,7 @@ def test_a_layer_that_does_not_act_by_frames_is_refused_with_all_behind_it(keras
         assert_equal(model.dense(["conv"])(frames), one_by_one(model, frames, ["conv"]))
 
 
-def test_networks_of_the_catalog_that_pad_say_so(random_svd, random_cnn_at) -> None:
+def test_networks_of_the_catalog_that_pad_say_so(random_svd: Model, random_cnn_at: Model) -> None:
     assert random_svd.dense_refusal(EVERY_LAYER) == ""
     assert random_cnn_at.dense_refusal(["output"]) == "bn_0_freq normalises along time"
     assert load_model("vggish").dense_refusal(["embedding"]) == "conv1 pads in time"
@@ -405,7 +410,7 @@ def test_networks_of_the_catalog_that_pad_say_so(random_svd, random_cnn_at) -> N
         random_cnn_at.dense(["conv1"])
 
 
-def test_examples_that_are_no_windows_are_refused(keras) -> None:
+def test_examples_that_are_no_windows_are_refused(keras: Any) -> None:
     frontend = Windows()
     frontend.windows = False
     model = wrapped(poolings, keras, frontend)
@@ -415,7 +420,7 @@ def test_examples_that_are_no_windows_are_refused(keras) -> None:
     assert bare.evaluation(["tags"]) == "batches"
 
 
-def test_excerpts_have_to_overlap_enough(keras) -> None:
+def test_excerpts_have_to_overlap_enough(keras: Any) -> None:
     assert [load_model("svd", hop=hop).evaluation(["fc8"]) for hop in (1, 20, 21)] == [
         "dense", "dense", "batches",
     ]  # fmt: skip
@@ -453,7 +458,11 @@ def means_in_chunks_of_18(random_svd: Model) -> DenseEvaluation:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(115, 180), seed=st.integers(0, 5))
 def test_every_layer_of_every_excerpt_equals_the_excerpts_one_by_one(
-    random_svd: Model, in_chunks_of_18: DenseEvaluation, means_in_chunks_of_18: DenseEvaluation, count, seed
+    random_svd: Model,
+    in_chunks_of_18: DenseEvaluation,
+    means_in_chunks_of_18: DenseEvaluation,
+    count: Any,
+    seed: Any,
 ) -> None:
     frames = frames_of(count, 80, seed)
     expected = one_by_one(random_svd, frames, EVERY_LAYER)
@@ -480,7 +489,9 @@ def test_first_and_last_excerpt(random_svd: Model, in_chunks_of_18: DenseEvaluat
     assert_equal(ends, random_svd.activations(np.stack([frames[:115], frames[-115:]]), EVERY_LAYER))
 
 
-def test_original_weights_and_sound_give_the_original_numbers_densely(golden_svd, golden_sound) -> None:
+def test_original_weights_and_sound_give_the_original_numbers_densely(
+    golden_svd: Model, golden_sound: Any
+) -> None:
     pcm = (golden_sound["pcm_int16"] / 32768).astype(np.float32)
     dense = golden_svd.dense(["mp6", "fc7", "fc8", "fc9"])(golden_svd.frontend.frames(pcm))
     at = golden_sound["excerpts_index"]

@@ -1,11 +1,14 @@
 """The singing voice detector's training: examples, augmentations, steps, figures."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ RATE = 22_050
 SEED = 3
 
 
-def sing(labels_seconds, seconds, pitch_hz=440.0, seed=0):
+def sing(labels_seconds: Any, seconds: Any, pitch_hz: float = 440.0, seed: int = 0) -> dict[str, Any]:
     """Noise for accompaniment; a harmonic sound with vibrato where somebody sings."""
     rng = np.random.default_rng(seed)
     times = np.arange(int(seconds * RATE)) / RATE
@@ -41,37 +44,39 @@ def sing(labels_seconds, seconds, pitch_hz=440.0, seed=0):
     }
 
 
-def recording(name, sung, seconds=4.0, split="train", seed=0, load=None):
+def recording(
+    name: Any, sung: Any, seconds: float = 4.0, split: str = "train", seed: int = 0, load: Any = None
+) -> LabelledRecording:
     sung = np.asarray(sung, float).reshape(-1, 2)
     stems = sing(sung, seconds, 300 + 40 * seed, seed)
     return LabelledRecording(name, Path(name), sung, split, load=load or (lambda self, rate: stems))
 
 
-def four_recordings():
+def four_recordings() -> list[Any]:
     return [recording(f"r{i}", [(0.3 * i, 0.3 * i + 1.5), (3, 3.5)], seed=i) for i in range(4)]
 
 
 @pytest.fixture
-def recordings():
+def recordings() -> Any:
     return four_recordings()
 
 
 @pytest.fixture
-def store(tmp_path, recordings):
+def store(tmp_path: Path, recordings: Any) -> SpectraStore:
     return SpectraStore(tmp_path / "spectra", recordings)
 
 
 # Augmentations
 
 
-def test_stretching_changes_the_length_and_keeps_the_contents():
+def test_stretching_changes_the_length_and_keeps_the_contents() -> None:
     frames = np.arange(40, dtype=np.float32)[:, None] * np.ones((1, BINS), np.float32)
     slower = augmentation.stretch(frames, np.arange(50) * 0.75)
     assert slower.shape == (50, BINS)
     assert slower[:, 0] == pytest.approx(np.arange(50) * 0.75)
 
 
-def test_a_pitch_shift_moves_a_sine_to_the_band_of_its_new_pitch():
+def test_a_pitch_shift_moves_a_sine_to_the_band_of_its_new_pitch() -> None:
     times = np.arange(4096) / RATE
     for factor in (0.7, 1.0, 1.25):
         heard = []
@@ -82,13 +87,13 @@ def test_a_pitch_shift_moves_a_sine_to_the_band_of_its_new_pitch():
         assert heard[0] == heard[1]
 
 
-def test_no_pitch_shift_is_the_filter_bank_of_the_front_end():
+def test_no_pitch_shift_is_the_filter_bank_of_the_front_end() -> None:
     factors = augmentation.shift_factors(0.3)
     assert factors[[0, 30, 60]] == pytest.approx([0.7, 1.0, 1.3])
     assert np.array_equal(augmentation.shifted_filter_banks(np.ones(1))[0], filter_bank())
 
 
-def test_a_random_filter_stays_within_its_decibels_and_is_smooth():
+def test_a_random_filter_stays_within_its_decibels_and_is_smooth() -> None:
     rng = np.random.default_rng(SEED)
     gains = np.array(
         [augmentation.filter_gains_db(rng, 10.0, augmentation.band_centres_hz()) for _ in range(500)]
@@ -101,13 +106,15 @@ def test_a_random_filter_stays_within_its_decibels_and_is_smooth():
 # Examples
 
 
-def test_the_spectra_are_those_of_the_front_end(recordings):
+def test_the_spectra_are_those_of_the_front_end(recordings: Any) -> None:
     samples = recordings[0].mixture(RATE)
     ours = spectra.log_mel_of(recordings[0])
     assert ours == pytest.approx(SvdFrontEnd().frames(samples), abs=1e-4)
 
 
-def test_without_augmentation_a_segment_is_the_recording_as_it_is(store, recordings):
+def test_without_augmentation_a_segment_is_the_recording_as_it_is(
+    store: SpectraStore, recordings: Any
+) -> None:
     segments = Segments(store, 5, NO_AUGMENTATION, SEED)
     whole = {each.name: spectra.log_mel_of(each) for each in recordings}
     for number in range(20):
@@ -128,7 +135,7 @@ def test_without_augmentation_a_segment_is_the_recording_as_it_is(store, recordi
         assert labels.astype(bool).tolist() == expected.tolist()
 
 
-def test_a_segment_depends_on_seed_and_number_alone(store):
+def test_a_segment_depends_on_seed_and_number_alone(store: SpectraStore) -> None:
     first, second = (Segments(store, 3, Augmentation(), SEED) for _ in range(2))
     numbers = (5, 0, 5, 7)
     drawn = [first[number][0] for number in numbers]
@@ -138,12 +145,12 @@ def test_a_segment_depends_on_seed_and_number_alone(store):
     assert not np.array_equal(drawn[0], Segments(store, 3, Augmentation(), SEED + 1)[5][0])
 
 
-def test_the_accompaniment_alone_is_an_example_without_singing(store):
+def test_the_accompaniment_alone_is_an_example_without_singing(store: SpectraStore) -> None:
     alone = Segments(store, 5, replace(NO_AUGMENTATION, voiceless=1.0), SEED)
     assert not any(alone[number][1].any() for number in range(20))
 
 
-def test_labels_follow_the_voice_through_every_augmentation(store):
+def test_labels_follow_the_voice_through_every_augmentation(store: SpectraStore) -> None:
     """The voice is all tone and the accompaniment all noise, so the spectrum says what the label should."""
     segments = Segments(store, 5, replace(Augmentation(), voice_level_db=1.0, filter_db=0.0), SEED)
     agree = []
@@ -154,7 +161,7 @@ def test_labels_follow_the_voice_through_every_augmentation(store):
     assert np.mean(agree) > 0.95
 
 
-def test_pairs_come_as_batches_in_the_same_order_every_time(store):
+def test_pairs_come_as_batches_in_the_same_order_every_time(store: SpectraStore) -> None:
     segments = Segments(store, 2, Augmentation(), SEED)
     source = SegmentBatches(segments, 4)
     source.first_step = 1
@@ -163,12 +170,12 @@ def test_pairs_come_as_batches_in_the_same_order_every_time(store):
     assert np.array_equal(batches[1][0][2], segments[10][0])
 
 
-def test_the_store_is_made_once(tmp_path, recordings, store):
+def test_the_store_is_made_once(tmp_path: Path, recordings: Any, store: SpectraStore) -> None:
     again = SpectraStore(tmp_path / "spectra", [replace(each, load=None) for each in recordings])
     assert [track.name for track in again.tracks] == [each.name for each in recordings]
 
 
-def test_recordings_of_the_same_name_keep_their_own_labels(tmp_path):
+def test_recordings_of_the_same_name_keep_their_own_labels(tmp_path: Path) -> None:
     alike = [recording("r", [(0, 1)]), recording("r", [(2, 3)], seed=1)]
     broken = LabelledRecording("r", tmp_path / "gone.wav", np.zeros((0, 2)))
     store = SpectraStore(tmp_path / "spectra", [broken, *alike])
@@ -176,7 +183,7 @@ def test_recordings_of_the_same_name_keep_their_own_labels(tmp_path):
         assert track.labels.tolist() == each.labels_at(frame_times(track.frames)).tolist()
 
 
-def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path, recordings):
+def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path: Path, recordings: Any) -> None:
     broken = LabelledRecording("gone", tmp_path / "gone.wav", np.zeros((0, 2)))
     assert len(SpectraStore(tmp_path / "a", [*recordings, broken]).tracks) == len(recordings)
     with pytest.raises(CorpusError, match="none of the recordings"):
@@ -186,28 +193,28 @@ def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path, rec
 # Figures
 
 
-def test_the_area_under_the_curve_counts_pairs_in_the_right_order():
+def test_the_area_under_the_curve_counts_pairs_in_the_right_order() -> None:
     labels = np.array([0, 0, 1, 1], bool)
     assert scores.auc(labels, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
     assert scores.auc(labels, np.full(4, 0.3)) == 0.5
     assert np.isnan(scores.auc(labels[:2], np.array([0.1, 0.4])))
 
 
-def test_scores_at_a_threshold():
+def test_scores_at_a_threshold() -> None:
     found = scores.score(np.array([1, 1, 1, 0, 0], bool), np.array([0.9, 0.8, 0.2, 0.7, 0.1]), 0.5)
     assert (found.accuracy, found.precision, found.recall) == pytest.approx((0.6, 2 / 3, 2 / 3))
     assert found.f == pytest.approx(2 / 3)
     assert found.auc == pytest.approx(5 / 6)
 
 
-def test_the_threshold_is_the_most_accurate_one():
+def test_the_threshold_is_the_most_accurate_one() -> None:
     found = np.array([0.1, 0.2, 0.62, 0.7, 0.9], np.float32)
     assert 0.2 < scores.best_threshold(found > 0.3, found) <= 0.62
 
 
 @pytest.mark.parametrize("frames", [1, 9, 114, 115, 541, 1500])
-def test_every_frame_is_predicted_from_the_excerpt_around_it(frames):
-    def centre_of_each(segments):
+def test_every_frame_is_predicted_from_the_excerpt_around_it(frames: int) -> None:
+    def centre_of_each(segments: Any) -> Any:
         return segments[:, CENTRE : segments.shape[1] - CENTRE : 9, 0]
 
     numbers = np.repeat(np.arange(1, frames + 1, dtype=np.float32)[:, None], MELS, 1)
@@ -218,7 +225,7 @@ def test_every_frame_is_predicted_from_the_excerpt_around_it(frames):
     )
 
 
-def test_closed_gaps_and_the_median_filter_enter_the_figures():
+def test_closed_gaps_and_the_median_filter_enter_the_figures() -> None:
     each = recording("x", [(0, 1.0), (1.1, 4)])
     times = frame_times(250)
     perfect = prediction.Predictions(each, each.labels_at(times).astype(np.float32))
@@ -232,7 +239,7 @@ def test_closed_gaps_and_the_median_filter_enter_the_figures():
 # Network and training
 
 
-def test_a_segment_gives_the_predictions_of_its_excerpts():
+def test_a_segment_gives_the_predictions_of_its_excerpts() -> None:
     from actprobe import backend
     from actprobe.detection.network import build_trainable, logits
 
@@ -243,7 +250,7 @@ def test_a_segment_gives_the_predictions_of_its_excerpts():
     assert dense == pytest.approx(np.stack(each, 1), abs=1e-6)
 
 
-def test_dropout_depends_on_its_seed_alone():
+def test_dropout_depends_on_its_seed_alone() -> None:
     from actprobe import backend
     from actprobe.detection.network import build_trainable, logits
 
@@ -256,7 +263,7 @@ def test_dropout_depends_on_its_seed_alone():
     assert first != other
 
 
-def a_training(folder, store, **settings):
+def a_training(folder: Path, store: Any, **settings: Any) -> Any:
     from actprobe.detection.training import detector_training
     from actprobe.training.settings import Settings
 
@@ -266,7 +273,9 @@ def a_training(folder, store, **settings):
     return detector_training(folder, segments, [], Settings(**numbers), store.normalization())
 
 
-def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, store):
+def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(
+    tmp_path: Path, store: SpectraStore
+) -> None:
     whole = a_training(tmp_path / "whole", store)
     history = whole.run()
     a_training(tmp_path / "killed", store, epochs=1).run()
@@ -279,17 +288,17 @@ def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(tmp_path, 
         a_training(tmp_path / "killed", store, learning_rate=0.1)
 
 
-def train_and_die(name, text, folder):
+def train_and_die(name: Any, text: Any, folder: Path) -> None:
     """Train until a file with that name and text is written, and be killed in the middle of it."""
     write_text, rename = Path.write_text, Path.replace
 
-    def half_written(self, whole, *arguments):
+    def half_written(self, whole: Any, *arguments: Any) -> Any:
         if name in self.name and text in whole:
             write_text(self, whole[: len(whole) // 2], *arguments)
             os.kill(os.getpid(), signal.SIGKILL)
         return write_text(self, whole, *arguments)
 
-    def never_renamed(self, target):
+    def never_renamed(self, target: Any) -> Any:
         if target.suffix == name:
             os.kill(os.getpid(), signal.SIGKILL)
         return rename(self, target)
@@ -298,7 +307,7 @@ def train_and_die(name, text, folder):
     a_training(folder, SpectraStore(folder / "spectra", four_recordings())).run()
 
 
-def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path):
+def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     moments = ((".f16", ""), ("spectra-", "notes"), ("training.json", ""), ("history.json", '"epoch": 2'))
     for name, text in moments:
@@ -315,10 +324,12 @@ def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path):
         assert all(ours[name] == pytest.approx(theirs[name], abs=1e-5) for name in theirs.files)
 
 
-def test_a_kill_after_the_history_repeats_the_epoch(tmp_path, store, monkeypatch):
+def test_a_kill_after_the_history_repeats_the_epoch(
+    tmp_path: Path, store: SpectraStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from actprobe import backend
 
-    def disk_full(*arguments):
+    def disk_full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -331,7 +342,7 @@ def test_a_kill_after_the_history_repeats_the_epoch(tmp_path, store, monkeypatch
         assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-def test_the_epoch_with_the_largest_area_is_kept(tmp_path, store):
+def test_the_epoch_with_the_largest_area_is_kept(tmp_path: Path, store: SpectraStore) -> None:
     from actprobe.detection.training import detector_training
     from actprobe.training.settings import Settings
 
@@ -348,7 +359,7 @@ def test_the_epoch_with_the_largest_area_is_kept(tmp_path, store):
     assert training.best_epoch == 2
 
 
-def written_scalars(logs, name):
+def written_scalars(logs: Any, name: Any) -> list[Any]:
     from actprobe import backend
 
     (path,) = logs.iterdir()
@@ -358,7 +369,7 @@ def written_scalars(logs, name):
     return [float(backend.tf.make_ndarray(value.tensor)) for value in values]
 
 
-def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path, store):
+def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path: Path, store: SpectraStore) -> None:
     from actprobe.models.networks import svd
 
     training = a_training(tmp_path / "out", store, epochs=4, steps_per_epoch=6)
@@ -375,7 +386,7 @@ def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path, store):
 
 
 @pytest.fixture
-def corpus(tmp_path):
+def corpus(tmp_path: Path) -> tuple[Path, Path]:
     """Three clips of a voice and noise in the layout of MIR-1K, and a song in a folder."""
     folder = tmp_path / "corpus"
     (folder / "Wavfile").mkdir(parents=True)
@@ -393,7 +404,9 @@ def corpus(tmp_path):
     return folder, songs
 
 
-def test_the_binary_trains_judges_and_writes_the_card(corpus, tmp_path, binary):
+def test_the_binary_trains_judges_and_writes_the_card(
+    corpus: tuple[Path, Path], tmp_path: Path, binary: Any
+) -> None:
     folder, songs = corpus
     flags = [
         f"--input=mir1k:{folder}",
@@ -417,7 +430,7 @@ def test_the_binary_trains_judges_and_writes_the_card(corpus, tmp_path, binary):
     assert "goes on after epoch 1" in again.stderr
 
 
-def test_the_binary_names_damaged_recordings(corpus, tmp_path, binary):
+def test_the_binary_names_damaged_recordings(corpus: tuple[Path, Path], tmp_path: Path, binary: Any) -> None:
     folder, _ = corpus
     (folder / "Wavfile/annar_1_01.wav").write_bytes(b"RIFF")
     flags = [f"--input=mir1k:{folder}", f"--output_dir={tmp_path / 'out'}"]
@@ -434,7 +447,7 @@ def test_the_binary_names_damaged_recordings(corpus, tmp_path, binary):
 # The weights that are shipped
 
 
-def test_the_open_detector_finds_singing_by_singers_it_has_not_heard(assets):
+def test_the_open_detector_finds_singing_by_singers_it_has_not_heard(assets: Path) -> None:
     """A loose bound for a regression: these two clips gave 0.927, all clips of the test singers 0.951."""
     from actprobe import checkpoints
     from actprobe.models.networks import svd

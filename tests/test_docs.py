@@ -22,11 +22,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -270,7 +272,7 @@ def run_page(page: str, world: Path, folder: Path) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs") / "all"
     folder.mkdir()
     write_world(folder)
@@ -278,7 +280,7 @@ def world(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcomes(world, request):
+def outcomes(world: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Page -> what becomes of it; some pages run at a time, those that are asked for only."""
     asked = [item.callspec.params["page"] for item in request.session.items if item.name.startswith(RUNS)]
     # Much of the time is the start of a process, which takes one core.
@@ -300,7 +302,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run(path: Path, outcomes, world: Path, tmp_path: Path, monkeypatch) -> None:
+def test_notebooks_run(
+    path: Path, outcomes: Any, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the phantom corpus. ACTPROBE_WRITE_NOTEBOOKS=1 stores what came out in the notebook."""
     import nbformat
     from nbclient import NotebookClient
@@ -343,7 +347,7 @@ def test_there_are_two_notebooks() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_blocks_run(page: str, outcomes) -> None:
+def test_blocks_run(page: str, outcomes: Any) -> None:
     outcome = outcomes[page].result()
     assert not outcome.failed, outcome.failed
     if outcome.left_out:
@@ -462,7 +466,7 @@ def test_every_block_says_its_language(page: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],

@@ -1,5 +1,7 @@
 """Executors: what crashes or is killed costs nothing that was finished, and numbers are the same bytes."""
 
+from __future__ import annotations
+
 import os
 import random
 import shutil
@@ -9,11 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -44,7 +47,7 @@ class Toy:
 
     folder: Path
 
-    def prepare(self, recording: Recording):
+    def prepare(self, recording: Recording) -> Any:
         word = recording.path.read_text().split()[0]
         if word == "abort":
             os.abort()
@@ -76,20 +79,20 @@ class Toy:
             subprocess.run(["echo", "neither does this"], check=True)
         return os.getpid()
 
-    def consumer(self, store):
+    def consumer(self, store: Any) -> ToyConsumer:
         return ToyConsumer(store)
 
 
 class ToyConsumer:
-    def __init__(self, store):
+    def __init__(self, store: Any) -> None:
         self.store = store
         self.waiting = []
 
-    def add(self, recording, prepared):
+    def add(self, recording: Any, prepared: Any) -> Any:
         self.waiting.append((recording, prepared))
         return self.flush() if len(self.waiting) == 3 else []
 
-    def flush(self):
+    def flush(self) -> list[Any]:
         rows = []
         for recording, prepared in self.waiting:
             value = prepared.sum(dtype=float) if isinstance(prepared, np.ndarray) else 0.0
@@ -109,7 +112,7 @@ def corpus(folder: Path, *words: str) -> list[Recording]:
     return recordings
 
 
-def prepared(folder: Path, *words: str, workers: int = 1, **options) -> list:
+def prepared(folder: Path, *words: str, workers: int = 1, **options: Any) -> list:
     with FeaturePool(Toy(folder), workers, **options) as pool:
         return [answer for _, answer in pool.prepare(corpus(folder / "in", *words))]
 
@@ -122,23 +125,23 @@ def prepared(folder: Path, *words: str, workers: int = 1, **options) -> list:
         ("dask://node7:8786", Executor("dask", 0, "tcp://node7:8786")),
     ],
 )
-def test_executors_are_read(text, expected) -> None:
+def test_executors_are_read(text: str, expected: Executor) -> None:
     assert parse_executor(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "local", "local:0", "local:x", "dask://", "dask://host", "slurm:3"])
-def test_other_executors_are_refused(text) -> None:
+def test_other_executors_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"local:N, dask:N and dask://HOST:PORT"):
         parse_executor(text)
 
 
-def test_feature_processes_never_load_tensorflow(tmp_path) -> None:
+def test_feature_processes_never_load_tensorflow(tmp_path: Path) -> None:
     modules, threads = prepared(tmp_path, "modules", "threads")
     assert modules == []
     assert threads == "1"
 
 
-def test_real_recordings_are_prepared_without_tensorflow(tmp_path) -> None:
+def test_real_recordings_are_prepared_without_tensorflow(tmp_path: Path) -> None:
     """The neuron run's own job, with all that decoding, features and front ends import."""
     from actprobe.batch.prepare import prepare_recording
     from actprobe.features import get_feature
@@ -147,7 +150,7 @@ def test_real_recordings_are_prepared_without_tensorflow(tmp_path) -> None:
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(44100) * 0.1, 22050)
 
     class Watched(Toy):
-        def prepare(self, recording):
+        def prepare(self, recording: Any) -> tuple[Any, bool]:
             found = prepare_recording(
                 recording, frontend, [get_feature("onset_rate"), get_feature("loudness")]
             )
@@ -168,7 +171,7 @@ def test_real_recordings_are_prepared_without_tensorflow(tmp_path) -> None:
         ("raise", "unexpected ValueError: two lines"),
     ],
 )
-def test_crash_costs_that_recording_only(tmp_path, word, reason, capfd) -> None:
+def test_crash_costs_that_recording_only(tmp_path: Path, word: str, reason: str, capfd: Any) -> None:
     before, bad, after, last = prepared(tmp_path, "ok", word, "ok", "noisy")
     assert isinstance(bad, LedgerRow)
     assert bad.status == "failed"
@@ -180,31 +183,31 @@ def test_crash_costs_that_recording_only(tmp_path, word, reason, capfd) -> None:
     assert after == last
 
 
-def test_recording_whose_process_was_killed_is_tried_again(tmp_path) -> None:
+def test_recording_whose_process_was_killed_is_tried_again(tmp_path: Path) -> None:
     first, second, third = prepared(tmp_path, "ok", "killed_once", "ok")
     assert first != second == third
     assert (tmp_path / "was").exists()
 
 
-def test_hanging_recording_is_given_up(tmp_path) -> None:
+def test_hanging_recording_is_given_up(tmp_path: Path) -> None:
     hung, after = prepared(tmp_path, "hang", "ok", time_limit_seconds=0.5)
     assert hung.status == "failed"
     assert "took longer than" in hung.reason
     assert isinstance(after, int)
 
 
-def test_large_arrays_come_whole_from_several_processes(tmp_path) -> None:
+def test_large_arrays_come_whole_from_several_processes(tmp_path: Path) -> None:
     for array in prepared(tmp_path, *["big"] * 4, workers=2):
         assert array[-1] == 29_999_999
         assert array.flags.writeable
 
 
-def test_only_a_few_recordings_are_prepared_ahead(tmp_path) -> None:
+def test_only_a_few_recordings_are_prepared_ahead(tmp_path: Path) -> None:
     recordings = corpus(tmp_path / "in", *["ok"] * 50)
     with FeaturePool(Toy(tmp_path), 2) as pool:
         asked = []
 
-        def watched():
+        def watched() -> Iterator[Any]:
             for recording in recordings:
                 asked.append(recording)
                 yield recording
@@ -214,7 +217,7 @@ def test_only_a_few_recordings_are_prepared_ahead(tmp_path) -> None:
         assert len(asked) <= 5
 
 
-def test_processes_end_with_the_pool(tmp_path) -> None:
+def test_processes_end_with_the_pool(tmp_path: Path) -> None:
     with FeaturePool(Toy(tmp_path), 3) as pool:
         ids = pool.process_ids
         list(pool.prepare(corpus(tmp_path / "in", "ok", "ok", "ok")))
@@ -222,9 +225,9 @@ def test_processes_end_with_the_pool(tmp_path) -> None:
     assert not [pid for pid in ids if Path(f"/proc/{pid}").exists()]
 
 
-def test_job_that_cannot_be_opened_is_one_clear_error(tmp_path) -> None:
+def test_job_that_cannot_be_opened_is_one_clear_error(tmp_path: Path) -> None:
     class Closed(Toy):
-        def __setstate__(self, state):
+        def __setstate__(self, state: Any) -> None:
             raise ImportError("no module named colours")
 
     with (
@@ -235,14 +238,14 @@ def test_job_that_cannot_be_opened_is_one_clear_error(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_feature_processes_lose_nothing(tmp_path, seed) -> None:
+def test_killed_feature_processes_lose_nothing(tmp_path: Path, seed: Any) -> None:
     """SIGKILL at random moments, five times in a run of sixty recordings, no recording twice."""
     recordings = corpus(tmp_path / "in", *["middling"] * 6, *["ok"] * 54)
     store = ShardStore(tmp_path / "out", "key")
     chance, done = random.Random(seed), threading.Event()
     real = FeaturePool.prepare
 
-    def disturbed(self, wanted):
+    def disturbed(self, wanted: Any) -> Iterator[Any]:
         # What is being prepared when one strikes has been given back before the next one does.
         at = {12 * n + chance.randrange(12 - 2 * AHEAD) for n in range(5)}
         for i, answer in enumerate(real(self, wanted)):
@@ -259,7 +262,7 @@ def test_killed_feature_processes_lose_nothing(tmp_path, seed) -> None:
     assert [row.path for row in rows] == [recording.name for recording in recordings]
 
 
-def test_rows_come_in_the_order_of_the_corpus_and_failed_ones_are_tried_again(tmp_path) -> None:
+def test_rows_come_in_the_order_of_the_corpus_and_failed_ones_are_tried_again(tmp_path: Path) -> None:
     recordings = corpus(tmp_path / "in", "ok", "abort", "ok", "raise", "ok")
     store = ShardStore(tmp_path / "out", "key")
     rows = run_job(Toy(tmp_path), recordings, store, "local:2")
@@ -273,18 +276,20 @@ def test_rows_come_in_the_order_of_the_corpus_and_failed_ones_are_tried_again(tm
 
 
 class Deadly(ToyConsumer):
-    def add(self, recording, prepared):
+    def add(self, recording: Any, prepared: Any) -> Any:
         if recording.path.read_text() == "network":
             os.abort()
         return super().add(recording, prepared)
 
 
 class DeadlyToy(Toy):
-    def consumer(self, store):
+    def consumer(self, store: Any) -> Deadly:
         return Deadly(store)
 
 
-def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(tmp_path, monkeypatch) -> None:
+def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first worker's nanny gives up, too, as it does on a machine too busy: a new cluster takes over."""
     import distributed
 
@@ -292,7 +297,7 @@ def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(tmp_
 
     restart, given_up = distributed.Nanny._on_worker_exit, []
 
-    async def give_up_once(nanny, code):
+    async def give_up_once(nanny: Any, code: Any) -> Any:
         if given_up:
             return await restart(nanny, code)
         given_up.append(nanny)
@@ -315,7 +320,7 @@ RECORDINGS = 24
 
 
 @pytest.fixture(scope="module")
-def phantom(tmp_path_factory) -> Path:
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six phantom recordings, each under four names, and one that is none."""
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder, recordings=6, seconds=3)
@@ -332,7 +337,7 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def neurons(folder: Path, output_dir: Path, **options):
+def neurons(folder: Path, output_dir: Path, **options: Any) -> Any:
     model = load_model("svd", seed=0, hop=40)
     return actprobe.neurons(
         model, folder, layers=["fc8"], features=["onset_rate", "loudness"], output_dir=output_dir, figures=0,
@@ -341,7 +346,7 @@ def neurons(folder: Path, output_dir: Path, **options):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(phantom, tmp_path_factory) -> Path:
+def undisturbed(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output_dir = tmp_path_factory.mktemp("undisturbed")
     neurons(phantom, output_dir)
     return output_dir
@@ -365,7 +370,7 @@ def when_shards(folder: Path, count: int, is_over: Callable[[], object]) -> None
         time.sleep(0.002)
 
 
-def test_killed_run_goes_on_and_ends_the_same(phantom, undisturbed, tmp_path) -> None:
+def test_killed_run_goes_on_and_ends_the_same(phantom: Path, undisturbed: Path, tmp_path: Path) -> None:
     """SIGKILL of the run at random points, three times over; what was finished keeps its files."""
     command = [
         sys.executable, ROOT / "bin/actprobe-neurons", *FLAGS, f"--input={phantom}",
@@ -387,7 +392,7 @@ def test_killed_run_goes_on_and_ends_the_same(phantom, undisturbed, tmp_path) ->
     same_tables(tmp_path, undisturbed)
 
 
-def test_activations_are_the_same_bytes_on_a_cluster(phantom, tmp_path) -> None:
+def test_activations_are_the_same_bytes_on_a_cluster(phantom: Path, tmp_path: Path) -> None:
     model = load_model("svd", seed=0, hop=40)
     files = {}
     for executor in ("local:2", "dask:1"):
@@ -435,7 +440,7 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One that stays, so that TensorFlow is loaded once by each of its workers."""
     started = Cluster(tmp_path_factory.mktemp("cluster"))
     yield started
@@ -443,7 +448,7 @@ def cluster(tmp_path_factory):
 
 
 def test_cluster_gives_the_same_bytes_and_opens_what_it_is_told(
-    phantom, undisturbed, cluster, tmp_path
+    phantom: Path, undisturbed: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.worker_ids()
     found = neurons(phantom, tmp_path, executor=cluster.executor)
@@ -459,7 +464,9 @@ def test_cluster_gives_the_same_bytes_and_opens_what_it_is_told(
         )  # fmt: skip
 
 
-def test_killed_workers_and_killed_schedulers_lose_nothing(phantom, undisturbed, cluster, tmp_path) -> None:
+def test_killed_workers_and_killed_schedulers_lose_nothing(
+    phantom: Path, undisturbed: Path, cluster: Cluster, tmp_path: Path
+) -> None:
     """Three times over, a worker and then the scheduler at random points; another cluster ends the run."""
     out, chance = tmp_path / "out", random.Random(1)
     finished: dict[Path, tuple[int, int]] = {}
@@ -499,7 +506,7 @@ def as_user(folder: Path, output_dir: Path, executor: str) -> None:
     raise ActprobeError(ended.stderr.splitlines()[-1])
 
 
-def test_every_awkward_recording_is_analysed_or_listed_with_its_reason(assets, tmp_path) -> None:
+def test_every_awkward_recording_is_analysed_or_listed_with_its_reason(assets: Path, tmp_path: Path) -> None:
     """Every odd and broken file among good ones, each in a process that may crash."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -525,7 +532,9 @@ def test_every_awkward_recording_is_analysed_or_listed_with_its_reason(assets, t
         assert ledger.warning[lacking].str.contains(f"feature {feature}: .* too short").all()
 
 
-def test_feature_of_ones_own_that_crashes_costs_one_recording(phantom, binary, tmp_path) -> None:
+def test_feature_of_ones_own_that_crashes_costs_one_recording(
+    phantom: Path, binary: Any, tmp_path: Path
+) -> None:
     own = tmp_path / "own.py"
     own.write_text(
         "import os\nimport numpy as np\nfrom actprobe.features import feature\n\n"

@@ -1,5 +1,7 @@
 """Exports: what is served gives Python's numbers, appears whole or not at all, and needs TensorFlow only."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +44,7 @@ INVERTED = ("conv1", "conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc8")
 TOLERANCE = 1e-5  # of the largest value, or of 1
 
 
-def close(found, expected):
+def close(found: Any, expected: Any) -> None:
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape
     scale = max(1.0, np.abs(expected).max(initial=0.0))
@@ -49,11 +52,11 @@ def close(found, expected):
 
 
 @pytest.fixture(scope="session")
-def models():
+def models() -> Any:
     """Networks by name, each opened once."""
     opened = {}
 
-    def get(name):
+    def get(name: Any) -> Any:
         if name not in opened:
             opened[name] = (
                 load_model(name, checkpoint="svd-open") if name == "svd" else load_model(name, seed=1)
@@ -64,22 +67,22 @@ def models():
 
 
 @pytest.fixture(scope="session")
-def small():
+def small() -> Any:
     """A network that is exported in no time."""
     return own_model(None)
 
 
 @pytest.fixture(scope="session")
-def out(tmp_path_factory):
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("out")
 
 
 @pytest.fixture(scope="session")
-def served(models, out):
+def served(models: Any, out: Path) -> Any:
     """Exported models by name, each exported and loaded once: the version's folder and its signatures."""
     done = {}
 
-    def get(name):
+    def get(name: Any) -> tuple[Any, Any]:
         if name not in done:
             network, _, layer = name.partition(":")
             if layer:
@@ -106,12 +109,12 @@ FRONTENDS = {
 }
 
 
-def graph_examples(frontend):
+def graph_examples(frontend: Any) -> Any:
     """Waveform [batch, samples] -> examples of all recordings, inside a graph."""
     tf, graph = backend.tf, frontend.example_graph()
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32)])
-    def run(waveform):
+    def run(waveform: Any) -> tuple[Any, Any]:
         longer = graph.lengthened(waveform)
         starts = graph.starts(tf.shape(longer)[1])
         rows, each = tf.shape(longer)[0], tf.size(starts)
@@ -121,7 +124,7 @@ def graph_examples(frontend):
     return run
 
 
-def sounds(samples, rate):
+def sounds(samples: Any, rate: Any) -> dict[str, Any]:
     random = np.random.default_rng(3)
     seconds = np.arange(samples) / rate
     click = np.zeros(samples)
@@ -138,7 +141,7 @@ def sounds(samples, rate):
 
 @pytest.mark.parametrize("padding", ["zeros", "repeat"])
 @pytest.mark.parametrize("name", FRONTENDS)
-def test_front_end_in_the_graph_is_the_one_in_python(name, padding):
+def test_front_end_in_the_graph_is_the_one_in_python(name: Any, padding: str) -> None:
     frontend = FRONTENDS[name](padding)
     run = graph_examples(frontend)
     length = frontend.example_samples
@@ -153,7 +156,7 @@ def test_front_end_in_the_graph_is_the_one_in_python(name, padding):
             )
 
 
-def test_front_end_in_the_graph_normalises(tmp_path):
+def test_front_end_in_the_graph_normalises(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     waveform = (0.1 * random.standard_normal(400_000)).astype(np.float32)
     np.savez(tmp_path / "svd.npz", mean=random.standard_normal(80), std=random.uniform(1, 2, 80))
@@ -170,13 +173,13 @@ def test_front_end_in_the_graph_normalises(tmp_path):
         assert np.abs(np.asarray(examples) - plain).max() > 0.1
 
 
-def test_long_recordings_are_computed_in_pieces():
+def test_long_recordings_are_computed_in_pieces() -> None:
     frontend = SvdFrontEnd(hop=500)
     waveform = sound((1, 2 * 2048 * frontend.frame_hop + 12_345), frontend.sample_rate)
     close(graph_examples(frontend)(waveform)[0], frontend(waveform[0], frontend.sample_rate))
 
 
-def test_front_ends_in_the_graph_on_recordings(assets):
+def test_front_ends_in_the_graph_on_recordings(assets: Path) -> None:
     files = (
         sorted((assets / "audio/MIR-1K/Wavfile").glob("*"))[:2]
         + sorted((assets / "audio/annotated").glob("*.flac"))[:2]
@@ -191,7 +194,7 @@ def test_front_ends_in_the_graph_on_recordings(assets):
 
 
 @pytest.fixture(scope="module")
-def covered():
+def covered() -> dict[str, Any]:
     """Covers recordings inside a graph, by the length of a segment."""
     tf = backend.tf
     signature = [tf.TensorSpec((), tf.int32)]
@@ -205,14 +208,16 @@ def covered():
 
 @settings(max_examples=200, deadline=None)
 @given(share=st.floats(1, 2000), length=st.sampled_from([1000, 349_440]))
-def test_recordings_are_covered_as_python_covers_them(covered, share, length):
+def test_recordings_are_covered_as_python_covers_them(
+    covered: dict[str, Any], share: Any, length: Any
+) -> None:
     samples = round(share * length)
     assert list(covered[length](samples).numpy()) == list(cover(samples, length))
 
 
-def test_a_front_end_of_python_code_is_refused():
+def test_a_front_end_of_python_code_is_refused() -> None:
     class Own(MelgramFrontEnd):
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return super().examples(samples) + 1
 
     with pytest.raises(UsageError, match="not written with TensorFlow operations"):
@@ -223,7 +228,7 @@ def test_a_front_end_of_python_code_is_refused():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network_is_served_as_python_computes_it(name, models, served):
+def test_network_is_served_as_python_computes_it(name: Any, models: Any, served: Any) -> None:
     model, (_, signatures) = models(name), served(name)
     outputs = model.exported
     assert set(signatures) == {"serving_default", "activations", "from_waveform"}
@@ -245,7 +250,7 @@ def test_network_is_served_as_python_computes_it(name, models, served):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_waveform_is_served_as_python_computes_it(name, models, served):
+def test_waveform_is_served_as_python_computes_it(name: Any, models: Any, served: Any) -> None:
     model, (_, signatures) = models(name), served(name)
     frontend, outputs = model.frontend, model.exported
     span = frontend.example_samples
@@ -264,7 +269,7 @@ def test_waveform_is_served_as_python_computes_it(name, models, served):
 
 
 @pytest.mark.parametrize("layer", INVERTED)
-def test_inverter_is_served_as_python_computes_it(layer, models, served):
+def test_inverter_is_served_as_python_computes_it(layer: Any, models: Any, served: Any) -> None:
     model, (path, signatures) = models("svd"), served(f"svd:{layer}")
     inverter = load_inverter("svd", layer, seed=1)
     frontend = model.frontend
@@ -275,20 +280,22 @@ def test_inverter_is_served_as_python_computes_it(layer, models, served):
         features = model.activations(examples, [layer])[layer]
         expected = inverter(features)
         found = signatures["serving_default"](features=backend.tf.constant(features))
-        close(found["sonogram"], expected)
-        close(signatures["from_mel"](sonogram=backend.tf.constant(examples))["sonogram"], expected)
+        close(found["mel_spectrogram"], expected)
+        close(
+            signatures["from_mel"](mel_spectrogram=backend.tf.constant(examples))["mel_spectrogram"], expected
+        )
     for batch, samples in ((1, 5_000), (1, 37_000), (2, 37_600)):
         waveform = sound((batch, samples), frontend.sample_rate)
         found = signatures["from_waveform"](waveform=backend.tf.constant(waveform))
         starts = frontend.example_starts(samples)
         for row in range(batch):
             examples = frontend(waveform[row], frontend.sample_rate)
-            close(found["sonogram"][row], inverter(model.activations(examples, [layer])[layer]))
+            close(found["mel_spectrogram"][row], inverter(model.activations(examples, [layer])[layer]))
             frames = (starts[:, None] + 512 + 315 * np.arange(115)) / 22050
             np.testing.assert_allclose(found["frame_times"][row], frames, rtol=1e-12)
 
 
-def own_model(frontend):
+def own_model(frontend: Any) -> Any:
     keras = backend.keras
     inputs = keras.Input((None, 80) if frontend else (20, 80))
     tensor = keras.layers.Conv1D(4, 3, activation="relu", name="features")(inputs)
@@ -297,7 +304,7 @@ def own_model(frontend):
     return wrap_model(keras.Model(inputs, outputs), frontend=frontend, name="mine")
 
 
-def test_a_model_of_ones_own_is_served(tmp_path):
+def test_a_model_of_ones_own_is_served(tmp_path: Path) -> None:
     model = own_model(SvdFrontEnd(hop=20))
     exported = export(model, output_dir=tmp_path, name="my-model", layers=["features", "answer"])
     signatures = backend.tf.saved_model.load(str(exported.folder)).signatures
@@ -322,23 +329,23 @@ class OwnFrames(FrameFrontEnd):
     example_samples = 12 * 256
     frame_by_frame = True
 
-    def frames_in(self, samples):
+    def frames_in(self, samples: Any) -> Any:
         return samples // 256
 
-    def graph(self, samples):
+    def graph(self, samples: Any) -> Any:
         tf = backend.tf
         frames = tf.reshape(samples[: 256 * (tf.size(samples) // 256)], (-1, 256))
         power = tf.abs(tf.signal.rfft(frames))[:, 1:] ** 2
         return tf.math.log(1e-6 + tf.reduce_mean(tf.reshape(power, (-1, 16, 8)), 2))
 
-    def band_edges_hz(self):
+    def band_edges_hz(self) -> Any:
         return np.linspace(0, 4000, 18)
 
-    def constants(self):
+    def constants(self) -> dict[str, Any]:
         return {"bands": 16}
 
 
-def test_any_wrapped_convolutional_network_is_served(tmp_path):
+def test_any_wrapped_convolutional_network_is_served(tmp_path: Path) -> None:
     keras = backend.keras
     inputs = tensor = keras.Input((12, 16, 1))
     for filters in (4, 6):
@@ -362,7 +369,7 @@ def test_any_wrapped_convolutional_network_is_served(tmp_path):
         np.testing.assert_allclose(found["times"][0], model.frontend.example_starts(samples) / 8000)
 
 
-def test_result_of_an_export_tells_what_was_written(tmp_path):
+def test_result_of_an_export_tells_what_was_written(tmp_path: Path) -> None:
     found = export(own_model(SvdFrontEnd(hop=20)), output_dir=tmp_path)
     assert (found.folder, found.version) == (tmp_path / "models/mine/1", 1)
     assert found.folder.joinpath("README.md").exists()
@@ -379,7 +386,7 @@ def test_result_of_an_export_tells_what_was_written(tmp_path):
     assert "waveform [batch, samples]" in shown
 
 
-def test_an_export_is_compared_with_python(tmp_path, monkeypatch):
+def test_an_export_is_compared_with_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is what Python computes, front end included, not what the same graph says once more."""
     model = own_model(SvdFrontEnd(hop=20))
     examples = model.frontend.examples
@@ -389,7 +396,7 @@ def test_an_export_is_compared_with_python(tmp_path, monkeypatch):
     assert not (tmp_path / "models").exists()
 
 
-def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path):
+def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     unopened = ModelSource("svd", checkpoint="no-such-checkpoint")
     with pytest.raises(UsageError, match="has no layer 'fc10'"):
         export(unopened, output_dir=tmp_path, outputs=["fc10"])
@@ -402,15 +409,17 @@ def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_without_a_front_end_has_no_from_waveform(tmp_path):
+def test_a_model_without_a_front_end_has_no_from_waveform(tmp_path: Path) -> None:
     assert export(own_model(None), output_dir=tmp_path).signatures == ("serving_default", "activations")
 
 
-def test_front_end_that_is_no_graph_leaves_from_waveform_out(tmp_path, caplog):
+def test_front_end_that_is_no_graph_leaves_from_waveform_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     class Own(SvdFrontEnd):
         name = "own"
 
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return super().examples(samples)
 
     exported = export(own_model(Own()), output_dir=tmp_path)
@@ -422,7 +431,7 @@ def test_front_end_that_is_no_graph_leaves_from_waveform_out(tmp_path, caplog):
     assert note.rstrip(".") in caplog.text
 
 
-def test_a_layer_called_times_is_refused():
+def test_a_layer_called_times_is_refused() -> None:
     keras = backend.keras
     inputs = keras.Input((20, 8))
     model = wrap_model(keras.Model(inputs, keras.layers.Flatten(name="times")(inputs)))
@@ -442,13 +451,13 @@ def test_a_layer_called_times_is_refused():
         (np.array([[0.0], [np.inf]]), "holds NaN or infinity"),
     ],
 )
-def test_no_sound_is_an_invalid_argument(waveform, sentence, served):
+def test_no_sound_is_an_invalid_argument(waveform: Any, sentence: str, served: Any) -> None:
     _, signatures = served("svd")
     with pytest.raises(backend.tf.errors.InvalidArgumentError, match=sentence):
         signatures["from_waveform"](waveform=backend.tf.constant(waveform, backend.tf.float32))
 
 
-def test_examples_of_another_shape_are_refused(served):
+def test_examples_of_another_shape_are_refused(served: Any) -> None:
     _, signatures = served("svd")
     with pytest.raises((backend.tf.errors.InvalidArgumentError, TypeError)):
         signatures["serving_default"](examples=backend.tf.zeros((1, 114, 80)))
@@ -457,7 +466,7 @@ def test_examples_of_another_shape_are_refused(served):
 # What lies on disk
 
 
-def test_weights_are_stored_once(models, served):
+def test_weights_are_stored_once(models: Any, served: Any) -> None:
     for name in ("svd", "vggish"):
         path, _ = served(name)
         numbers = sum(int(np.prod(variable.shape)) for variable in models(name).keras_model.variables)
@@ -466,7 +475,7 @@ def test_weights_are_stored_once(models, served):
         assert (path / "saved_model.pb").stat().st_size < 3_000_000
 
 
-def test_same_model_same_weights_and_answers(small, tmp_path):
+def test_same_model_same_weights_and_answers(small: Any, tmp_path: Path) -> None:
     written = [export(small, output_dir=tmp_path / side).folder for side in ("a", "b")]
     variables = [(path / "variables/variables.data-00000-of-00001").read_bytes() for path in written]
     requests = [(path / WARMUP_FILE).read_bytes() for path in written]
@@ -479,7 +488,7 @@ def test_same_model_same_weights_and_answers(small, tmp_path):
     assert all(np.array_equal(first[layer], second[layer]) for layer in first)
 
 
-def test_loads_without_keras_and_without_actprobe(models, served, tmp_path):
+def test_loads_without_keras_and_without_actprobe(models: Any, served: Any, tmp_path: Path) -> None:
     model = models("svd")
     waveform = sound((2, 50_000), 22050)
     np.save(tmp_path / "waveform.npy", waveform)
@@ -500,12 +509,12 @@ def test_loads_without_keras_and_without_actprobe(models, served, tmp_path):
     close(found["fc9"][1], model.activations(model.frontend(waveform[1], 22050), ["fc9"])["fc9"])
 
 
-def test_saved_model_cli_shows_and_runs_it(models, served, tmp_path):
+def test_saved_model_cli_shows_and_runs_it(models: Any, served: Any, tmp_path: Path) -> None:
     path, _ = served("svd")
     tool = Path(sys.executable).with_name("saved_model_cli")
     common = [sys.executable, tool]
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(
             [*common, *arguments], capture_output=True, text=True, check=False, env=environment
@@ -525,7 +534,7 @@ def test_saved_model_cli_shows_and_runs_it(models, served, tmp_path):
     close(np.load(tmp_path / "fc9.npy"), models("svd").activations(examples, ["fc9"])["fc9"])
 
 
-def test_graph_has_no_python_and_no_custom_operation(served):
+def test_graph_has_no_python_and_no_custom_operation(served: Any) -> None:
     """Every operation is one of TensorFlow's own, and none calls back into Python."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -541,7 +550,7 @@ def test_graph_has_no_python_and_no_custom_operation(served):
         assert operations - functions <= known
 
 
-def test_every_output_has_the_batch_first(models):
+def test_every_output_has_the_batch_first(models: Any) -> None:
     """TensorFlow Serving's batcher splits every output along its first axis."""
     for name in ("svd", "cnn_at", "vggish"):
         for signature in network_signatures(models(name))[0]:
@@ -552,7 +561,7 @@ def test_every_output_has_the_batch_first(models):
 # Warm-up
 
 
-def test_warm_up_requests_replay(served):
+def test_warm_up_requests_replay(served: Any) -> None:
     for name in ("svd", "cnn_at", "svd:fc8"):
         path, signatures = served(name)
         records = list(read_warmup(path / WARMUP_FILE))
@@ -565,7 +574,7 @@ def test_warm_up_requests_replay(served):
             assert all(len(output) == len(next(iter(inputs.values()))) for output in outputs.values())
 
 
-def test_warm_up_requests_are_prediction_logs(served):
+def test_warm_up_requests_are_prediction_logs(served: Any) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     path, _ = served("svd")
@@ -575,7 +584,7 @@ def test_warm_up_requests_are_prediction_logs(served):
         assert log.predict_log.request.model_spec.name == "svd"
 
 
-def test_more_warm_up_requests_than_a_server_takes_are_refused(tmp_path):
+def test_more_warm_up_requests_than_a_server_takes_are_refused(tmp_path: Path) -> None:
     requests = [("serving_default", {"x": np.zeros(1)})] * (MOST_RECORDS + 1)
     with pytest.raises(ValueError, match="1000"):
         write_warmup(tmp_path / "requests", "mine", requests)
@@ -584,7 +593,7 @@ def test_more_warm_up_requests_than_a_server_takes_are_refused(tmp_path):
 # Versions
 
 
-def test_versions_are_numbered_on_and_never_overwritten(small, tmp_path):
+def test_versions_are_numbered_on_and_never_overwritten(small: Any, tmp_path: Path) -> None:
     first, second = (export(small, output_dir=tmp_path) for _ in range(2))
     assert (first.version, second.version) == (1, 2)
     export(small, output_dir=tmp_path, version=7)
@@ -597,7 +606,7 @@ def test_versions_are_numbered_on_and_never_overwritten(small, tmp_path):
     assert not (tmp_path / ".exporting").exists()
 
 
-def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path):
+def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     with new_version(tmp_path, "models", "a") as slow:
         (slow.folder / "slow").touch()
         with new_version(tmp_path, "models", "a") as fast:
@@ -609,7 +618,7 @@ def test_a_version_taken_meanwhile_is_not_overwritten(tmp_path):
     assert (tmp_path / "models/a/2/slow").exists()
 
 
-def test_what_fails_leaves_nothing(small, tmp_path, monkeypatch):
+def test_what_fails_leaves_nothing(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actprobe.serving.export.write_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export(small, output_dir=tmp_path)
@@ -618,7 +627,7 @@ def test_what_fails_leaves_nothing(small, tmp_path, monkeypatch):
     assert not (tmp_path / ".exporting").exists()
 
 
-def test_what_is_killed_leaves_nothing_that_a_server_would_load(small, tmp_path):
+def test_what_is_killed_leaves_nothing_that_a_server_would_load(small: Any, tmp_path: Path) -> None:
     """SIGKILL in the middle of writing: the version is not there, and the next export has its number."""
     code = """
         import os, signal
@@ -638,7 +647,9 @@ def test_what_is_killed_leaves_nothing_that_a_server_would_load(small, tmp_path)
     assert export(small, output_dir=tmp_path).version == 1
 
 
-def test_a_model_that_answers_otherwise_does_not_appear(small, tmp_path, monkeypatch):
+def test_a_model_that_answers_otherwise_does_not_appear(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("actprobe.serving.proof.TOLERANCE", -1.0)
     with pytest.raises(ActprobeError, match=r"differs by .* nothing is written"):
         export(small, output_dir=tmp_path)
@@ -654,13 +665,13 @@ def test_a_model_that_answers_otherwise_does_not_appear(small, tmp_path, monkeyp
         ({"a": [1.0, float("nan")]}, "differs"),
     ],
 )
-def test_other_answers_are_told(found, reason):
+def test_other_answers_are_told(found: dict[str, Any], reason: str) -> None:
     with pytest.raises(ActprobeError, match=reason):
         check_equal("x", found, {"a": [1.0, 2.0]})
 
 
-def test_a_full_disk_is_told_in_one_line(small, tmp_path, monkeypatch):
-    def full(*_, **__):
+def test_a_full_disk_is_told_in_one_line(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
         message = "{{function_node x}} /somewhere/variables; No space left on device [Op:SaveV2]"
         raise backend.tf.errors.ResourceExhaustedError(None, None, message)
 
@@ -674,7 +685,7 @@ def test_a_full_disk_is_told_in_one_line(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "../a", "/a", ".a", "a b", "a\n", "-a", "x" * 129, "ä"]
 )
-def test_names_that_are_none_are_refused(name, tmp_path):
+def test_names_that_are_none_are_refused(name: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be the name"), new_version(tmp_path, "models", name):
         pass
     assert not list(tmp_path.iterdir())
@@ -683,7 +694,7 @@ def test_names_that_are_none_are_refused(name, tmp_path):
 # Settings of the server
 
 
-def test_models_config_keeps_what_is_there(tmp_path):
+def test_models_config_keeps_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text(
         'model_config_list { config { name: "other" base_path: "/elsewhere" model_platform: "tensorflow" '
         "model_version_policy { specific { versions: 3 versions: 4 } } "
@@ -698,7 +709,7 @@ def test_models_config_keeps_what_is_there(tmp_path):
     assert svd.model_version_policy.WhichOneof("policy_choice") is None
 
 
-def test_labels_lead_from_canary_to_stable(tmp_path):
+def test_labels_lead_from_canary_to_stable(tmp_path: Path) -> None:
     for version in (1, 2):
         (tmp_path / f"models/svd/{version}").mkdir(parents=True)
     write_settings(tmp_path, "svd", 1, label="stable")
@@ -711,7 +722,7 @@ def test_labels_lead_from_canary_to_stable(tmp_path):
     assert dict(entry.version_labels) == {"stable": 2, "canary": 2}
 
 
-def test_a_models_config_that_is_none_is_left_alone(small, tmp_path):
+def test_a_models_config_that_is_none_is_left_alone(small: Any, tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("no protocol buffer")
     with pytest.raises(ActprobeError, match=r"is not a models\.config"):
         write_settings(tmp_path, "svd", 1)
@@ -721,14 +732,14 @@ def test_a_models_config_that_is_none_is_left_alone(small, tmp_path):
     assert (tmp_path / "models.config").read_text() == "no protocol buffer"
 
 
-def test_settings_that_were_changed_stay(tmp_path):
+def test_settings_that_were_changed_stay(tmp_path: Path) -> None:
     write_settings(tmp_path, "svd", 1)
     (tmp_path / "batching_parameters.txt").write_text("max_batch_size { value: 8 }\n")
     write_settings(tmp_path, "svd", 2)
     assert (tmp_path / "batching_parameters.txt").read_text() == "max_batch_size { value: 8 }\n"
 
 
-def test_batching_waits_for_nothing_and_invents_nothing(tmp_path):
+def test_batching_waits_for_nothing_and_invents_nothing(tmp_path: Path) -> None:
     write_settings(tmp_path, "svd", 1)
     text = (tmp_path / "batching_parameters.txt").read_text()
     settings = dict(
@@ -744,7 +755,7 @@ def test_batching_waits_for_nothing_and_invents_nothing(tmp_path):
 # The card
 
 
-def test_card_says_what_it_is(served):
+def test_card_says_what_it_is(served: Any) -> None:
     path, signatures = served("svd")
     card = (path / "README.md").read_text()
     facts = json.loads((path / "export.json").read_text())
@@ -766,7 +777,7 @@ def test_card_says_what_it_is(served):
     assert str(ROOT) not in card + json.dumps(facts) + (path / "WEIGHTS_LICENCE.txt").read_text()
 
 
-def test_licence_texts_come_with_the_weights(assets, tmp_path):
+def test_licence_texts_come_with_the_weights(assets: Path, tmp_path: Path) -> None:
     file = assets / "originals/cnn_at/music_tagger_cnn_weights_tensorflow.h5"
     path = export(load_model("cnn_at", file), output_dir=tmp_path, layers=["output"]).folder
     licence = (path / "WEIGHTS_LICENCE.txt").read_text()
@@ -776,7 +787,7 @@ def test_licence_texts_come_with_the_weights(assets, tmp_path):
     assert str(assets) not in (path / "README.md").read_text() + (path / "export.json").read_text()
 
 
-def test_weights_that_nobody_licensed_are_marked(assets, models, tmp_path):
+def test_weights_that_nobody_licensed_are_marked(assets: Path, models: Any, tmp_path: Path) -> None:
     file = assets / "originals/svd/jamendo_augment_gen_fc8_a26.npz"
     inverter = load_inverter("svd", "fc8", file)
     path = export(inverter, output_dir=tmp_path, network=models("svd")).folder
@@ -785,7 +796,7 @@ def test_weights_that_nobody_licensed_are_marked(assets, models, tmp_path):
     assert "was not made for these weights of the network" in card
 
 
-def test_random_weights_are_marked(served):
+def test_random_weights_are_marked(served: Any) -> None:
     path, _ = served("mm_cnn")
     assert "weights are random" in (path / "README.md").read_text()
 
@@ -815,7 +826,7 @@ ESSENTIA = """
 
 
 @pytest.mark.parametrize("name", ["svd", "cnn_at", "mm_cnn"])
-def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
+def test_frozen_graph_runs_in_essentia(name: str, models: Any, tmp_path: Path) -> None:
     """essentia's own TensorFlow takes the graph from examples to layers and from a waveform to outputs."""
     model, outputs = models(name), models(name).exported
     layers = None if name == "svd" else [*outputs, next(iter(model.layers))]
@@ -843,7 +854,7 @@ def test_frozen_graph_runs_in_essentia(name, models, tmp_path):
         close(found[f"from_waveform/{layer}"].reshape(expected[layer].shape), expected[layer])
 
 
-def test_frozen_graph_holds_every_weight_once(models, tmp_path):
+def test_frozen_graph_holds_every_weight_once(models: Any, tmp_path: Path) -> None:
     model = models("svd")
     exported = export(model, output_dir=tmp_path, file_format="pb")
     numbers = sum(int(np.prod(variable.shape)) for variable in model.keras_model.variables)
@@ -851,7 +862,7 @@ def test_frozen_graph_holds_every_weight_once(models, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["svd", "mm_cnn", "svd:fc8"])
-def test_tflite_gives_the_numbers_of_python(name, models, tmp_path):
+def test_tflite_gives_the_numbers_of_python(name: str, models: Any, tmp_path: Path) -> None:
     network, _, layer = name.partition(":")
     model = models(network)
     examples = np.random.default_rng(5).standard_normal((3, *model.frontend.example_shape)).astype(np.float32)
@@ -859,7 +870,7 @@ def test_tflite_gives_the_numbers_of_python(name, models, tmp_path):
         inverter = load_inverter(network, layer, seed=1)
         exported = export(inverter, output_dir=tmp_path, file_format="tflite")
         features = model.activations(examples, [layer])[layer]
-        given, expected = {"features": features}, {"sonogram": inverter(features)}
+        given, expected = {"features": features}, {"mel_spectrogram": inverter(features)}
     else:
         exported = export(model, output_dir=tmp_path, file_format="tflite")
         given, expected = {"examples": examples}, model.activations(examples, model.exported)
@@ -871,7 +882,7 @@ def test_tflite_gives_the_numbers_of_python(name, models, tmp_path):
         close(found[key], expected[key])
 
 
-def test_only_what_is_served_has_labels(small, tmp_path):
+def test_only_what_is_served_has_labels(small: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only a savedmodel"):
         export(small, output_dir=tmp_path, file_format="pb", label="canary")
     with pytest.raises(UsageError, match="no format 'onnx'"):
@@ -881,7 +892,7 @@ def test_only_what_is_served_has_labels(small, tmp_path):
 # The command
 
 
-def test_command_exports_a_network(binary, tmp_path):
+def test_command_exports_a_network(binary: Any, tmp_path: Path) -> None:
     done = binary(
         *("actprobe-export", "--model=svd", "--checkpoint=svd-open", "--layers=fc7,fc8", "--name=detector"),
         *(f"--output_dir={tmp_path}", "--label=canary"),
@@ -898,7 +909,7 @@ def test_command_exports_a_network(binary, tmp_path):
     assert (entry.name, dict(entry.version_labels)) == ("detector", {"canary": 1})
 
 
-def test_command_exports_an_inverter(binary, tmp_path):
+def test_command_exports_an_inverter(binary: Any, tmp_path: Path) -> None:
     done = binary(
         "actprobe-export", "--inverter=svd:fc8", "--model_checkpoint=svd-open", f"--output_dir={tmp_path}"
     )
@@ -923,7 +934,9 @@ def test_command_exports_an_inverter(binary, tmp_path):
         (["--model=svd", "--output_dir=/proc/nowhere"], 1, "/proc/nowhere: cannot be written to"),
     ],
 )
-def test_command_refuses_in_one_line(flags, code, reason, binary, tmp_path):
+def test_command_refuses_in_one_line(
+    flags: list[Any], code: int, reason: str, binary: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "no-weights.npz"
     file.write_bytes(b"no weights")
     flags = [flag.replace("FILE", str(file)) for flag in flags]
@@ -937,14 +950,14 @@ def test_command_refuses_in_one_line(flags, code, reason, binary, tmp_path):
 # The manifests
 
 
-def documents():
+def documents() -> dict[str, Any]:
     return {
         path.relative_to(DEPLOY): list(yaml.safe_load_all(path.read_text("utf-8")))
         for path in sorted(DEPLOY.rglob("*.yaml"))
     }
 
 
-def servers():
+def servers() -> list[Any]:
     """The servers of the manifests: image, flags, mounts (target -> folder of OUT), ports, health check."""
     files = documents()
     (compose,) = files[Path("compose.yaml")]
@@ -971,7 +984,7 @@ def servers():
     return found
 
 
-def test_manifests_name_what_export_writes(small, tmp_path):
+def test_manifests_name_what_export_writes(small: Any, tmp_path: Path) -> None:
     exported = export(small, output_dir=tmp_path, name="svd")
     (entry,) = read_models_config(tmp_path / "models.config").model_config_list.config
     for image, flags, mounts, ports, health in servers():
@@ -990,7 +1003,7 @@ def test_manifests_name_what_export_writes(small, tmp_path):
         assert "ACTPROBE_MODEL" in health
 
 
-def test_manifests_agree_with_each_other(tmp_path):
+def test_manifests_agree_with_each_other(tmp_path: Path) -> None:
     files = documents()
     (deployment,) = files[Path("kubernetes/base/deployment.yaml")]
     (service,) = files[Path("kubernetes/base/service.yaml")]
@@ -1030,7 +1043,7 @@ def test_manifests_agree_with_each_other(tmp_path):
     assert base == set(files[Path("kubernetes/base/kustomization.yaml")][0]["resources"])
 
 
-def test_cpu_and_gpu_differ_in_the_image_only():
+def test_cpu_and_gpu_differ_in_the_image_only() -> None:
     (compose,) = documents()[Path("compose.yaml")]
     cpu, gpu = compose["services"]["cpu"], compose["services"]["gpu"]
     assert gpu["image"] == f"{cpu['image']}-gpu"
@@ -1039,13 +1052,13 @@ def test_cpu_and_gpu_differ_in_the_image_only():
     assert devices[0]["capabilities"] == ["gpu"]
 
 
-def test_health_check_tells_a_model_that_answers_from_one_that_does_not(tmp_path):
+def test_health_check_tells_a_model_that_answers_from_one_that_does_not(tmp_path: Path) -> None:
     """The command of both manifests, run against a server that says what TensorFlow Serving says."""
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread
 
     class Status(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             state = {"/v1/models/svd": "AVAILABLE", "/v1/models/slow": "LOADING"}.get(self.path)
             self.send_response(200 if state else 404)
             self.end_headers()
@@ -1053,7 +1066,7 @@ def test_health_check_tells_a_model_that_answers_from_one_that_does_not(tmp_path
                 json.dumps({"model_version_status": [{"version": "1", "state": state}]}).encode()
             )
 
-        def log_message(self, *_):
+        def log_message(self, *_: Any) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Status) as server:

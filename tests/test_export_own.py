@@ -1,6 +1,11 @@
 """Networks of one's own, of tf-keras and of Keras 3: export, TensorFlow alone, server and client."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +22,7 @@ RATE = 16000
 TOLERANCE = 1e-5  # of the largest value, or of 1
 
 
-def close(found, expected) -> None:
+def close(found: Any, expected: Any) -> None:
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * max(1.0, np.abs(expected).max())
@@ -27,7 +32,7 @@ def front_end() -> FrontEnd:
     return LogMelFrontEnd(sample_rate=RATE, n_fft=256, hop_length=160, n_mels=20, frames=30, hop=15)
 
 
-def network(keras, shape):
+def network(keras: Any, shape: Any) -> Any:
     """Convolutions with and without an activation, a normalisation, a branch, dropout, dense layers."""
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -52,7 +57,7 @@ def models() -> dict[str, actprobe.Model]:
 
 
 @pytest.fixture(scope="module")
-def out(models, tmp_path_factory):
+def out(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both networks and an inverter of one, exported."""
     folder = tmp_path_factory.mktemp("own")
     for model in models.values():
@@ -63,18 +68,18 @@ def out(models, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(out):
+def server(out: Path) -> Iterator[Any]:
     with running(options(out)) as started:
         yield started
 
 
 @pytest.fixture(params=["rest", "grpc"])
-def address(request, server) -> str:
+def address(request: pytest.FixtureRequest, server: Any) -> str:
     ports = {"rest": f"http://127.0.0.1:{server.rest_api_port}", "grpc": f"127.0.0.1:{server.port}"}
     return ports[request.param]
 
 
-def test_tensorflow_alone_gives_the_numbers_of_python(models, out, tmp_path) -> None:
+def test_tensorflow_alone_gives_the_numbers_of_python(models: Any, out: Path, tmp_path: Path) -> None:
     """Neither actprobe nor any Keras is needed, the one that the network was written in least of all."""
     code = """
         import sys, numpy as np, tensorflow as tf
@@ -104,7 +109,7 @@ def test_tensorflow_alone_gives_the_numbers_of_python(models, out, tmp_path) -> 
 
 
 @pytest.mark.parametrize("name", ["own2", "own3"])
-def test_the_server_gives_them_to_the_client(name, models, address) -> None:
+def test_the_server_gives_them_to_the_client(name: str, models: Any, address: str) -> None:
     model, waveform = models[name], sound((1, RATE), RATE)[0]
     examples = model.frontend(waveform, RATE)
     expected = model.activations(examples, list(model.layers))
@@ -117,18 +122,22 @@ def test_the_server_gives_them_to_the_client(name, models, address) -> None:
         close(found["classes"], expected["classes"])
 
 
-def test_an_inverter_of_it_is_served_with_the_network_before_it(models, address) -> None:
+def test_an_inverter_of_it_is_served_with_the_network_before_it(models: Any, address: str) -> None:
     model, inverter = models["own3"], actprobe.load_inverter(models["own3"], "coarse", seed=1)
     waveform = sound((1, RATE), RATE)
     examples = model.frontend(waveform[0], RATE)
     features = model.activations(examples, ["coarse"])["coarse"]
     with Client(address, model="own3_inverter_coarse") as client:
         close(client.invert(features), inverter(features))
-        close(client.predict({"sonogram": examples}, "from_mel")["sonogram"], inverter(features))
-        close(client.predict({"waveform": waveform}, "from_waveform")["sonogram"][0], inverter(features))
+        close(
+            client.predict({"mel_spectrogram": examples}, "from_mel")["mel_spectrogram"], inverter(features)
+        )
+        close(
+            client.predict({"waveform": waveform}, "from_waveform")["mel_spectrogram"][0], inverter(features)
+        )
 
 
-def test_its_card_does_not_make_it_one_of_the_catalog(models, out) -> None:
+def test_its_card_does_not_make_it_one_of_the_catalog(models: Any, out: Path) -> None:
     folder = out / "models/own3/1"
     card, facts = (folder / "README.md").read_text(), json.loads((folder / "export.json").read_text())
     assert f"weights of a user's own model (sha256 {models['own3'].weights.sha256[:12]})" in card
@@ -141,13 +150,13 @@ def test_its_card_does_not_make_it_one_of_the_catalog(models, out) -> None:
 
 @pytest.mark.parametrize("file_format", ["pb", "tflite"])
 @pytest.mark.parametrize("name", ["own2", "own3"])
-def test_other_formats_take_it(name, file_format, models, tmp_path) -> None:
+def test_other_formats_take_it(name: str, file_format: str, models: Any, tmp_path: Path) -> None:
     exported = actprobe.export(models[name], output_dir=tmp_path, file_format=file_format)
     assert (exported.folder / f"{name}.{file_format}").stat().st_size > 1000
     assert exported.deviation <= TOLERANCE
 
 
-def test_the_control_of_a_network_is_exported_with_its_random_weights(models, tmp_path) -> None:
+def test_the_control_of_a_network_is_exported_with_its_random_weights(models: Any, tmp_path: Path) -> None:
     """It lends them to the network only while it computes."""
     model = models["own3"]
     control = model.with_random_weights(0)
@@ -165,12 +174,12 @@ def test_the_control_of_a_network_is_exported_with_its_random_weights(models, tm
 # What cannot be exported
 
 
-def test_a_layer_that_computes_in_python_is_refused(tmp_path) -> None:
+def test_a_layer_that_computes_in_python_is_refused(tmp_path: Path) -> None:
     """Here it would give the right numbers; in a server there is no such function."""
     keras, tf = backend.keras, backend.tf
 
     class Squashed(keras.layers.Layer):
-        def call(self, inputs):
+        def call(self, inputs: Any) -> Any:
             return tf.ensure_shape(tf.numpy_function(np.tanh, [inputs], tf.float32), inputs.shape)
 
     inputs = keras.Input((30, 20))
@@ -182,7 +191,7 @@ def test_a_layer_that_computes_in_python_is_refused(tmp_path) -> None:
     assert not list(tmp_path.rglob("*.pb"))
 
 
-def test_a_name_that_no_node_can_have_is_left_out_of_a_frozen_graph(tmp_path) -> None:
+def test_a_name_that_no_node_can_have_is_left_out_of_a_frozen_graph(tmp_path: Path) -> None:
     keras = backend.keras
     inputs = keras.Input((30, 20, 1))
     twice = keras.layers.Conv2D(1, 3, padding="same", name="twice")
@@ -195,7 +204,7 @@ def test_a_name_that_no_node_can_have_is_left_out_of_a_frozen_graph(tmp_path) ->
     assert actprobe.export(model, output_dir=tmp_path, file_format="pb", layers=layers).deviation <= TOLERANCE
 
 
-def test_what_tensorflow_lite_lacks_is_named(tmp_path) -> None:
+def test_what_tensorflow_lite_lacks_is_named(tmp_path: Path) -> None:
     keras = backend.keras
     recurrent = keras.Sequential([keras.layers.Input((30, 20)), keras.layers.LSTM(2)])
     with pytest.raises(ActprobeError, match=r"^mine cannot be converted: TensorFlow Lite has no \w+ as"):
@@ -207,7 +216,7 @@ def test_what_tensorflow_lite_lacks_is_named(tmp_path) -> None:
 # Networks of waveforms
 
 
-def test_a_network_of_waveforms_and_its_inverter_are_exported(tmp_path) -> None:
+def test_a_network_of_waveforms_and_its_inverter_are_exported(tmp_path: Path) -> None:
     keras = backend.keras
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -223,7 +232,7 @@ def test_a_network_of_waveforms_and_its_inverter_are_exported(tmp_path) -> None:
     path = actprobe.export(inverter, output_dir=tmp_path, network=model).folder
     signatures = backend.tf.saved_model.load(str(path)).signatures
     waveform = sound((1, 2400), RATE)
-    found = signatures["from_waveform"](waveform=backend.tf.constant(waveform))["sonogram"]
+    found = signatures["from_waveform"](waveform=backend.tf.constant(waveform))["mel_spectrogram"]
     assert found.shape == (1, 3, 800, 1)
     features = model.activations(model.frontend(waveform[0], RATE), ["filters"])["filters"]
     close(found[0], inverter(features))

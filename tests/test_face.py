@@ -1,7 +1,10 @@
 """The face: one call an analysis writes its folder whole and returns what `load_run` opens later."""
 
+from __future__ import annotations
+
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,14 +68,14 @@ def drawn_as(figure: object, path: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def neuron_run(model, folder, tmp_path_factory) -> actprobe.Result:
+def neuron_run(model: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
     return actprobe.neurons(
         model, folder, layers=LAYERS, output_dir=tmp_path_factory.mktemp("neurons"), permutations=20,
         random_seeds=1, figures=1, playlists=1, playlist_neurons=["fc8/3"], executor="local:1",
     )  # fmt: skip
 
 
-def test_neurons_writes_its_folder_whole(neuron_run, folder) -> None:
+def test_neurons_writes_its_folder_whole(neuron_run: Any, folder: Path) -> None:
     assert written(neuron_run.folder) == {
         "neurons.csv", "neurons.parquet", "neurons_detail.csv", "layers.csv", "recordings.csv", "run.json",
         "figures", "playlists", "merged", "shards",
@@ -89,7 +92,7 @@ def test_neurons_writes_its_folder_whole(neuron_run, folder) -> None:
     assert "recordings: 5 usable, 1 failed, 0 with a warning" in neuron_run.summary
 
 
-def test_neurons_returns_what_load_run_opens(neuron_run, model) -> None:
+def test_neurons_returns_what_load_run_opens(neuron_run: Any, model: Any) -> None:
     again = opened_again(neuron_run, "detail", "layers", "playlists")
     assert again.summary == neuron_run.summary
     assert (
@@ -106,7 +109,7 @@ def test_neurons_returns_what_load_run_opens(neuron_run, model) -> None:
     assert again.layers["above_random"].dtype == "Int64"
 
 
-def test_a_neuron_is_drawn_as_in_the_figures(neuron_run, tmp_path) -> None:
+def test_a_neuron_is_drawn_as_in_the_figures(neuron_run: Any, tmp_path: Path) -> None:
     for path in (neuron_run.folder / "figures").glob("*.png"):
         feature, _, layer, neuron = path.stem.split("-")
         drawn_as(neuron_run.plot(f"{layer}/{neuron}", feature), path, tmp_path)
@@ -116,7 +119,7 @@ def test_a_neuron_is_drawn_as_in_the_figures(neuron_run, tmp_path) -> None:
             neuron_run.plot(*wrong)
 
 
-def test_results_show_themselves_in_a_notebook(neuron_run, stored) -> None:
+def test_results_show_themselves_in_a_notebook(neuron_run: Any, stored: Any) -> None:
     page = neuron_run._repr_html_()
     assert page.count("<table") == 1
     assert f"neurons of svd in {neuron_run.folder}: {len(neuron_run.table)} rows" in page
@@ -124,7 +127,9 @@ def test_results_show_themselves_in_a_notebook(neuron_run, stored) -> None:
     assert "&lt;b&gt;.wav" in stored._repr_html_()
 
 
-def test_binary_of_neurons_writes_the_same_bytes(neuron_run, folder, binary, tmp_path) -> None:
+def test_binary_of_neurons_writes_the_same_bytes(
+    neuron_run: Any, folder: Path, binary: Any, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-neurons", *FLAGS, f"--input={folder}", f"--output_dir={tmp_path}", "--permutations=20",
         "--random_seeds=1", "--figures=1", "--playlists=1", "--playlist_neurons=fc8/3", "--executor=local:1",
@@ -140,7 +145,9 @@ def test_binary_of_neurons_writes_the_same_bytes(neuron_run, folder, binary, tmp
     assert again.record["run_key"] == neuron_run.record["run_key"]
 
 
-def test_without_a_corpus_neurons_takes_the_phantom(model, tmp_path, monkeypatch) -> None:
+def test_without_a_corpus_neurons_takes_the_phantom(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = functools.partial(write_phantom, recordings=4, seconds=2)
     monkeypatch.setattr("actprobe.batch.opening.write_phantom", small)
     found = actprobe.neurons(
@@ -176,7 +183,9 @@ class Unopened:
         ({"corpus": "nowhere"}, "does not exist"),
     ],
 )
-def test_what_is_wrong_is_told_before_the_network_is_opened(model, folder, tmp_path, wrong, said) -> None:
+def test_what_is_wrong_is_told_before_the_network_is_opened(
+    model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
+) -> None:
     arguments = {"corpus": folder, "layers": ["fc8"], "output_dir": tmp_path / "out"} | wrong
     with pytest.raises(ActprobeError, match=said):
         actprobe.neurons(Unopened(model), **arguments)
@@ -186,7 +195,9 @@ def test_what_is_wrong_is_told_before_the_network_is_opened(model, folder, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_output_that_is_a_file_is_told_before_the_network_is_opened(model, folder, tmp_path) -> None:
+def test_output_that_is_a_file_is_told_before_the_network_is_opened(
+    model: Any, folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "out").touch()
     for call in (actprobe.neurons, actprobe.activations):
         with pytest.raises(FileExistsError, match="out"):
@@ -197,7 +208,7 @@ def test_output_that_is_a_file_is_told_before_the_network_is_opened(model, folde
 
 
 def test_compare_takes_results_and_folders_and_the_binary_writes_the_same(
-    neuron_run, model, folder, binary, tmp_path
+    neuron_run: Any, model: Any, folder: Path, binary: Any, tmp_path: Path
 ) -> None:
     control = actprobe.neurons(
         model.with_random_weights(3), folder, layers=["fc8"], output_dir=tmp_path / "control", figures=0,
@@ -225,12 +236,12 @@ def test_compare_takes_results_and_folders_and_the_binary_writes_the_same(
 
 
 @pytest.fixture(scope="module")
-def stored(model, folder, tmp_path_factory) -> actprobe.Result:
+def stored(model: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
     output_dir = tmp_path_factory.mktemp("activations")
     return actprobe.activations(model, folder, layers=LAYERS, output_dir=output_dir, executor="local:1")
 
 
-def test_activations_are_opened_by_the_name_of_a_recording(stored, model, folder) -> None:
+def test_activations_are_opened_by_the_name_of_a_recording(stored: Any, model: Any, folder: Path) -> None:
     assert written(stored.folder) == {"recordings.csv", "run.json", *stored.table["file"][lambda f: f != ""]}
     examples = model.frontend(actprobe.load_audio(folder / "<b>.wav"))
     again = opened_again(stored)
@@ -249,7 +260,9 @@ def test_activations_are_opened_by_the_name_of_a_recording(stored, model, folder
         again.plot("<b>.wav", "fc7")
 
 
-def test_binary_of_activations_writes_the_same_bytes(stored, folder, binary, tmp_path) -> None:
+def test_binary_of_activations_writes_the_same_bytes(
+    stored: Any, folder: Path, binary: Any, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-activations", *FLAGS, f"--input={folder}", f"--output_dir={tmp_path}", "--executor=local:1"
     )
@@ -261,7 +274,7 @@ def test_binary_of_activations_writes_the_same_bytes(stored, folder, binary, tmp
 # --- load_run -----------------------------------------------------------------------------------------
 
 
-def test_a_folder_without_a_finished_run_is_refused(neuron_run, tmp_path) -> None:
+def test_a_folder_without_a_finished_run_is_refused(neuron_run: Any, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="does not exist"):
         actprobe.load_run(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match=r"no run\.json"):

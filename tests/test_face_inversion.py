@@ -1,6 +1,9 @@
 """The faces of inversion: one call writes its folder whole and returns what `load_run` opens later."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,12 +49,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def opened(model) -> list[actprobe.Inverter]:
+def opened(model: Any) -> list[actprobe.Inverter]:
     return [actprobe.load_inverter(model, layer, seed=2) for layer in LAYERS]
 
 
 @pytest.fixture(scope="module")
-def inverters(opened, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inverters(opened: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("inverters")
     for each in opened:
         arrays = get_arrays(each.keras_model, each.plan)
@@ -63,14 +66,16 @@ def inverters(opened, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def inversion(model, folder, inverters, tmp_path_factory) -> actprobe.Result:
+def inversion(
+    model: Any, folder: Path, inverters: Path, tmp_path_factory: pytest.TempPathFactory
+) -> actprobe.Result:
     output_dir = tmp_path_factory.mktemp("inversion")
     return actprobe.invert(
         model, folder / "song0.wav", at=0.1, inverters=inverters, layers=LAYERS, output_dir=output_dir
     )
 
 
-def test_invert_writes_its_folder_whole(inversion, folder, model) -> None:
+def test_invert_writes_its_folder_whole(inversion: Any, folder: Path, model: Any) -> None:
     assert written(inversion.folder) == {"inversion.npz", "figures", "sounds", "run.json"}
     record = inversion.record
     assert record["command"] == "actprobe.invert(...)"
@@ -86,7 +91,7 @@ def test_invert_writes_its_folder_whole(inversion, folder, model) -> None:
     }
 
 
-def test_invert_returns_what_load_run_opens(inversion, model, opened) -> None:
+def test_invert_returns_what_load_run_opens(inversion: Any, model: Any, opened: Any) -> None:
     again = opened_again(inversion)
     assert again.sounds == inversion.sounds
     assert list(again.mel_spectrograms) == ["input", *LAYERS]
@@ -110,7 +115,7 @@ def test_invert_returns_what_load_run_opens(inversion, model, opened) -> None:
     assert again._repr_html_().count("<tr") == 3
 
 
-def test_an_inversion_is_drawn_as_in_the_figures(inversion, tmp_path) -> None:
+def test_an_inversion_is_drawn_as_in_the_figures(inversion: Any, tmp_path: Path) -> None:
     drawn_as(inversion.plot(), inversion.folder / "figures/inversion.png", tmp_path)
     figure = inversion.plot("fc8", scale="panel")
     assert isinstance(figure, Figure)
@@ -125,7 +130,9 @@ def test_an_inversion_is_drawn_as_in_the_figures(inversion, tmp_path) -> None:
             inversion.plot(*wrong.pop("layers", []), **wrong)
 
 
-def test_binary_of_invert_writes_the_same_bytes(inversion, folder, inverters, binary, tmp_path) -> None:
+def test_binary_of_invert_writes_the_same_bytes(
+    inversion: Any, folder: Path, inverters: Path, binary: Any, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-invert", "--model=svd", "--seed=1", f"--input={folder / 'song0.wav'}", "--at=0.1",
         f"--inverters={inverters}", f"--output_dir={tmp_path}",
@@ -139,7 +146,7 @@ def test_binary_of_invert_writes_the_same_bytes(inversion, folder, inverters, bi
     same_bytes(inversion.folder, tmp_path, *(f"sounds/{name}.wav" for name in seedless))
 
 
-def test_invert_takes_objects(inversion, model, folder, opened, tmp_path) -> None:
+def test_invert_takes_objects(inversion: Any, model: Any, folder: Path, opened: Any, tmp_path: Path) -> None:
     waveform = actprobe.load_audio(folder / "song0.wav")
     found = actprobe.invert(
         ModelSource("svd", seed=1), waveform, at=0.1, inverters=opened, sound=False, output_dir=tmp_path
@@ -156,7 +163,7 @@ def test_invert_takes_objects(inversion, model, folder, opened, tmp_path) -> Non
         actprobe.invert(other, waveform, inverters=opened[1], output_dir=tmp_path)
 
 
-def test_a_network_with_many_outputs_shows_no_number(tmp_path) -> None:
+def test_a_network_with_many_outputs_shows_no_number(tmp_path: Path) -> None:
     layers = backend.keras.layers
     given = layers.Input((4, 2, 1))
     maps = layers.Conv2D(2, 2, name="maps")(given)
@@ -185,7 +192,7 @@ def test_a_network_with_many_outputs_shows_no_number(tmp_path) -> None:
     ],
 )
 def test_what_is_wrong_with_invert_is_told_before_the_network_is_opened(
-    model, folder, tmp_path, wrong, said
+    model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
     arguments = {"recording": folder / "song0.wav", "output_dir": tmp_path / "out"} | wrong
     with pytest.raises(ActprobeError, match=said):
@@ -197,14 +204,16 @@ def test_what_is_wrong_with_invert_is_told_before_the_network_is_opened(
 
 
 @pytest.fixture(scope="module")
-def evaluation(model, folder, inverters, tmp_path_factory) -> actprobe.Result:
+def evaluation(
+    model: Any, folder: Path, inverters: Path, tmp_path_factory: pytest.TempPathFactory
+) -> actprobe.Result:
     output_dir = tmp_path_factory.mktemp("evaluation")
     return actprobe.evaluate_inverters(
         model, folder, inverters=f"joint:{inverters}", output_dir=output_dir, **WAYS
     )
 
 
-def test_evaluate_inverters_writes_its_folder_whole(evaluation, folder) -> None:
+def test_evaluate_inverters_writes_its_folder_whole(evaluation: Any, folder: Path) -> None:
     assert written(evaluation.folder) == {
         "nre.csv", "nre_detail.csv", "recordings.csv", "run.json", "figures", "shards",
     }  # fmt: skip
@@ -218,7 +227,7 @@ def test_evaluate_inverters_writes_its_folder_whole(evaluation, folder) -> None:
     assert evaluation.recordings["status"].tolist().count("failed") == 1
 
 
-def test_evaluate_inverters_returns_what_load_run_opens(evaluation) -> None:
+def test_evaluate_inverters_returns_what_load_run_opens(evaluation: Any) -> None:
     again = opened_again(evaluation, "detail")
     assert again.table[["layer", "method", "draws"]].to_numpy().tolist() == [
         ["fc8", "joint", 2], ["fc8", "gradient", 1]
@@ -232,11 +241,13 @@ def test_evaluate_inverters_returns_what_load_run_opens(evaluation) -> None:
     assert one["value"].item() == pytest.approx(again.table["nre"][0])
 
 
-def test_an_evaluation_is_drawn_as_in_the_figures(evaluation, tmp_path) -> None:
+def test_an_evaluation_is_drawn_as_in_the_figures(evaluation: Any, tmp_path: Path) -> None:
     drawn_as(evaluation.plot(), evaluation.folder / "figures/nre.png", tmp_path)
 
 
-def test_binary_of_evaluate_inverters_writes_the_same_bytes(folder, inverters, binary, tmp_path) -> None:
+def test_binary_of_evaluate_inverters_writes_the_same_bytes(
+    folder: Path, inverters: Path, binary: Any, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--seed=1", f"--inverters=joint:{inverters}",
         f"--input={folder}", "--layers=fc8", "--methods=joint,gradient", "--draws=2",
@@ -253,7 +264,9 @@ def test_binary_of_evaluate_inverters_writes_the_same_bytes(folder, inverters, b
     same_bytes(same.folder, tmp_path, "nre.csv", "nre_detail.csv", "recordings.csv", "figures/nre.png")
 
 
-def test_evaluate_inverters_takes_objects(evaluation, model, opened, folder, tmp_path) -> None:
+def test_evaluate_inverters_takes_objects(
+    evaluation: Any, model: Any, opened: Any, folder: Path, tmp_path: Path
+) -> None:
     corpus = actprobe.open_corpus(f"labelled:{folder}")
     found = actprobe.evaluate_inverters(
         model, corpus, inverters=opened, layers=["fc8"], draws=2, excerpts_per_recording=2,
@@ -270,7 +283,7 @@ def test_evaluate_inverters_takes_objects(evaluation, model, opened, folder, tmp
     assert again.table["nre"][0] != found.table["nre"][0]
 
 
-def test_a_part_of_a_corpus_is_evaluated(model, opened, folder, tmp_path) -> None:
+def test_a_part_of_a_corpus_is_evaluated(model: Any, opened: Any, folder: Path, tmp_path: Path) -> None:
     splits = ["train", "test", "test"]
     table = pd.DataFrame({"path": [folder / f"song{i}.wav" for i in range(3)], "split": splits})
     found = actprobe.evaluate_inverters(
@@ -296,7 +309,7 @@ def test_a_part_of_a_corpus_is_evaluated(model, opened, folder, tmp_path) -> Non
     ],
 )
 def test_what_is_wrong_with_an_evaluation_is_told_before_the_network_is_opened(
-    model, folder, tmp_path, wrong, said
+    model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
     arguments = {"corpus": folder, "output_dir": tmp_path / "out"} | wrong
     with pytest.raises(ActprobeError, match=said):
@@ -304,7 +317,9 @@ def test_what_is_wrong_with_an_evaluation_is_told_before_the_network_is_opened(
     assert not (tmp_path / "out").exists()
 
 
-def test_output_that_is_a_file_is_told_before_the_network_is_opened(model, folder, tmp_path) -> None:
+def test_output_that_is_a_file_is_told_before_the_network_is_opened(
+    model: Any, folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(FileExistsError, match="out"):
         actprobe.invert(Unopened(model), folder / "song0.wav", output_dir=tmp_path / "out")
@@ -312,7 +327,7 @@ def test_output_that_is_a_file_is_told_before_the_network_is_opened(model, folde
         actprobe.evaluate_inverters(Unopened(model), folder, output_dir=tmp_path / "out")
 
 
-def test_a_recording_that_ends_too_early_is_told(model, folder, tmp_path) -> None:
+def test_a_recording_that_ends_too_early_is_told(model: Any, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="99 s is too late"):
         actprobe.invert(model, folder / "song0.wav", at=99, method="gradient", output_dir=tmp_path)
     assert not (tmp_path / "run.json").exists()

@@ -1,9 +1,12 @@
 """`load_run` opens any finished run by what it left, and says in a sentence why a folder is none."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +26,7 @@ def finished(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_run_is_opened_as_its_own_result(kind, tmp_path) -> None:
+def test_each_kind_of_run_is_opened_as_its_own_result(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "recordings.csv").write_text("path,status\n")  # most kinds leave one
     found = actprobe.load_run(str(finished(tmp_path, kind)))
     assert isinstance(found, Result)
@@ -33,12 +36,12 @@ def test_each_kind_of_run_is_opened_as_its_own_result(kind, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_is_told_by_a_file_that_its_run_leaves(kind) -> None:
+def test_a_kind_is_told_by_a_file_that_its_run_leaves(kind: Any) -> None:
     expected = NORMALIZATION if kind == "detector" else result_class(kind).TABLE
     assert KINDS[kind][0] == expected
 
 
-def test_only_the_class_that_is_needed_is_imported(tmp_path) -> None:
+def test_only_the_class_that_is_needed_is_imported(tmp_path: Path) -> None:
     finished(tmp_path, "activations")
     others = sorted({home.split(":")[0] for _, home in KINDS.values()})
     script = (
@@ -63,7 +66,9 @@ def test_only_the_class_that_is_needed_is_imported(tmp_path) -> None:
         ({"run.json": "{}", "meanstd.npz": ""}, "holds no finished run of kind detector"),
     ],
 )
-def test_a_folder_that_is_no_run_is_refused(files, reason, tmp_path) -> None:
+def test_a_folder_that_is_no_run_is_refused(
+    files: dict[str, Any] | None, reason: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     if files is not None:
         folder.mkdir()
@@ -75,14 +80,14 @@ def test_a_folder_that_is_no_run_is_refused(files, reason, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["neurons", "evaluation", "comparison", "activations"])
-def test_a_damaged_table_is_told_when_it_is_read(kind, tmp_path) -> None:
+def test_a_damaged_table_is_told_when_it_is_read(kind: str, tmp_path: Path) -> None:
     found = actprobe.load_run(finished(tmp_path, kind))
     (tmp_path / found.TABLE).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CorpusError, match=rf"{found.TABLE}: is not a readable table"):
         _ = found.table
 
 
-def test_a_table_that_was_not_written_is_empty(tmp_path) -> None:
+def test_a_table_that_was_not_written_is_empty(tmp_path: Path) -> None:
     found = actprobe.load_run(finished(tmp_path, "neurons"))
     assert found.recordings.empty
     assert found.frame("nowhere.csv").empty

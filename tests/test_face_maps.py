@@ -1,9 +1,12 @@
 """The face of maps: one call writes its folder whole and returns what `load_run` opens later."""
 
+from __future__ import annotations
+
 import functools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,12 +40,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(model, folder, tmp_path_factory) -> MapResult:
+def found(model: Any, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> MapResult:
     output_dir = tmp_path_factory.mktemp("maps")
     return actprobe.maps(model, folder, output_dir=output_dir, figures=1, all_matches=True, **OPTIONS)
 
 
-def test_one_call_writes_the_folder_whole(found, folder) -> None:
+def test_one_call_writes_the_folder_whole(found: MapResult, folder: Path) -> None:
     assert {path.name for path in found.folder.iterdir()} == {
         "maps.csv", "maps.parquet", "recordings.csv", "matches.csv", "matches.parquet", "run.json", "figures",
         "gallery", "shards",
@@ -63,7 +66,7 @@ def test_one_call_writes_the_folder_whole(found, folder) -> None:
     assert "harmonic: maps that beat other recordings' features" in found.summary
 
 
-def test_load_run_opens_what_the_call_returned(found) -> None:
+def test_load_run_opens_what_the_call_returned(found: MapResult) -> None:
     again = actprobe.load_run(found.folder)
     assert type(again) is MapResult
     assert (again.record, again.summary, repr(again)) == (found.record, found.summary, repr(found))
@@ -75,7 +78,7 @@ def test_load_run_opens_what_the_call_returned(found) -> None:
     assert f"maps of svd in {found.folder}: 128 rows" in again._repr_html_()
 
 
-def test_binary_writes_the_same_bytes(found, folder, binary, tmp_path) -> None:
+def test_binary_writes_the_same_bytes(found: MapResult, folder: Path, binary: Any, tmp_path: Path) -> None:
     ended = binary(
         "actprobe-maps", "--model=svd", f"--input={folder}", f"--output_dir={tmp_path}", "--layers=mp6",
         "--features=harmonic,chroma", "--null_partners=2", "--executor=local:1", "--figures=1",
@@ -107,7 +110,9 @@ def same_picture(figure: object, path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again.png").read_bytes() == path.read_bytes()
 
 
-def test_a_drawn_map_is_plotted_from_the_folder_as_in_the_figures(found, tmp_path, monkeypatch) -> None:
+def test_a_drawn_map_is_plotted_from_the_folder_as_in_the_figures(
+    found: MapResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("actprobe.analyses.maps.result.open_viewer", lambda *_: pytest.fail("looked again"))
     for feature in ("harmonic", "chroma"):
         channel, path = drawn_of(found, feature)
@@ -120,7 +125,9 @@ def test_a_drawn_map_is_plotted_from_the_folder_as_in_the_figures(found, tmp_pat
     assert beside.axes[0].get_ylabel() == "pitch class (twice)"
 
 
-def test_any_map_is_plotted_with_the_model(found, model, folder, tmp_path) -> None:
+def test_any_map_is_plotted_with_the_model(
+    found: MapResult, model: Any, folder: Path, tmp_path: Path
+) -> None:
     channel, path = drawn_of(found, "harmonic")
     same_picture(found.plot(channel, "harmonic", model=model), path, tmp_path)
     drawn = {item.channel for item in read_gallery(found.folder)}
@@ -131,7 +138,9 @@ def test_any_map_is_plotted_with_the_model(found, model, folder, tmp_path) -> No
     assert np.ptp(picture) > 100
 
 
-def test_what_cannot_be_plotted_is_refused_in_a_sentence(found, model, tmp_path) -> None:
+def test_what_cannot_be_plotted_is_refused_in_a_sentence(
+    found: MapResult, model: Any, tmp_path: Path
+) -> None:
     drawn = {item.channel for item in read_gallery(found.folder)}
     other = next(number for number in range(64) if number not in drawn)
     for wrong, said in {
@@ -150,7 +159,7 @@ def test_what_cannot_be_plotted_is_refused_in_a_sentence(found, model, tmp_path)
         found.plot(f"mp6/{other}", model=model, corpus=tmp_path)
 
 
-def test_a_corpus_that_was_a_list_has_to_be_given_again(model, folder, tmp_path) -> None:
+def test_a_corpus_that_was_a_list_has_to_be_given_again(model: Any, folder: Path, tmp_path: Path) -> None:
     recordings = sorted(folder.glob("phantom*.wav"))[:2]
     found = actprobe.maps(model, recordings, output_dir=tmp_path, figures=0, **OPTIONS)
     assert found.matches.empty
@@ -159,7 +168,7 @@ def test_a_corpus_that_was_a_list_has_to_be_given_again(model, folder, tmp_path)
     assert isinstance(found.plot("mp6/0", model=model, corpus=recordings), Figure)
 
 
-def test_a_map_that_is_constant_is_grey_and_not_black(found) -> None:
+def test_a_map_that_is_constant_is_grey_and_not_black(found: MapResult) -> None:
     item = read_gallery(found.folder)[0]
     blank = [replace(side, map_picture=np.full((2, 2), 128, np.uint8), matches=[]) for side in item.sides]
     figure = pair_figure(found.record, found.table, replace(item, sides=blank), item.feature)
@@ -167,7 +176,7 @@ def test_a_map_that_is_constant_is_grey_and_not_black(found) -> None:
     assert np.allclose(image.to_rgba(image.get_array())[..., :3], 128 / 255, atol=0.01)
 
 
-def test_a_damaged_gallery_is_told(found, tmp_path) -> None:
+def test_a_damaged_gallery_is_told(found: MapResult, tmp_path: Path) -> None:
     (tmp_path / "gallery").mkdir()
     for damaged in ("{", '[{"sides": []}]', '[{"sides": [{"feature_picture": "none.png"}]}]'):
         (tmp_path / "gallery/gallery.json").write_text(damaged)
@@ -182,7 +191,9 @@ def test_a_damaged_gallery_is_told(found, tmp_path) -> None:
         read_gallery(tmp_path)
 
 
-def test_without_a_corpus_maps_takes_the_phantom(model, tmp_path, monkeypatch) -> None:
+def test_without_a_corpus_maps_takes_the_phantom(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = functools.partial(write_phantom, recordings=2, seconds=2)
     monkeypatch.setattr("actprobe.batch.opening.write_phantom", small)
     found = actprobe.maps(model, output_dir=tmp_path, figures=0, **OPTIONS)
@@ -217,7 +228,9 @@ class Unopened:
         ({"corpus": "nowhere"}, "does not exist"),
     ],
 )
-def test_what_is_wrong_is_told_before_the_network_is_opened(model, folder, tmp_path, wrong, said) -> None:
+def test_what_is_wrong_is_told_before_the_network_is_opened(
+    model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
+) -> None:
     arguments = {"corpus": folder, "output_dir": tmp_path / "out", **OPTIONS, **wrong}
     with pytest.raises(ActprobeError, match=said):
         actprobe.maps(Unopened(model), **arguments)

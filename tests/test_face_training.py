@@ -1,5 +1,7 @@
 """Trainings by the face: one call writes its folder whole, and the binary writes the same weights."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
@@ -7,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,7 +123,7 @@ def test_a_training_draws_its_curves(trained: actprobe.Result) -> None:
 
 
 def test_the_binary_trains_the_same_inverter(
-    trained: actprobe.Result, songs: Path, tmp_path: Path, binary
+    trained: actprobe.Result, songs: Path, tmp_path: Path, binary: Any
 ) -> None:
     done = binary(
         "actprobe-train-inverter", "--model=svd", "--seed=2", "--layer=mp6", f"--input={songs}",
@@ -274,7 +277,7 @@ def test_a_detector_is_trained_and_its_folder_written_whole(detector: actprobe.R
     assert opened.threshold == detector.metrics["figures"]["valid"]["labels as they are"]["threshold"]
 
 
-def test_the_binary_trains_the_same_detector(clips: Path, tmp_path: Path, binary) -> None:
+def test_the_binary_trains_the_same_detector(clips: Path, tmp_path: Path, binary: Any) -> None:
     """Each in a process of its own; what TensorFlow did before, or a busy machine, can decide last bits."""
     call = (
         "import sys, actprobe\n"

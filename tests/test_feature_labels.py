@@ -1,6 +1,9 @@
 """Ground truth as features: numeric and category columns of a manifest, and voice activity."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +23,12 @@ d.wav,rock, 88 ,1e-3,2, pia ; sax,
 
 
 @pytest.fixture
-def recordings(tmp_path):
+def recordings(tmp_path: Path) -> Any:
     (tmp_path / "corpus.csv").write_text(MANIFEST, "utf-8")
     return open_corpus(tmp_path / "corpus.csv")
 
 
-def of(**columns):
+def of(**columns: Any) -> list[Any]:
     """Recordings with these columns of cells."""
     rows = zip(*columns.values(), strict=True)
     return [
@@ -35,57 +38,57 @@ def of(**columns):
 
 
 class TestNumbers:
-    def test_a_column_of_numbers_is_a_feature_with_nan_where_unknown(self, recordings):
+    def test_a_column_of_numbers_is_a_feature_with_nan_where_unknown(self, recordings: Any) -> None:
         np.testing.assert_array_equal(label_values("bpm", recordings), [120, 96.5, np.nan, 88])
         assert label_values("bpm", recordings).dtype == np.float64
 
     @pytest.mark.parametrize("unknown", ["", " ", "nan", "NaN", "NA", "n/a", "None", "-"])
-    def test_words_for_unknown_are_unknown(self, unknown):
+    def test_words_for_unknown_are_unknown(self, unknown: str) -> None:
         values = label_values("level", of(level=["-3.5", unknown, "2"]))
         np.testing.assert_array_equal(values, [-3.5, np.nan, 2])
 
-    def test_infinity_is_refused(self):
+    def test_infinity_is_refused(self) -> None:
         with pytest.raises(UsageError, match="column level holds infinity"):
             resolve(["level"], of(level=["1", "inf"]))
 
-    def test_a_column_that_says_nothing_is_refused(self, recordings):
+    def test_a_column_that_says_nothing_is_refused(self, recordings: Any) -> None:
         with pytest.raises(UsageError, match="column note is unknown for every recording"):
             resolve(["note"], recordings)
 
 
 class TestCategories:
-    def test_a_category_is_one_indicator_per_class_and_nan_where_unknown(self, recordings):
+    def test_a_category_is_one_indicator_per_class_and_nan_where_unknown(self, recordings: Any) -> None:
         plan = resolve(["genre"], recordings)
         assert plan.names == ("genre=jazz", "genre=rock")
         np.testing.assert_array_equal(plan.labels["genre=rock"], [1, 0, np.nan, 1])
         np.testing.assert_array_equal(plan.labels["genre=jazz"], [0, 1, np.nan, 0])
 
-    def test_one_class_may_be_asked_for(self, recordings):
+    def test_one_class_may_be_asked_for(self, recordings: Any) -> None:
         plan = resolve(["genre=rock"], recordings)
         assert plan.names == ("genre=rock",)
         with pytest.raises(UsageError, match=r"column genre has no class 'polka'; there are: jazz, rock"):
             resolve(["genre=polka"], recordings)
 
-    def test_a_cell_may_name_several(self, recordings):
+    def test_a_cell_may_name_several(self, recordings: Any) -> None:
         plan = resolve(["players"], recordings)
         assert plan.names == ("players=gel", "players=pia", "players=sax", "players=voi")
         np.testing.assert_array_equal(plan.labels["players=pia"], [0, 1, np.nan, 1])
         np.testing.assert_array_equal(plan.labels["players=voi"], [1, 0, np.nan, 0])
 
-    def test_a_class_that_is_written_as_a_number_may_be_asked_for(self, recordings):
+    def test_a_class_that_is_written_as_a_number_may_be_asked_for(self, recordings: Any) -> None:
         assert resolve(["class_id"], recordings).names == ("class_id",)
         np.testing.assert_array_equal(label_values("class_id=2", recordings), [0, 1, 0, 1])
 
-    def test_an_equals_sign_in_a_column_is_part_of_its_name(self):
+    def test_an_equals_sign_in_a_column_is_part_of_its_name(self) -> None:
         np.testing.assert_array_equal(label_values("a=b", of(**{"a=b": ["1", "2"]})), [1, 2])
 
-    def test_words_are_no_numbers(self, recordings):
+    def test_words_are_no_numbers(self, recordings: Any) -> None:
         with pytest.raises(
             UsageError, match=r"genre holds categories, not numbers: ask for genre=jazz, genre=rock"
         ):
             label_values("genre", recordings)
 
-    def test_titles_are_no_category(self):
+    def test_titles_are_no_category(self) -> None:
         many = of(title=[f"song {i}" for i in range(MOST_CLASSES + 1)])
         with pytest.raises(
             UsageError, match=r"column title has 101 classes: name those you want, such as title=song 0"
@@ -96,7 +99,7 @@ class TestCategories:
 
 
 class TestPlan:
-    def test_features_and_columns_stay_in_the_order_asked(self, recordings):
+    def test_features_and_columns_stay_in_the_order_asked(self, recordings: Any) -> None:
         plan = resolve(["bpm", "onset_rate", "genre", "rms", "bpm", "onset_rate"], recordings)
         assert plan.names == ("bpm", "onset_rate", "genre=jazz", "genre=rock", "rms")
         assert plan.scalars == ("onset_rate", "rms")
@@ -108,18 +111,18 @@ class TestPlan:
             "rms": -20.0,
         }
 
-    def test_it_says_what_made_the_values(self, recordings):
+    def test_it_says_what_made_the_values(self, recordings: Any) -> None:
         table = resolve(["bpm", "rms"], recordings).describe()
         assert table["bpm"] == {"kind": "label", "known": 3}
         assert table["rms"]["unit"] == "dBFS"
 
-    def test_a_column_called_like_a_feature_is_reached_by_its_prefix(self, recordings):
+    def test_a_column_called_like_a_feature_is_reached_by_its_prefix(self, recordings: Any) -> None:
         plan = resolve(["loudness", "label:loudness"], recordings)
         assert (plan.names, plan.scalars) == (("loudness", "label:loudness"), ("loudness",))
         np.testing.assert_array_equal(plan.labels["label:loudness"], [0.5, 0.25, np.nan, 1e-3])
         assert resolve(["label:genre"], recordings).names == ("label:genre=jazz", "label:genre=rock")
 
-    def test_an_unknown_name_lists_features_and_columns(self, recordings):
+    def test_an_unknown_name_lists_features_and_columns(self, recordings: Any) -> None:
         with pytest.raises(UsageError) as refused:
             resolve(["onset_rate", "colour"], recordings)
         assert "'colour'; features: harmonic_ratio" in str(refused.value)
@@ -127,12 +130,12 @@ class TestPlan:
         with pytest.raises(UsageError, match="there are no label columns"):
             resolve(["colour"], [Recording("a.wav", Path("a.wav"))])
 
-    def test_a_map_is_no_number(self, recordings):
+    def test_a_map_is_no_number(self, recordings: Any) -> None:
         with pytest.raises(UsageError, match="harmonic is a map, not a scalar"):
             resolve(["harmonic"], recordings)
 
 
-def labelled_tree(folder):
+def labelled_tree(folder: Path) -> Any:
     """MIR-1K, Jamendo and files beside the audio, each with one recording; and one without labels."""
     places = {
         "mir1k/Wavfile/x_1_01.wav": ("mir1k/vocal-nonvocalLabel/x_1_01.vocal", "0\n1\n1\n0\n1\n"),
@@ -152,7 +155,7 @@ def labelled_tree(folder):
 
 
 class TestVoiceActivity:
-    def test_it_is_the_share_of_singing_in_the_label_file(self, tmp_path):
+    def test_it_is_the_share_of_singing_in_the_label_file(self, tmp_path: Path) -> None:
         recordings = labelled_tree(tmp_path)
         values = dict(
             zip([one.name for one in recordings], label_values("voice_activity", recordings), strict=True)
@@ -163,7 +166,7 @@ class TestVoiceActivity:
         assert np.isnan(values.pop("mine/none.flac"))
         assert not values
 
-    def test_a_column_of_that_name_comes_first(self, tmp_path):
+    def test_a_column_of_that_name_comes_first(self, tmp_path: Path) -> None:
         found = labelled_tree(tmp_path)
         first, *others = found
         recordings = [Recording(first.name, first.path, {"voice_activity": "0.9"}), *others]
@@ -171,7 +174,9 @@ class TestVoiceActivity:
         assert values[0] == 0.9
         assert np.isfinite(values[1:]).sum() == 2
 
-    def test_a_damaged_label_file_is_unknown_and_said(self, tmp_path, monkeypatch):
+    def test_a_damaged_label_file_is_unknown_and_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         said = []
         monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
         recordings = labelled_tree(tmp_path)
@@ -181,18 +186,18 @@ class TestVoiceActivity:
         assert len(said) == 1
         assert "beside.lab: line 1 is not: start end label" in said[0]
 
-    def test_labels_of_no_time_are_refused(self, tmp_path):
+    def test_labels_of_no_time_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "x.lab").write_text("0 0 sing\n")
         with pytest.raises(CorpusError, match="labels nothing longer than 0 s"):
             voice_activity.sung_share(tmp_path / "x.lab")
 
-    def test_without_any_it_is_refused(self):
+    def test_without_any_it_is_refused(self) -> None:
         with pytest.raises(
             UsageError, match="voice_activity: no recording has a column of that name or a label file"
         ):
             resolve(["voice_activity"], of(genre=["rock"]))
 
-    def test_on_mir1k_most_of_the_time_somebody_sings(self, assets):
+    def test_on_mir1k_most_of_the_time_somebody_sings(self, assets: Path) -> None:
         recordings = open_corpus(assets / "audio/MIR-1K")
         values = resolve(["voice_activity"], recordings).labels["voice_activity"]
         assert np.isfinite(values).all()

@@ -1,9 +1,12 @@
 """Feature maps: harmonic and percussive part, HPCP, chroma, and maps of one's own."""
 
+from __future__ import annotations
+
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import librosa
@@ -47,17 +50,17 @@ def level(found: FeatureMap) -> np.ndarray:
 
 
 @pytest.fixture
-def own_registry(monkeypatch):
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the registry, so that features made in a test do not outlive it."""
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
 
 
 class TestEveryMap:
-    def test_all_of_them_are_tried(self):
+    def test_all_of_them_are_tried(self) -> None:
         assert tuple(features.available("map")) == MAPS == tuple(SHORTEST)
 
     @pytest.mark.parametrize("sample_rate", [44100, 22050, 16000])
-    def test_it_has_axes_and_finite_values(self, sample_rate):
+    def test_it_has_axes_and_finite_values(self, sample_rate: int) -> None:
         found = compute_maps(noise(2.0, sample_rate), MAPS)
         assert tuple(found) == MAPS
         for name, one in found.items():
@@ -79,7 +82,7 @@ class TestEveryMap:
             assert one.bins[-1] < (12 if one.axis == "pitch class" else 8000)
 
     @pytest.mark.parametrize("name", MAPS)
-    def test_too_short_is_an_error_that_names_it(self, name):
+    def test_too_short_is_an_error_that_names_it(self, name: Any) -> None:
         for samples in (0, 1, SHORTEST[name] // 2, SHORTEST[name] - 1):
             with pytest.raises(FeatureError, match=rf"feature {name}: .*(shorter than|no samples)"):
                 compute_maps(noise(samples / RATE), [name])
@@ -87,21 +90,21 @@ class TestEveryMap:
 
     @pytest.mark.parametrize("name", MAPS)
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_samples_that_are_not_finite_are_refused(self, name, value):
+    def test_samples_that_are_not_finite_are_refused(self, name: Any, value: Any) -> None:
         waveform = noise(2)
         waveform.samples[1000] = value
         with pytest.raises(FeatureError, match=f"feature {name}: .*NaN or infinity"):
             compute_maps(waveform, [name])
 
     @pytest.mark.parametrize("name", MAPS)
-    def test_silence_is_the_floor_throughout(self, name):
+    def test_silence_is_the_floor_throughout(self, name: Any) -> None:
         values = compute_maps(Waveform(np.zeros(2 * RATE, "f4"), RATE), [name])[name].values
         assert (values == (-80 if name in ("harmonic", "percussive") else 0)).all()
 
     @pytest.mark.parametrize("name", MAPS)
     @settings(deadline=None, max_examples=10)
     @given(exponent=st.integers(-90, 90))
-    def test_a_gain_changes_nothing(self, name, exponent):
+    def test_a_gain_changes_nothing(self, name: Any, exponent: Any) -> None:
         waveform = noise(1.7, 22050)
         scaled = Waveform(waveform.samples * np.float32(2.0**exponent), 22050)
         np.testing.assert_allclose(
@@ -109,7 +112,7 @@ class TestEveryMap:
         )
 
     @pytest.mark.parametrize("name", MAPS)
-    def test_a_constant_and_a_call_before_leave_no_trace(self, name):
+    def test_a_constant_and_a_call_before_leave_no_trace(self, name: Any) -> None:
         assert np.isfinite(
             compute_maps(Waveform(np.full(2 * RATE, 0.3, "f4"), RATE), [name])[name].values
         ).all()
@@ -119,7 +122,7 @@ class TestEveryMap:
 
 
 class TestHarmonicPercussive:
-    def test_it_is_librosas_hpss_to_the_bit(self, monkeypatch):
+    def test_it_is_librosas_hpss_to_the_bit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Across blocks, at their edges, for recordings shorter than a kernel, and with silence inside."""
         monkeypatch.setattr(separation, "BLOCK_FRAMES", 64)
         whole = phantom_recording(0, 4).waveform.samples
@@ -132,7 +135,7 @@ class TestHarmonicPercussive:
             for part, one in zip(expected, blocks, strict=True):
                 np.testing.assert_array_equal(np.concatenate(one).T, part)
 
-    def test_one_separation_serves_both_maps(self, monkeypatch):
+    def test_one_separation_serves_both_maps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls = []
         separate = separation.separate
         monkeypatch.setattr(separation, "separate", lambda w: calls.append(w) or separate(w))
@@ -142,7 +145,7 @@ class TestHarmonicPercussive:
             compute_maps(noise(1), ["harmonic"])["harmonic"].values, both["harmonic"].values
         )
 
-    def test_tones_are_in_one_and_hits_in_the_other_at_their_places(self):
+    def test_tones_are_in_one_and_hits_in_the_other_at_their_places(self) -> None:
         times = [0.5, 1.2, 1.9]
         mix = Waveform(tone(1000, 2.5, sample_rate=22050).samples + hits(times, 2.5).samples, 22050)
         found = compute_maps(mix, ["harmonic", "percussive"])
@@ -157,13 +160,13 @@ class TestHarmonicPercussive:
         assert harmonic[:, away].sum() < 0.05 * percussive[:, away].sum()
         assert found["harmonic"].values.max() <= 0 == pytest.approx(found["harmonic"].values.max(), abs=0.1)
 
-    def test_the_bins_are_the_centres_of_the_mel_bands(self):
+    def test_the_bins_are_the_centres_of_the_mel_bands(self) -> None:
         for index in (3, 40, 90):
             hertz = compute_maps(noise(1), ["harmonic"])["harmonic"].bins[index]
             found = compute_maps(tone(hertz, 1.0, sample_rate=22050), ["harmonic"])["harmonic"]
             assert level(found).mean(axis=0).argmax() == index
 
-    def test_it_tells_the_stems_of_the_phantom_corpus_apart(self):
+    def test_it_tells_the_stems_of_the_phantom_corpus_apart(self) -> None:
         band = phantom_recording(1, 4)
         mix = Waveform(band.stems["harmonic"] + band.stems["percussive"], band.sample_rate)
         found = compute_maps(mix, ["harmonic", "percussive"])
@@ -178,7 +181,7 @@ class TestHarmonicPercussive:
 
 
 class TestHpcp:
-    def test_it_is_essentias(self):
+    def test_it_is_essentias(self) -> None:
         waveform = phantom_recording(0, 1, seconds=2).waveform.resample(RATE)
         window, spectrum = es.Windowing(type="blackmanharris62"), es.Spectrum()
         peaks = es.SpectralPeaks(
@@ -194,19 +197,19 @@ class TestHpcp:
 
     @pytest.mark.parametrize(("hertz", "pitch_class"), [(261.63, 0), (440.0, 9), (466.16, 10), (493.88, 11)])
     @pytest.mark.parametrize("name", ["hpcp", "chroma"])
-    def test_a_tone_has_its_pitch_class(self, name, hertz, pitch_class):
+    def test_a_tone_has_its_pitch_class(self, name: str, hertz: float, pitch_class: int) -> None:
         for octave in (1, 2):
             found = compute_maps(tone(hertz * octave, partials=4), [name])[name]
             inside = (found.times_seconds > 0.3) & (found.times_seconds < 1.7)
             strongest = found.bins[found.values[inside].argmax(axis=1)]
             assert (strongest == pitch_class).all()
 
-    def test_it_tells_a_third_of_a_semitone(self):
+    def test_it_tells_a_third_of_a_semitone(self) -> None:
         found = compute_maps(tone(440 * 2 ** (1 / 36)), ["hpcp"])["hpcp"]
         assert found.bins[found.values.mean(axis=0).argmax()] == pytest.approx(9 + 1 / 3)
 
     @pytest.mark.parametrize(("name", "least"), [("hpcp", 0.85), ("chroma", 0.9)])
-    def test_the_strongest_pitch_class_of_phantoms_is_one_that_sounds(self, name, least):
+    def test_the_strongest_pitch_class_of_phantoms_is_one_that_sounds(self, name: str, least: float) -> None:
         right = []
         for index in (1, 2, 6, 7):
             recording = phantom_recording(0, index)
@@ -223,7 +226,7 @@ class TestHpcp:
 
 @pytest.mark.parametrize(("seconds", "tolerance"), [(4, 0), (2, 1e-4)])  # the shorter is padded with zeros
 @pytest.mark.filterwarnings("ignore:n_fft=1024 is too large")  # librosa's own, for the shorter one
-def test_chroma_is_librosas(seconds, tolerance):
+def test_chroma_is_librosas(seconds: int, tolerance: float) -> None:
     waveform = phantom_recording(0, 1, seconds=seconds).waveform
     samples = waveform.samples / np.float32(waveform.peak)
     expected = librosa.feature.chroma_cqt(y=samples, sr=22050, tuning=0.0)
@@ -232,9 +235,9 @@ def test_chroma_is_librosas(seconds, tolerance):
 
 
 class TestOwnMaps:
-    def make(self, result, *names, **options):
+    def make(self, result: Any, *names: Any, **options: Any) -> Any:
         @feature_map(*(names or ("mine",)), **{"axis": "hertz", "unit": "", **options})
-        def mine(waveform):
+        def mine(waveform: Any) -> Any:
             """A map of one's own.
 
             More about it.
@@ -245,7 +248,7 @@ class TestOwnMaps:
 
         return mine
 
-    def test_one_decorated_function_is_a_map(self, own_registry):
+    def test_one_decorated_function_is_a_map(self, own_registry: None) -> None:
         function = self.make(
             lambda waveform: (np.full((3, 2), waveform.sample_rate), [0, 1, 2], [10, 20]),
             unit="dB",
@@ -267,7 +270,7 @@ class TestOwnMaps:
         }
         assert len(function(noise(1))) == 3  # the function itself is left as it was
 
-    def test_a_name_is_a_number_or_a_map_and_never_both(self, own_registry):
+    def test_a_name_is_a_number_or_a_map_and_never_both(self, own_registry: None) -> None:
         with pytest.raises(UsageError, match=r"loudness is already registered by .*, a scalar"):
             self.make(None, "loudness")
         with pytest.raises(UsageError, match=r"hpcp is already registered by .*, a map"):
@@ -281,7 +284,9 @@ class TestOwnMaps:
         ("names", "options"),
         [((), {}), (("two words",), {}), (("fine",), {"axis": "metre"}), (("fine",), {"sample_rate": 0})],
     )
-    def test_names_axis_and_rate_must_make_sense(self, own_registry, names, options):
+    def test_names_axis_and_rate_must_make_sense(
+        self, own_registry: None, names: tuple[Any, ...] | tuple[str], options: dict[str, Any]
+    ) -> None:
         with pytest.raises(UsageError):
             feature_map(*names, **{"axis": "hertz", "unit": "", **options})
 
@@ -300,20 +305,22 @@ class TestOwnMaps:
             (ZeroDivisionError("by nothing"), "ZeroDivisionError: by nothing"),
         ],
     )
-    def test_what_is_no_map_is_a_feature_error(self, own_registry, result, reason):
+    def test_what_is_no_map_is_a_feature_error(self, own_registry: None, result: Any, reason: str) -> None:
         self.make(result)
         with pytest.raises(FeatureError) as refused:
             compute_maps(noise(1), ["mine"])
         assert refused.value.feature == "mine"
         assert reason in refused.value.reason
 
-    def test_several_maps_of_one_function_need_an_array_each(self, own_registry):
+    def test_several_maps_of_one_function_need_an_array_each(self, own_registry: None) -> None:
         self.make(((np.zeros((2, 2)),), [0, 1], [1, 2]), "one", "two")
         with pytest.raises(FeatureError, match="feature two: ValueError"):
             compute_maps(noise(1), ["two"])
 
 
-def test_a_map_of_a_users_file_goes_into_another_process_without_tensorflow(own_registry, tmp_path):
+def test_a_map_of_a_users_file_goes_into_another_process_without_tensorflow(
+    own_registry: None, tmp_path: Path
+) -> None:
     own = tmp_path / "mine.py"
     own.write_text(
         "import numpy as np\n"

@@ -1,12 +1,16 @@
 """Fetching: only the right file gets its name in the cache, whatever a server does."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import http.server
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +35,7 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     told = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -39,7 +43,7 @@ def server(monkeypatch):
             told.ranges.append(self.headers.get("Range"))
             told.answer(self)
 
-        def log_message(self, *_) -> None:
+        def log_message(self, *_: Any) -> None:
             pass
 
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -56,7 +60,7 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def entry(server, tmp_path, monkeypatch) -> CatalogEntry:
+def entry(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CatalogEntry:
     monkeypatch.setenv("ACTPROBE_CACHE", str(tmp_path / "cache"))
     return CatalogEntry(
         name="toy_weights",
@@ -73,7 +77,7 @@ def entry(server, tmp_path, monkeypatch) -> CatalogEntry:
     )
 
 
-def send(content: bytes, *, status: int = 200, length: int | None = -1, **headers: str):
+def send(content: bytes, *, status: int = 200, length: int | None = -1, **headers: str) -> Any:
     """Answer with some bytes; a length of None leaves the end to the closing of the connection."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -89,7 +93,7 @@ def send(content: bytes, *, status: int = 200, length: int | None = -1, **header
     return answer
 
 
-def send_range(content: bytes):
+def send_range(content: bytes) -> Any:
     """Answer as a server that knows ranges."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -105,7 +109,7 @@ def send_range(content: bytes):
     return answer
 
 
-def part_of(entry: CatalogEntry):
+def part_of(entry: CatalogEntry) -> Any:
     return cached_path(entry).with_name(f"{entry.filename}.part")
 
 
@@ -115,7 +119,7 @@ def begin(entry: CatalogEntry, content: bytes) -> None:
     part_of(entry).write_bytes(content)
 
 
-def refusal(entry: CatalogEntry, **options) -> str:
+def refusal(entry: CatalogEntry, **options: Any) -> str:
     with pytest.raises(WeightsError) as caught:
         fetch(entry, **options)
     assert "\n" not in str(caught.value)
@@ -123,7 +127,7 @@ def refusal(entry: CatalogEntry, **options) -> str:
     return str(caught.value)
 
 
-def test_good_file_is_downloaded_once(server, entry) -> None:
+def test_good_file_is_downloaded_once(server: Server, entry: CatalogEntry) -> None:
     server.answer = send(CONTENT)
     done = fetch(entry)
     assert done.how == "downloaded"
@@ -135,7 +139,9 @@ def test_good_file_is_downloaded_once(server, entry) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sha256", "md5", "git_blob_sha1"])
-def test_any_known_digest_is_checked_also_where_the_size_is_unknown(server, entry, kind) -> None:
+def test_any_known_digest_is_checked_also_where_the_size_is_unknown(
+    server: Server, entry: CatalogEntry, kind: str
+) -> None:
     digests = {
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
         "md5": hashlib.md5(CONTENT).hexdigest(),
@@ -149,13 +155,13 @@ def test_any_known_digest_is_checked_also_where_the_size_is_unknown(server, entr
     assert fetch(entry).path.read_bytes() == CONTENT
 
 
-def test_wrong_content_never_gets_the_name_and_is_not_resumed(server, entry) -> None:
+def test_wrong_content_never_gets_the_name_and_is_not_resumed(server: Server, entry: CatalogEntry) -> None:
     server.answer = send(OTHER)
     assert "what it sent has the sha256" in refusal(entry)
     assert not part_of(entry).exists()
 
 
-def test_truncated_download_is_resumed(server, entry) -> None:
+def test_truncated_download_is_resumed(server: Server, entry: CatalogEntry) -> None:
     server.answer = send(CONTENT[:100_000], length=len(CONTENT))
     assert "the same command goes on from there" in refusal(entry)
     kept = part_of(entry).read_bytes()
@@ -168,19 +174,19 @@ def test_truncated_download_is_resumed(server, entry) -> None:
     assert not part_of(entry).exists()
 
 
-def test_short_answer_without_a_length_is_noticed(server, entry) -> None:
+def test_short_answer_without_a_length_is_noticed(server: Server, entry: CatalogEntry) -> None:
     server.answer = send(CONTENT[:1000], length=None)
     assert "only 1000 of 300000 bytes" in refusal(entry)
 
 
-def test_server_without_ranges_sends_everything_again(server, entry) -> None:
+def test_server_without_ranges_sends_everything_again(server: Server, entry: CatalogEntry) -> None:
     begin(entry, OTHER[:5000])
     server.answer = send(CONTENT)
     assert fetch(entry).how == "downloaded"
     assert cached_path(entry).read_bytes() == CONTENT
 
 
-def test_rest_of_another_version_is_found_out_and_fetched_anew(server, entry) -> None:
+def test_rest_of_another_version_is_found_out_and_fetched_anew(server: Server, entry: CatalogEntry) -> None:
     begin(entry, OTHER[:5000])
     server.answer = send_range(CONTENT)
     assert fetch(entry).how == "downloaded"
@@ -188,14 +194,14 @@ def test_rest_of_another_version_is_found_out_and_fetched_anew(server, entry) ->
     assert cached_path(entry).read_bytes() == CONTENT
 
 
-def test_whole_part_needs_no_server(server, entry) -> None:
+def test_whole_part_needs_no_server(server: Server, entry: CatalogEntry) -> None:
     begin(entry, CONTENT)
     assert fetch(entry).how == "resumed"
     assert server.ranges == []
 
 
 @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more"])
-def test_nothing_behind_the_part(server, entry, left) -> None:
+def test_nothing_behind_the_part(server: Server, entry: CatalogEntry, left: Any) -> None:
     """416: the part is already the whole file, or no beginning of it."""
     entry = replace(entry, size_bytes=None, at_most_bytes=1_000_000)
     begin(entry, left)
@@ -203,14 +209,16 @@ def test_nothing_behind_the_part(server, entry, left) -> None:
     assert fetch(entry).path.read_bytes() == CONTENT
 
 
-def test_range_that_begins_elsewhere_is_refused(server, entry) -> None:
+def test_range_that_begins_elsewhere_is_refused(server: Server, entry: CatalogEntry) -> None:
     begin(entry, CONTENT[:1000])
     server.answer = send(CONTENT[10:], status=206, Content_Range="bytes 10-299999/300000")
     assert "bytes 10-299999" in refusal(entry)
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "404"), (503, "503"), (204, "204")])
-def test_other_answers_are_named_with_what_to_do(server, entry, status, said) -> None:
+def test_other_answers_are_named_with_what_to_do(
+    server: Server, entry: CatalogEntry, status: int, said: str
+) -> None:
     server.answer = send(b"", status=status)
     text = refusal(entry)
     assert said in text
@@ -220,13 +228,15 @@ def test_other_answers_are_named_with_what_to_do(server, entry, status, said) ->
     assert not part_of(entry).exists()
 
 
-def test_silent_server_is_given_up(server, entry) -> None:
+def test_silent_server_is_given_up(server: Server, entry: CatalogEntry) -> None:
     server.answer = lambda _: server.closing.wait()
     assert "did not answer within 0.05 s" in refusal(entry, timeout=0.05)
 
 
-def test_server_that_falls_silent_is_given_up_and_its_bytes_are_kept(server, entry) -> None:
-    def stall(handler) -> None:
+def test_server_that_falls_silent_is_given_up_and_its_bytes_are_kept(
+    server: Server, entry: CatalogEntry
+) -> None:
+    def stall(handler: Any) -> None:
         send(CONTENT[:200_000], length=len(CONTENT))(handler)
         handler.wfile.flush()
         server.closing.wait()
@@ -237,21 +247,23 @@ def test_server_that_falls_silent_is_given_up_and_its_bytes_are_kept(server, ent
     assert CONTENT.startswith(kept)
 
 
-def test_unreachable_server(entry) -> None:
+def test_unreachable_server(entry: CatalogEntry) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), None) as web:
         port = web.server_port
     assert "cannot be reached" in refusal(replace(entry, url=f"http://127.0.0.1:{port}/toy.npz"))
 
 
 @pytest.mark.parametrize("length", [None, -1])
-def test_server_that_sends_too_much_is_cut_off(server, entry, length) -> None:
+def test_server_that_sends_too_much_is_cut_off(
+    server: Server, entry: CatalogEntry, length: int | None
+) -> None:
     server.answer = send(CONTENT + b"x", length=length)
     assert "more than the 300000 bytes" in refusal(entry)
     assert not part_of(entry).exists()
 
 
-def test_endless_answer_ends(server, entry) -> None:
-    def answer(handler) -> None:
+def test_endless_answer_ends(server: Server, entry: CatalogEntry) -> None:
+    def answer(handler: Any) -> None:
         send(b"", length=None)(handler)
         with contextlib.suppress(ConnectionError):
             while not server.closing.is_set():
@@ -262,13 +274,13 @@ def test_endless_answer_ends(server, entry) -> None:
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/toy.npz"])
-def test_redirect_out_of_http_is_refused(server, entry, target) -> None:
+def test_redirect_out_of_http_is_refused(server: Server, entry: CatalogEntry, target: str) -> None:
     server.answer = send(b"", status=302, Location=target)
     assert target in refusal(entry)
 
 
-def test_redirect_is_followed_and_one_without_end_is_not(server, entry) -> None:
-    def moved(handler) -> None:
+def test_redirect_is_followed_and_one_without_end_is_not(server: Server, entry: CatalogEntry) -> None:
+    def moved(handler: Any) -> None:
         if handler.path == "/moved":
             send(CONTENT)(handler)
         else:
@@ -281,7 +293,7 @@ def test_redirect_is_followed_and_one_without_end_is_not(server, entry) -> None:
     assert "redirect" in refusal(entry)
 
 
-def test_compressed_answer_is_no_way_around_the_size(server, entry) -> None:
+def test_compressed_answer_is_no_way_around_the_size(server: Server, entry: CatalogEntry) -> None:
     import gzip
 
     bomb = gzip.compress(bytes(10_000_000))
@@ -289,7 +301,7 @@ def test_compressed_answer_is_no_way_around_the_size(server, entry) -> None:
     assert "more than the 300000 bytes" in refusal(entry)
 
 
-def test_damaged_file_in_the_cache_is_replaced(server, entry) -> None:
+def test_damaged_file_in_the_cache_is_replaced(server: Server, entry: CatalogEntry) -> None:
     cached_path(entry).parent.mkdir(parents=True)
     cached_path(entry).write_bytes(OTHER)
     server.answer = send(CONTENT)
@@ -297,11 +309,11 @@ def test_damaged_file_in_the_cache_is_replaced(server, entry) -> None:
     assert cached_path(entry).read_bytes() == CONTENT
 
 
-def test_two_downloads_of_one_file_do_not_mix(server, entry) -> None:
+def test_two_downloads_of_one_file_do_not_mix(server: Server, entry: CatalogEntry) -> None:
     began = threading.Event()
     go_on = threading.Event()
 
-    def slow(handler) -> None:
+    def slow(handler: Any) -> None:
         began.set()
         go_on.wait()
         send(CONTENT)(handler)
@@ -316,7 +328,7 @@ def test_two_downloads_of_one_file_do_not_mix(server, entry) -> None:
     assert cached_path(entry).read_bytes() == CONTENT
 
 
-def test_cache_that_cannot_be_written(server, entry, tmp_path) -> None:
+def test_cache_that_cannot_be_written(server: Server, entry: CatalogEntry, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     server.answer = send(CONTENT)
     with pytest.raises(WeightsError, match="cannot be written"):
@@ -326,7 +338,7 @@ def test_cache_that_cannot_be_written(server, entry, tmp_path) -> None:
         copy_in(entry, tmp_path / "toy.npz")
 
 
-def test_own_copy_is_verified_and_taken(server, entry, tmp_path) -> None:
+def test_own_copy_is_verified_and_taken(server: Server, entry: CatalogEntry, tmp_path: Path) -> None:
     entry = replace(entry, url=None)
     with pytest.raises(WeightsError, match=r"no public address.*--from_file=FILE"):
         fetch(entry)
@@ -349,7 +361,7 @@ def test_own_copy_is_verified_and_taken(server, entry, tmp_path) -> None:
         (None, "does not exist"),
     ],
 )
-def test_other_copy_is_refused(entry, tmp_path, content, said) -> None:
+def test_other_copy_is_refused(entry: CatalogEntry, tmp_path: Path, content: Any, said: str) -> None:
     source = tmp_path / "download.bin"
     if content is not None:
         source.write_bytes(content)
@@ -359,14 +371,14 @@ def test_other_copy_is_refused(entry, tmp_path, content, said) -> None:
     assert not cached_path(entry).exists()
 
 
-def test_own_copy_that_is_no_regular_file_is_not_read(entry, tmp_path) -> None:
+def test_own_copy_that_is_no_regular_file_is_not_read(entry: CatalogEntry, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="not a file"):
         copy_in(entry, tmp_path / "pipe")
 
 
 @pytest.fixture
-def offline(tmp_path) -> dict[str, str]:
+def offline(tmp_path: Path) -> dict[str, str]:
     """An environment in which every address leads to a port where nobody answers."""
     with http.server.HTTPServer(("127.0.0.1", 0), None) as web:
         nobody = f"http://127.0.0.1:{web.server_port}"
@@ -379,7 +391,7 @@ def offline(tmp_path) -> dict[str, str]:
     }
 
 
-def test_binary_lists_what_is_known(binary, offline) -> None:
+def test_binary_lists_what_is_known(binary: Any, offline: dict[str, str]) -> None:
     shown = binary("actprobe-fetch", "--model=mm_cnn", "--list", env=offline)
     assert shown.returncode == 0
     assert "mm_cnn_irmas_single: weights, 829992 bytes, not fetched yet" in shown.stdout
@@ -391,7 +403,7 @@ def test_binary_lists_what_is_known(binary, offline) -> None:
 
 
 def test_binary_without_a_network_says_where_to_get_the_file_and_where_to_put_it(
-    binary, offline, tmp_path
+    binary: Any, offline: dict[str, str], tmp_path: Path
 ) -> None:
     ended = binary("actprobe-fetch", "--model=cnn_at", env=offline)
     assert ended.returncode == 1
@@ -404,7 +416,9 @@ def test_binary_without_a_network_says_where_to_get_the_file_and_where_to_put_it
         assert said in ended.stderr
 
 
-def test_binary_takes_a_copy_and_has_nothing_left_to_do(binary, offline, tensorflow_weights) -> None:
+def test_binary_takes_a_copy_and_has_nothing_left_to_do(
+    binary: Any, offline: dict[str, str], tensorflow_weights: Path
+) -> None:
     copied = binary("actprobe-fetch", "--model=cnn_at", f"--from_file={tensorflow_weights}", env=offline)
     assert copied.returncode == 0, copied.stderr
     assert "cnn_at_msd_tensorflow: copied and verified" in copied.stdout
@@ -421,7 +435,9 @@ def test_binary_takes_a_copy_and_has_nothing_left_to_do(binary, offline, tensorf
         (["--model=cnn_at", "--name=all", "--from_file=x"], "say which by --name"),
     ],
 )
-def test_binary_lists_the_names_when_one_is_wrong(binary, offline, flags, said) -> None:
+def test_binary_lists_the_names_when_one_is_wrong(
+    binary: Any, offline: dict[str, str], flags: list[Any], said: str
+) -> None:
     ended = binary("actprobe-fetch", *flags, env=offline)
     assert ended.returncode == 2
     assert said in ended.stderr

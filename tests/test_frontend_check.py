@@ -1,7 +1,9 @@
 """Every usual mistake in a front end of one's own is one sentence when it is wrapped."""
 
+from __future__ import annotations
+
 import warnings
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import librosa
 import numpy as np
@@ -23,10 +25,10 @@ class Right(FrontEnd):
     example_shape = (64, 40)
     example_samples = 64 * 512
 
-    def example_starts(self, samples):
+    def example_starts(self, samples: Any) -> Any:
         return np.arange(0, max(samples - self.example_samples, 0) + 1, 64 * 512)
 
-    def mel(self, samples):
+    def mel(self, samples: Any) -> Any:
         """[examples, mel, time]"""
         length = 64 * 512
         samples = librosa.util.fix_length(samples, size=max(len(samples), length))
@@ -36,13 +38,13 @@ class Right(FrontEnd):
             sr=16000, n_fft=1024, hop_length=512, n_mels=40,
         )[..., :64]  # fmt: skip
 
-    def examples(self, samples):
+    def examples(self, samples: Any) -> Any:
         return np.log(self.mel(samples) + 1e-6).transpose(0, 2, 1)
 
-    def band_edges_hz(self):
+    def band_edges_hz(self) -> Any:
         return librosa.mel_frequencies(n_mels=42, fmin=0, fmax=8000)
 
-    def constants(self):
+    def constants(self) -> dict[str, Any]:
         return {"n_fft": 1024}
 
 
@@ -52,11 +54,11 @@ class WithWindows(Right):
     windows: ClassVar[bool] = True
     hop = 64
 
-    def frames(self, samples):
+    def frames(self, samples: Any) -> Any:
         return np.concatenate(list(self.examples(samples)))
 
 
-def but(**changed) -> type[FrontEnd]:
+def but(**changed: Any) -> type[FrontEnd]:
     return type("Mine", (Right,), changed)
 
 
@@ -64,7 +66,7 @@ def test_a_front_end_that_is_right_passes_and_is_run_on_sound_silence_and_someth
     lengths = []
 
     class Watched(Right):
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             lengths.append(len(samples) if samples.any() else "silence")
             samples[:] *= 2  # what the check keeps is not touched
             return super().examples(samples)
@@ -87,7 +89,7 @@ def test_warnings_of_numpy_do_not_leave_it() -> None:
 
 def test_actprobes_own_are_trusted_and_what_is_derived_from_them_is_not() -> None:
     class Broken(LogMelFrontEnd):
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return super().examples(samples)[..., :-1]
 
     check_frontend(SvdFrontEnd())
@@ -96,7 +98,7 @@ def test_actprobes_own_are_trusted_and_what_is_derived_from_them_is_not() -> Non
 
 
 def test_one_without_examples_is_only_looked_at() -> None:
-    def nothing(self, *given):
+    def nothing(self, *given: Any) -> None:
         raise NotImplementedError
 
     check_frontend(but(examples=nothing)())
@@ -104,16 +106,16 @@ def test_one_without_examples_is_only_looked_at() -> None:
         check_frontend(but(examples=nothing, band_edges_hz=lambda self: np.arange(40.0))())
 
 
-def raising(self, samples):
+def raising(self, samples: Any) -> Any:
     return np.zeros((3, 64)) + np.zeros((3, 40))
 
 
-def standardised(self, samples):
+def standardised(self, samples: Any) -> Any:
     mel = self.mel(samples).transpose(0, 2, 1)
     return mel / mel.std(axis=(1, 2), keepdims=True)
 
 
-def short_refused(self, samples):
+def short_refused(self, samples: Any) -> Any:
     if len(samples) < 20_000:
         raise ValueError("too short")
     return Right.examples(self, samples)
@@ -232,7 +234,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_usual_mistake_is_one_sentence(mistake) -> None:
+def test_a_usual_mistake_is_one_sentence(mistake: Any) -> None:
     kind, sentence = MISTAKES[mistake]
     with pytest.raises(UsageError, match=sentence) as refused:
         check_frontend(kind())
@@ -252,7 +254,7 @@ def test_a_usual_mistake_is_one_sentence(mistake) -> None:
         ("example_shape", r"\(time, mel\) of an example"),
     ],
 )
-def test_a_missing_attribute_is_named(attribute, meaning) -> None:
+def test_a_missing_attribute_is_named(attribute: str, meaning: str) -> None:
     kept = {key: value for key, value in vars(Right).items() if key != attribute and key[0] != "_"}
     kind = type("Mine", (FrontEnd,), kept)
     with pytest.raises(UsageError, match=f"has no `{attribute}`, .*{meaning}"):
@@ -266,7 +268,7 @@ def test_a_class_or_a_function_is_no_front_end() -> None:
         check_frontend(lambda samples: samples)
 
 
-def network(shape: tuple[int, int]):
+def network(shape: tuple[int, int]) -> Any:
     keras = backend.keras
     return keras.Sequential([keras.layers.Input((*shape, 1)), keras.layers.Conv2D(2, 3, name="conv")])
 
@@ -275,7 +277,7 @@ def test_wrapping_checks_it_once() -> None:
     runs = []
 
     class Counted(Right):
-        def example_starts(self, samples):
+        def example_starts(self, samples: Any) -> Any:
             runs.append(samples)
             return super().example_starts(samples)
 
@@ -296,7 +298,7 @@ def test_wrapping_checks_it_once() -> None:
 
 def test_double_precision_is_cast_quietly() -> None:
     class Double(Right):
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return super().examples(samples).astype(np.float64)
 
     model = wrap_model(network((64, 40)), frontend=Double())

@@ -1,6 +1,11 @@
 """Front ends: the melgram equals the published recipe, and recordings of any length are covered."""
 
+from __future__ import annotations
+
 import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -40,7 +45,7 @@ def test_melgram_equals_the_published_recipe_to_a_ten_thousandth() -> None:
     assert np.abs(melgram - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_melgram_of_real_music_equals_the_published_recipe(assets) -> None:
+def test_melgram_of_real_music_equals_the_published_recipe(assets: Path) -> None:
     pcm = np.load(assets / "golden/inputs_jazzpiano.npz")["pcm_int16_22050"]
     waveform = Waveform((pcm / 32768).astype(np.float32), 22050).resample(12000)
     padded = np.pad(waveform.samples, (0, EXAMPLE - len(waveform.samples)))
@@ -51,7 +56,7 @@ def test_melgram_of_real_music_equals_the_published_recipe(assets) -> None:
     assert np.abs(example - (expected - expected.mean()) / expected.std()).max() <= 1e-4
 
 
-def test_stored_melgrams_of_the_original_come_out_of_its_recordings(assets) -> None:
+def test_stored_melgrams_of_the_original_come_out_of_its_recordings(assets: Path) -> None:
     """The original's decoder dropped the 529 samples of MP3 delay; the rest is the resampler's."""
     from actprobe.audio import load_audio
 
@@ -80,7 +85,7 @@ def test_examples_are_standardised_each_by_itself() -> None:
     assert np.abs(quiet - loud).max() < 1e-3
 
 
-def test_constants_from_a_file_keep_level_differences(tmp_path) -> None:
+def test_constants_from_a_file_keep_level_differences(tmp_path: Path) -> None:
     np.savez(tmp_path / "constants.npz", mean=-20.0, std=14.0)
     front_end = MelgramFrontEnd(tmp_path / "constants.npz")
     loud, quiet = front_end(music(29.12), 12000), front_end(0.5 * music(29.12), 12000)
@@ -97,7 +102,7 @@ def test_constants_from_a_file_keep_level_differences(tmp_path) -> None:
         ({"mean": np.zeros(3), "std": 1.0}, "mean"),
     ],
 )
-def test_bad_constants_are_refused_by_name(tmp_path, arrays, entry) -> None:
+def test_bad_constants_are_refused_by_name(tmp_path: Path, arrays: dict[str, Any], entry: str) -> None:
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(WeightsError) as refused:
         MelgramFrontEnd(tmp_path / "bad.npz")
@@ -126,7 +131,7 @@ def test_other_rates_are_resampled_and_say_so() -> None:
         (np.zeros(12000, np.int16), 12000, ValueError),
     ],
 )
-def test_unusable_samples_are_refused(samples, rate, error) -> None:
+def test_unusable_samples_are_refused(samples: Any, rate: int | None, error: Any) -> None:
     with pytest.raises(error):
         MelgramFrontEnd()(samples, rate)
 
@@ -168,16 +173,16 @@ class Bare(FrontEnd):
 
     name = "bare"
 
-    def example_starts(self, samples):
+    def example_starts(self, samples: Any) -> Any:
         return np.zeros(1, np.int64)
 
-    def examples(self, samples):
+    def examples(self, samples: Any) -> Any:
         return np.zeros((1, 2, 3), np.float32)
 
-    def band_edges_hz(self):
+    def band_edges_hz(self) -> Any:
         return np.arange(5.0)
 
-    def constants(self):
+    def constants(self) -> dict[str, Any]:
         return {}
 
 
@@ -190,7 +195,7 @@ class Bare(FrontEnd):
         (lambda front_end: front_end.example_graph(), "TensorFlow operations.*: give it `example_graph`"),
     ],
 )
-def test_what_a_front_end_cannot_do_says_what_to_give(call, wanted) -> None:
+def test_what_a_front_end_cannot_do_says_what_to_give(call: Callable[..., Any], wanted: str) -> None:
     with pytest.raises(UsageError, match=f"front end bare.*{wanted}"):
         call(Bare())
     with pytest.raises(UsageError, match="mine was wrapped without a front end"):
@@ -206,7 +211,7 @@ def test_a_bare_front_end_is_known_and_an_absent_one_is_not() -> None:
 
 
 @pytest.mark.parametrize("kind", [SvdFrontEnd, VggishFrontEnd, MmCnnFrontEnd])
-def test_examples_of_a_front_end_with_windows_are_windows_of_its_frames(kind) -> None:
+def test_examples_of_a_front_end_with_windows_are_windows_of_its_frames(kind: Any) -> None:
     front_end = kind(hop=7)
     samples = music(6)
     frames, examples = front_end.frames(samples), front_end.examples(samples)
@@ -217,13 +222,13 @@ def test_examples_of_a_front_end_with_windows_are_windows_of_its_frames(kind) ->
         assert np.array_equal(example, frames[7 * number : 7 * number + time])
 
 
-def test_examples_that_something_is_done_to_are_no_windows(tmp_path) -> None:
+def test_examples_that_something_is_done_to_are_no_windows(tmp_path: Path) -> None:
     class Louder(SvdFrontEnd):
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return super().examples(samples) + 1
 
     class Finished(SvdFrontEnd):
-        def finished(self, windows):
+        def finished(self, windows: Any) -> Any:
             return windows + 1
 
     np.save(tmp_path / "mean.npy", np.zeros((96, 128)))
@@ -233,7 +238,7 @@ def test_examples_that_something_is_done_to_are_no_windows(tmp_path) -> None:
     assert np.array_equal(Finished().examples(shorter), SvdFrontEnd().examples(shorter) + 1)
 
 
-def test_units_are_those_of_the_examples(tmp_path) -> None:
+def test_units_are_those_of_the_examples(tmp_path: Path) -> None:
     np.savez(tmp_path / "meanstd.npz", mean=np.zeros(80), std=np.full(80, 2.0))
     np.savez(tmp_path / "neutral.npz", mean=np.zeros(80), std=np.ones(80))
     assert SvdFrontEnd().unit == SvdFrontEnd(tmp_path / "neutral.npz").unit == "log-mel (natural logarithm)"
@@ -242,7 +247,7 @@ def test_units_are_those_of_the_examples(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", [SvdFrontEnd, MelgramFrontEnd])
-def test_a_detached_front_end_can_be_pickled_after_use(kind) -> None:
+def test_a_detached_front_end_can_be_pickled_after_use(kind: Any) -> None:
     front_end = kind()
     samples = music(30)
     examples = front_end.examples(samples)

@@ -1,5 +1,9 @@
 """Inversion by optimisation: the objective is the stated one, its gradient right, the search lowers it."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +16,7 @@ SHAPE = (12, 8)
 
 
 @pytest.fixture(scope="module")
-def tiny():
+def tiny() -> Any:
     """A smooth network, so that finite differences tell its gradient."""
     layers = backend.keras.layers
     backend.keras.utils.set_random_seed(0)
@@ -29,7 +33,7 @@ def excerpts(count: int = 4) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layer", ["maps", "told", "maps/linear"])
-def test_objective_is_the_stated_sum(tiny, layer) -> None:
+def test_objective_is_the_stated_sum(tiny: Any, layer: str) -> None:
     settings = GradientSettings(alpha_weight=0.2, time_weight=0.3, mel_weight=0.7, range_=2.0)
     inverter = GradientInverter(tiny, layer, settings)
     x, target = excerpts(3), tiny.activations(excerpts(3)[::-1].copy(), [layer])[layer]
@@ -47,14 +51,14 @@ def test_objective_is_the_stated_sum(tiny, layer) -> None:
 
 
 @pytest.mark.parametrize("layer", ["maps", "told"])
-def test_gradient_is_that_of_finite_differences(tiny, layer) -> None:
+def test_gradient_is_that_of_finite_differences(tiny: Any, layer: str) -> None:
     inverter = GradientInverter(tiny, layer, GradientSettings(alpha_weight=0.1))
     tf = backend.tf
     x = excerpts(1)
     target = tf.constant(tiny.activations(excerpts(2)[1:], [layer])[layer])
 
-    def objective(sonogram):
-        return float(inverter.objective(tf.constant(sonogram.astype(np.float32)), target)[0])
+    def objective(mel_spectrogram: Any) -> float:
+        return float(inverter.objective(tf.constant(mel_spectrogram.astype(np.float32)), target)[0])
 
     with tf.GradientTape() as tape:
         variable = tf.Variable(x)
@@ -69,7 +73,7 @@ def test_gradient_is_that_of_finite_differences(tiny, layer) -> None:
 
 
 @pytest.mark.parametrize("layer", ["maps", "told"])
-def test_search_lowers_the_objective_and_comes_near_the_features(tiny, layer) -> None:
+def test_search_lowers_the_objective_and_comes_near_the_features(tiny: Any, layer: str) -> None:
     x = excerpts()
     features = tiny.activations(x, [layer])[layer]
     inverter = GradientInverter(tiny, layer, GradientSettings(steps=150, time_weight=1e-3, mel_weight=1e-3))
@@ -83,7 +87,7 @@ def test_search_lowers_the_objective_and_comes_near_the_features(tiny, layer) ->
     assert np.linalg.norm(again - features) < 0.35 * np.linalg.norm(features)
 
 
-def test_result_depends_on_the_seed_not_on_the_batch(tiny) -> None:
+def test_result_depends_on_the_seed_not_on_the_batch(tiny: Any) -> None:
     features = tiny.activations(excerpts(), ["told"])["told"]
     settings = GradientSettings(steps=20)
     together = GradientInverter(tiny, "told", settings)(features)
@@ -94,10 +98,10 @@ def test_result_depends_on_the_seed_not_on_the_batch(tiny) -> None:
     assert np.abs(together - other).max() > 0.01
 
 
-def test_regularisers_do_what_they_are_for(tiny) -> None:
+def test_regularisers_do_what_they_are_for(tiny: Any) -> None:
     features = tiny.activations(excerpts(), ["told"])["told"]
 
-    def roughness(axis: int, **weights) -> float:
+    def roughness(axis: int, **weights: Any) -> float:
         settings = GradientSettings(steps=60, **weights)
         return float(np.mean(np.diff(GradientInverter(tiny, "told", settings)(features), axis=axis) ** 2))
 
@@ -108,7 +112,7 @@ def test_regularisers_do_what_they_are_for(tiny) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_an_objective_that_explodes_leaves_the_best_that_was_seen(tiny) -> None:
+def test_an_objective_that_explodes_leaves_the_best_that_was_seen(tiny: Any) -> None:
     features = tiny.activations(excerpts(), ["told"])["told"]
     wild = GradientInverter(tiny, "told", GradientSettings(steps=15, learning_rate=1e12))
     found, objective, start = wild.search(features)
@@ -116,7 +120,7 @@ def test_an_objective_that_explodes_leaves_the_best_that_was_seen(tiny) -> None:
     assert (objective <= start).all()
 
 
-def test_silent_features_are_no_division_by_zero(tiny) -> None:
+def test_silent_features_are_no_division_by_zero(tiny: Any) -> None:
     found = GradientInverter(tiny, "told", GradientSettings(steps=5))(np.zeros((2, 5), np.float32))
     assert np.isfinite(found).all()
 
@@ -129,12 +133,12 @@ def test_silent_features_are_no_division_by_zero(tiny) -> None:
         (np.full((1, 5), np.nan), "NaN or infinity"),
     ],
 )
-def test_unusable_features_are_refused(tiny, features, said) -> None:
+def test_unusable_features_are_refused(tiny: Any, features: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         GradientInverter(tiny, "told")(features)
 
 
-def test_unusable_settings_and_layers_are_refused(tiny) -> None:
+def test_unusable_settings_and_layers_are_refused(tiny: Any) -> None:
     with pytest.raises(UsageError, match="positive"):
         GradientInverter(tiny, "told", GradientSettings(steps=0))
     with pytest.raises(UsageError, match="no layer 'fc9'"):

@@ -1,9 +1,12 @@
 """Inverters judged: draws of a corpus, one pass over them, tables, files; the binaries from end to end."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +56,7 @@ def song(seconds: float, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five labelled songs, one of them too short, one broken, one silent."""
     where = tmp_path_factory.mktemp("songs")
     for i, seconds in enumerate((2.5, 2.2, 1.9, 1.2)):
@@ -65,17 +68,17 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> Any:
     return load_model("svd", seed=1)
 
 
 @pytest.fixture(scope="module")
-def sampled(folder) -> SampledExcerpts:
+def sampled(folder: Path) -> SampledExcerpts:
     corpus = open_labelled(folder, "optional")
     return sample_corpus(SvdFrontEnd(), corpus.recordings, draws=3, per_recording=4, seed=2)
 
 
-def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
+def write_inverters(model: Any, where: Path, layers: Any, seed: int = 0) -> Path:
     where.mkdir(parents=True, exist_ok=True)
     for layer in layers:
         inverter = load_inverter(model, layer, seed=seed)
@@ -87,7 +90,9 @@ def write_inverters(model, where: Path, layers, seed: int = 0) -> Path:
 # Excerpts
 
 
-def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(sampled, folder) -> None:
+def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(
+    sampled: SampledExcerpts, folder: Path
+) -> None:
     assert [row.path for row in sampled.ledger] == [f"song{i}.wav" for i in range(5)]
     assert "less than an excerpt of 1.675 s" in sampled.ledger[3].reason
     assert sampled.ledger[4].reason
@@ -102,13 +107,15 @@ def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(samp
         assert np.allclose(sampled.excerpts[i], frames, atol=1e-5)
 
 
-def test_class_is_the_label_at_the_centre_of_the_excerpt(sampled) -> None:
+def test_class_is_the_label_at_the_centre_of_the_excerpt(sampled: SampledExcerpts) -> None:
     centres = sampled.starts_seconds + (57 * 315 + 512) / RATE
     assert np.array_equal(sampled.sung == 1, centres < 1.0)
     assert {0, 1} == set(sampled.sung.tolist())
 
 
-def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(folder, sampled) -> None:
+def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(
+    folder: Path, sampled: SampledExcerpts
+) -> None:
     recordings = open_labelled(folder, "optional").recordings
     broken = [LabelledRecording("gone", folder / "gone.wav", np.zeros((0, 2))), *recordings[1:]]
     other = sample_corpus(SvdFrontEnd(), broken, draws=3, per_recording=4, seed=2)
@@ -117,7 +124,7 @@ def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(folder, samp
     assert other.ledger[0].reason
 
 
-def test_excerpts_on_disk_are_those_in_memory(folder, sampled, tmp_path) -> None:
+def test_excerpts_on_disk_are_those_in_memory(folder: Path, sampled: SampledExcerpts, tmp_path: Path) -> None:
     recordings = open_labelled(folder, "optional").recordings
     seen = []
     kept = sample_corpus(
@@ -128,13 +135,13 @@ def test_excerpts_on_disk_are_those_in_memory(folder, sampled, tmp_path) -> None
     assert len(seen) == 5
 
 
-def test_short_recordings_can_be_lengthened(folder) -> None:
+def test_short_recordings_can_be_lengthened(folder: Path) -> None:
     recordings = open_labelled(folder, "optional").recordings
     padded = sample_corpus(SvdFrontEnd(), recordings, draws=1, short="pad")
     assert padded.ledger[3].examples == 1
 
 
-def test_corpus_without_labels_or_without_recordings(folder, tmp_path) -> None:
+def test_corpus_without_labels_or_without_recordings(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", song(2, 0), RATE)
     corpus = open_labelled(tmp_path, "optional")
     assert not corpus.known
@@ -157,7 +164,7 @@ def test_corpus_without_labels_or_without_recordings(folder, tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def scored(model, sampled):
+def scored(model: Any, sampled: SampledExcerpts) -> tuple[list[Any], Any]:
     """Two inverters of mp6, one of fc8, and the excerpts themselves as an inversion."""
     inversions = [
         Inversion("one", "mp6", load_inverter(model, "mp6", seed=0)),
@@ -170,14 +177,16 @@ def scored(model, sampled):
     )
 
 
-def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, sampled, scored) -> None:
+def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(
+    model: Any, sampled: SampledExcerpts, scored: tuple[list[Any], Any]
+) -> None:
     inversions, scores = scored
     x = np.asarray(sampled.excerpts)
     features = model.activations(x, ["mp6", "conv5", "fc9"])
     inverted = inversions[1].invert(features["mp6"])
     again = model.activations(inverted, ["mp6", "conv5", "fc9"])
 
-    def distances(one, other):
+    def distances(one: Any, other: Any) -> Any:
         return np.linalg.norm((one - other).reshape(len(one), -1).astype(np.float64), axis=1)
 
     found = scores[1]
@@ -194,17 +203,19 @@ def test_numbers_of_the_pass_are_those_of_networks_called_one_by_one(model, samp
     assert perfect.comparator_pairs.mean() == pytest.approx(between, rel=0.15)  # estimated within batches
 
 
-def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, sampled, tmp_path, monkeypatch) -> None:
+def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(
+    model: Any, sampled: SampledExcerpts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("actprobe.analyses.inversion.evaluation.scores.EXCERPTS_IN_SHARD", 10)
     asked = []
 
-    def invert(features):
+    def invert(features: Any) -> Any:
         asked.append(len(features))
         if len(asked) == 3 and len(sampled.excerpts) > 20:
             raise KeyboardInterrupt
         return np.zeros((len(features), 115, 80), np.float32)
 
-    def run(identity="a"):
+    def run(identity: str = "a") -> Any:
         inversion = Inversion("zero", "fc8", invert, identity)
         return score_inversions(model, sampled.excerpts, [inversion], batch_size=10, folder=tmp_path)[0]
 
@@ -226,7 +237,7 @@ def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(model, sampled, tmp
     assert sum(asked) == len(sampled.excerpts)
 
 
-def test_inversions_of_another_shape_or_not_finite_are_refused(model, sampled) -> None:
+def test_inversions_of_another_shape_or_not_finite_are_refused(model: Any, sampled: SampledExcerpts) -> None:
     for bad, said in ((np.nan, "not finite"), (0.0, "differ in shape")):
         shape = (115, 80) if np.isnan(bad) else (114, 80)
         inversion = Inversion("bad", "fc8", lambda f, s=shape, b=bad: np.full((len(f), *s), b, np.float32))
@@ -262,18 +273,20 @@ def test_networks_with_many_outputs_are_judged_by_their_correlation() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables(sampled, scored):
+def tables(sampled: SampledExcerpts, scored: tuple[list[Any], Any]) -> Any:
     return evaluation_tables("svd", "songs", sampled, scored[1], threshold=0.5, resamples=300)
 
 
-def value(detail: pd.DataFrame, **which) -> pd.Series:
+def value(detail: pd.DataFrame, **which: Any) -> pd.Series:
     which = {"against": "", "class": "all"} | which
     rows = detail[np.logical_and.reduce([detail[name] == wanted for name, wanted in which.items()])]
     assert len(rows) == 1
     return rows.iloc[0]
 
 
-def test_nre_csv_is_the_published_figure(tables, sampled, scored) -> None:
+def test_nre_csv_is_the_published_figure(
+    tables: Any, sampled: SampledExcerpts, scored: tuple[list[Any], Any]
+) -> None:
     table, detail = tables
     assert tuple(table.columns) == NRE_COLUMNS
     assert tuple(detail.columns) == DETAIL_COLUMNS
@@ -295,7 +308,9 @@ def test_nre_csv_is_the_published_figure(tables, sampled, scored) -> None:
     assert value(detail, method="other", layer="mp6", measure="nre")["value"] == pytest.approx(row.nre)
 
 
-def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, sampled) -> None:
+def test_classes_share_one_normaliser_and_so_average_to_the_whole(
+    tables: Any, sampled: SampledExcerpts
+) -> None:
     detail = tables[1]
     whole = value(detail, method="one", layer="fc8", measure="nre")
     parts = {
@@ -307,7 +322,7 @@ def test_classes_share_one_normaliser_and_so_average_to_the_whole(tables, sample
     assert sum(part["excerpts"] for part in parts.values()) == whole["excerpts"] == len(sampled.excerpts)
 
 
-def test_a_perfect_inversion_is_perfect_in_every_measure(tables) -> None:
+def test_a_perfect_inversion_is_perfect_in_every_measure(tables: Any) -> None:
     detail = tables[1]
     perfect = detail[detail.method == "perfect"].set_index(["class", "measure"])["value"]
     assert perfect["all", "nre"] == 0
@@ -317,7 +332,7 @@ def test_a_perfect_inversion_is_perfect_in_every_measure(tables) -> None:
     assert ("all", "feature_nre") not in perfect.index  # it has no layer
 
 
-def test_intervals_hold_the_value_and_differences_are_paired(tables) -> None:
+def test_intervals_hold_the_value_and_differences_are_paired(tables: Any) -> None:
     detail = tables[1]
     finite = detail.dropna(subset=["low", "high"])
     finite = finite[finite["class"] == "all"]
@@ -334,7 +349,7 @@ def test_intervals_hold_the_value_and_differences_are_paired(tables) -> None:
     assert width < sum(each["high"] - each["low"] for each in separate)
 
 
-def made_up(original, inverted, owners, sung=None) -> tuple[SampledExcerpts, list]:
+def made_up(original: Any, inverted: Any, owners: Any, sung: Any = None) -> tuple[SampledExcerpts, list]:
     """An evaluation of which only the outputs matter."""
     count = len(original)
     excerpts = np.random.default_rng(0).standard_normal((count, 2, 2)).astype(np.float32)
@@ -361,7 +376,7 @@ def test_agreement_is_judged_at_the_threshold_and_fairly_for_rare_classes() -> N
     assert strict["agreement"] == pytest.approx(0.1)
 
 
-def test_a_method_tried_on_some_excerpts_is_compared_on_those(sampled, model) -> None:
+def test_a_method_tried_on_some_excerpts_is_compared_on_those(sampled: SampledExcerpts, model: Any) -> None:
     rows = np.zeros(len(sampled.excerpts), bool)
     rows[sampled.draws[0][::2]] = True
     everywhere = Inversion("input", "fc8", load_inverter(model, "fc8", seed=0))
@@ -388,7 +403,7 @@ def test_excerpts_that_are_all_the_same_have_no_nre() -> None:
         evaluation_tables("svd", "c", same, scores)
 
 
-def test_threshold_is_that_of_the_detectors_card(model) -> None:
+def test_threshold_is_that_of_the_detectors_card(model: Any) -> None:
     assert model.threshold == 0.5
     assert load_model("svd", "svd-open").threshold == pytest.approx(0.48)
 
@@ -396,7 +411,7 @@ def test_threshold_is_that_of_the_detectors_card(model) -> None:
 # Where inverters are
 
 
-def test_inverters_are_found_by_folder_file_and_method(model, tmp_path) -> None:
+def test_inverters_are_found_by_folder_file_and_method(model: Any, tmp_path: Path) -> None:
     write_inverters(model, tmp_path / "runs/one", ["fc8"])
     write_inverters(model, tmp_path / "runs/two/cache", ["conv5"])
     write_inverters(model, tmp_path / "runs/two", ["mp6"])
@@ -427,14 +442,14 @@ def test_inverters_are_found_by_folder_file_and_method(model, tmp_path) -> None:
     assert [inverter.layer for _, inverter in open_sources(model, named, ["fc8"])] == ["fc8"]
 
 
-def test_all_layers_are_those_that_a_look_pays_for(model) -> None:
+def test_all_layers_are_those_that_a_look_pays_for(model: Any) -> None:
     assert invertible_layers(model) == ["conv1", "conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc8"]
 
 
 # Spans
 
 
-def test_a_span_begins_at_the_nearest_frame_and_joins_without_a_seam(folder) -> None:
+def test_a_span_begins_at_the_nearest_frame_and_joins_without_a_seam(folder: Path) -> None:
     waveform = load_audio(folder / "song0.wav")
     span = cut_span(SvdFrontEnd(), waveform, 0.5)
     assert round(span.start_seconds * RATE / 315) == round(0.5 * RATE / 315)
@@ -471,7 +486,9 @@ def test_a_span_begins_at_the_nearest_frame_and_joins_without_a_seam(folder) -> 
         ("song0.wav", float("nan"), None, UsageError, "no time in a recording"),
     ],
 )
-def test_spans_that_are_not_there(folder, name, at, seconds, error, said) -> None:
+def test_spans_that_are_not_there(
+    folder: Path, name: str, at: float, seconds: float | None, error: Any, said: str
+) -> None:
     with pytest.raises(error, match=said):
         cut_span(SvdFrontEnd(), load_audio(folder / name), at, seconds)
 
@@ -488,13 +505,15 @@ def test_long_spans_need_front_ends_with_common_frames() -> None:
 
 
 @pytest.fixture(scope="module")
-def inverters(model, tmp_path_factory) -> Path:
+def inverters(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_inverters(
         load_model("svd", "svd-open"), tmp_path_factory.mktemp("inverters"), ["conv5", "fc8"]
     )
 
 
-def test_evaluation_from_recordings_to_files(binary, folder, inverters, tmp_path) -> None:
+def test_evaluation_from_recordings_to_files(
+    binary: Any, folder: Path, inverters: Path, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open",
         f"--inverters=joint:{inverters},input:{inverters}", f"--input={folder}",
@@ -521,10 +540,12 @@ def test_evaluation_from_recordings_to_files(binary, folder, inverters, tmp_path
     assert record["seconds_per_excerpt"]["gradient fc8"] > 0
 
 
-def test_the_same_evaluation_gives_the_same_files_from_its_shards(model, folder, tmp_path) -> None:
+def test_the_same_evaluation_gives_the_same_files_from_its_shards(
+    model: Any, folder: Path, tmp_path: Path
+) -> None:
     inverters = write_inverters(model, tmp_path / "inverters", ["fc8"])
 
-    def run(where: str, corpus=folder, **options):
+    def run(where: str, corpus: Any = folder, **options: Any) -> Any:
         return evaluate_inverters(
             model, corpus, inverters=inverters, draws=2, excerpts_per_recording=3,
             output_dir=tmp_path / where, **options,
@@ -547,7 +568,9 @@ def test_the_same_evaluation_gives_the_same_files_from_its_shards(model, folder,
     assert "less than an excerpt" in (tmp_path / "e/recordings.csv").read_text()
 
 
-def test_one_excerpt_from_recording_to_picture_and_sound(binary, folder, inverters, tmp_path) -> None:
+def test_one_excerpt_from_recording_to_picture_and_sound(
+    binary: Any, folder: Path, inverters: Path, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-invert", "--model=svd", "--checkpoint=svd-open", "--layer=all", f"--inverters={inverters}",
         f"--input={folder / 'song0.wav'}", "--at=0.3", f"--output_dir={tmp_path}",
@@ -576,7 +599,7 @@ def test_one_excerpt_from_recording_to_picture_and_sound(binary, folder, inverte
     assert {each["sha256"] for each in record["inverters"]} == files
 
 
-def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path) -> None:
+def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path: Path) -> None:
     network = load_model("mm_cnn", seed=0)
     span = cut_span(network.frontend, Waveform(song(3, 3), RATE), 0.0)
     methods, described = open_methods(network, "gradient", None, ["merge_1", "1_80_pool"], steps=2)
@@ -595,7 +618,7 @@ def test_gradient_needs_no_inverter_and_takes_any_network(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("scale", ["shared", "panel"])
-def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path, scale) -> None:
+def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path: Path, scale: str) -> None:
     rng = np.random.default_rng(0)
     for frames, count in ((115, 1), (115, 9), (700, 3)):
         panels = {f"layer{i}": rng.normal(size=(frames, 80)) for i in range(count)}
@@ -617,7 +640,7 @@ def test_pictures_of_one_layer_of_many_and_of_long_spans(tmp_path, scale) -> Non
     ],
 )
 def test_bad_input_of_invert_is_one_clear_line(
-    binary, folder, inverters, tmp_path, flags, code, said
+    binary: Any, folder: Path, inverters: Path, tmp_path: Path, flags: list[Any], code: int, said: str
 ) -> None:
     ended = binary(
         "actprobe-invert", "--model=svd", "--checkpoint=svd-open", f"--inverters={inverters}",
@@ -634,7 +657,7 @@ def test_bad_input_of_invert_is_one_clear_line(
     [(["--input=nowhere"], 1, "nowhere"), (["--checkpoint=nowhere.npz"], 1, "nowhere.npz")],
 )
 def test_bad_input_of_evaluation_is_one_clear_line(
-    binary, folder, inverters, tmp_path, flags, code, said
+    binary: Any, folder: Path, inverters: Path, tmp_path: Path, flags: list[Any], code: int, said: str
 ) -> None:
     ended = binary(
         "actprobe-evaluate-inverters", "--model=svd", "--checkpoint=svd-open", f"--inverters={inverters}",

@@ -1,11 +1,14 @@
 """The losses of inverters: the original program's numbers, and what reaches which weight."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,19 +24,19 @@ MP6 = INVERTERS["mp6"]
 
 
 @pytest.fixture(scope="module")
-def detector(assets):
+def detector(assets: Path) -> Any:
     from actprobe.models import load_model
 
     return load_model("svd", assets / "golden/svd_random.npz")
 
 
 @pytest.fixture(scope="module")
-def golden(assets):
+def golden(assets: Path) -> dict[str, Any]:
     with np.load(assets / "golden/e_train_mp6.npz") as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def a_training(detector, golden, loss, **options):
+def a_training(detector: Any, golden: Any, loss: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
     """The mp6 inverter of the golden data, its training model and the batch."""
     from actprobe import backend
     from actprobe.analyses.inversion.networks.build import build_inverter
@@ -53,7 +56,7 @@ def a_training(detector, golden, loss, **options):
     return model, {"excerpt": excerpts, "features": features_of(excerpts)}
 
 
-def gradients(model, batch, term="loss"):
+def gradients(model: Any, batch: Any, term: str = "loss") -> tuple[Any, Any]:
     from actprobe import backend
 
     with backend.tf.GradientTape() as tape:
@@ -62,7 +65,7 @@ def gradients(model, batch, term="loss"):
     return found, tape.gradient(found[term], variables)
 
 
-def in_the_files_layout(model, values):
+def in_the_files_layout(model: Any, values: Any) -> list[Any]:
     """Gradients of trainable variables in the order W, beta, gamma and the layout of Lasagne."""
     by_layer, rest = {}, list(values)
     for name, *_ in MP6.walk():
@@ -75,7 +78,9 @@ def in_the_files_layout(model, values):
 
 
 @pytest.mark.parametrize(("mode", "loss"), [("code", "released"), ("paper", "joint")])
-def test_the_first_step_is_that_of_the_original(detector, golden, mode, loss):
+def test_the_first_step_is_that_of_the_original(
+    detector: Any, golden: dict[str, Any], mode: str, loss: str
+) -> None:
     model, batch = a_training(detector, golden, loss)
     found, slopes = gradients(model, batch)
     for ours, theirs in (("input", "input"), ("feature", "feat"), ("l2", "l2")):
@@ -89,7 +94,7 @@ def test_the_first_step_is_that_of_the_original(detector, golden, mode, loss):
         assert np.abs(slope - theirs).max() < 1e-3 * np.abs(theirs).max(), number
 
 
-def three_steps(detector, golden, mode, loss):
+def three_steps(detector: Any, golden: Any, mode: Any, loss: Any) -> None:
     """Take three steps of Adam; hold losses and parameters against the original's."""
     model, batch = a_training(detector, golden, loss)
     for step in golden[f"{mode}_losses_total_input_feat_l2"]:
@@ -104,11 +109,11 @@ def three_steps(detector, golden, mode, loss):
         assert np.abs(after[f"param{number}"] - theirs).max() < (1e-5 if mode == "code" else 2e-3), number
 
 
-def test_three_steps_of_adam_are_those_of_the_original(detector, golden):
+def test_three_steps_of_adam_are_those_of_the_original(detector: Any, golden: dict[str, Any]) -> None:
     three_steps(detector, golden, "code", "released")
 
 
-def test_three_steps_with_the_gradient_connected_are_those_of_the_original(assets):
+def test_three_steps_with_the_gradient_connected_are_those_of_the_original(assets: Path) -> None:
     """With TensorFlow's own convolutions, in a process of its own.
 
     Gradients through the comparator differ by up to 3e-5 with oneDNN's convolutions, 1e-5 without, and Adam
@@ -128,7 +133,9 @@ def test_three_steps_with_the_gradient_connected_are_those_of_the_original(asset
     assert done.returncode == 0, done.stderr
 
 
-def test_the_comparators_gradient_reaches_every_weight_of_joint_and_none_of_released(detector, golden):
+def test_the_comparators_gradient_reaches_every_weight_of_joint_and_none_of_released(
+    detector: Any, golden: dict[str, Any]
+) -> None:
     for loss, reaches in (("joint", True), ("balanced", True), ("eq3", True), ("released", False)):
         model, batch = a_training(detector, golden, loss)
         found, slopes = gradients(model, batch, "feature")
@@ -139,7 +146,9 @@ def test_the_comparators_gradient_reaches_every_weight_of_joint_and_none_of_rele
             assert slopes == [None] * 15
 
 
-def test_without_its_gradient_the_feature_term_changes_only_the_number(detector, golden):
+def test_without_its_gradient_the_feature_term_changes_only_the_number(
+    detector: Any, golden: dict[str, Any]
+) -> None:
     with_term, batch = a_training(detector, golden, "released")
     without, _ = a_training(detector, golden, "input")
     ours, slopes = gradients(with_term, batch)
@@ -149,7 +158,9 @@ def test_without_its_gradient_the_feature_term_changes_only_the_number(detector,
         assert np.array_equal(slope.numpy(), other.numpy())
 
 
-def test_the_equations_sums_are_the_means_times_the_values_of_an_example(detector, golden):
+def test_the_equations_sums_are_the_means_times_the_values_of_an_example(
+    detector: Any, golden: dict[str, Any]
+) -> None:
     means, batch = a_training(detector, golden, "joint")
     sums, _ = a_training(detector, golden, "eq3")
     mean, _ = means.learner.terms(batch)
@@ -159,7 +170,7 @@ def test_the_equations_sums_are_the_means_times_the_values_of_an_example(detecto
     assert float(summed["l2"]) == pytest.approx(float(mean["l2"]), rel=1e-6)
 
 
-def test_balanced_divides_each_term_by_its_variance(detector, golden):
+def test_balanced_divides_each_term_by_its_variance(detector: Any, golden: dict[str, Any]) -> None:
     variances = {"input_variance": 4.0, "feature_variance": 0.25}
     model, batch = a_training(detector, golden, "balanced", **variances)
     found, _ = model.learner.terms(batch)
@@ -170,14 +181,14 @@ def test_balanced_divides_each_term_by_its_variance(detector, golden):
     assert replace(Objective("balanced"), l2=1e-3).l2_weight == 1e-3
 
 
-def test_weights_of_the_terms_count(detector, golden):
+def test_weights_of_the_terms_count(detector: Any, golden: dict[str, Any]) -> None:
     model, batch = a_training(detector, golden, "joint", input_weight=2.0, feature_weight=0.5)
     found, _ = model.learner.terms(batch)
     expected = 2 * float(found["input"]) + 0.5 * float(found["feature"]) + float(found["l2"])
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_squared_weights_are_those_of_kernels_and_gammas():
+def test_the_squared_weights_are_those_of_kernels_and_gammas() -> None:
     from actprobe.analyses.inversion.networks.build import build_inverter
 
     plan = INVERTERS["fc8"]
@@ -191,13 +202,13 @@ def test_the_squared_weights_are_those_of_kernels_and_gammas():
     assert float(squared_weights(inverter.trainable_variables)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_loss_that_does_not_exist_is_refused():
+def test_a_loss_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UsageError, match="there is joint, input, eq3, released, balanced"):
         Objective("mse")
     assert len(LOSSES) == 5
 
 
-def test_the_adversarial_term_moves_both_networks(detector, golden):
+def test_the_adversarial_term_moves_both_networks(detector: Any, golden: dict[str, Any]) -> None:
     from actprobe import backend
     from actprobe.analyses.inversion.networks.build import build_inverter
     from actprobe.analyses.inversion.training.comparator import feature_function
@@ -224,7 +235,7 @@ def test_the_adversarial_term_moves_both_networks(detector, golden):
 # Schedule
 
 
-def test_the_published_schedule_is_that_of_the_authors_logs(assets):
+def test_the_published_schedule_is_that_of_the_authors_logs(assets: Path) -> None:
     runs = json.loads((assets / "golden/d_lr_schedule_runs.json").read_text())
     assert len(runs) == 12
     for run in runs:
@@ -238,7 +249,7 @@ def test_the_published_schedule_is_that_of_the_authors_logs(assets):
         assert rates == pytest.approx(run["lr"], abs=1.1e-6)
 
 
-def test_losses_are_cut_not_rounded():
+def test_losses_are_cut_not_rounded() -> None:
     assert truncated(0.529) == truncated(0.5201) == 0.52
     assert published_rate(1e-3, 0.5299, 0.5201) == 5e-4
     assert published_rate(1e-3, 0.5301, 0.5299) == 1e-3

@@ -1,5 +1,7 @@
 """Training inverters: what is read, in which order, and that a killed run ends as an uninterrupted one."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os
@@ -8,6 +10,7 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +34,7 @@ RATE = 22_050
 TINY = Settings(3, steps_per_epoch=3, batch_size=4, learning_rate=1e-3, schedule="published", seed=5)
 
 
-def music(seconds, seed):
+def music(seconds: Any, seed: Any) -> Any:
     rng = np.random.default_rng(seed)
     times = np.arange(int(seconds * RATE)) / RATE
     pitch = 220 * 2 ** rng.uniform(0, 2)
@@ -41,7 +44,7 @@ def music(seconds, seed):
 
 
 @pytest.fixture(scope="session")
-def songs(tmp_path_factory):
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of four songs: two to train on, one to validate on, one for testing."""
     folder = tmp_path_factory.mktemp("corpus") / "songs"
     folder.mkdir()
@@ -54,28 +57,36 @@ def songs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def recordings(songs):
+def recordings(songs: Path) -> Any:
     return parts_of(songs)
 
 
-def parts_of(songs):
+def parts_of(songs: Any) -> dict[str, Any]:
     found = open_voiceless_folder(songs)
     return {part: [each for each in found if each.split == part] for part in ("train", "valid")}
 
 
 @pytest.fixture(scope="session")
-def detector():
+def detector() -> Any:
     from actprobe.models import load_model
 
     return load_model("svd", seed=1)
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def train(folder, detector, recordings, cache, settings=TINY, layer="mp6", **task):
+def train(
+    folder: Path,
+    detector: Any,
+    recordings: Any,
+    cache: Any,
+    settings: Any = TINY,
+    layer: str = "mp6",
+    **task: Any,
+) -> Any:
     return run_task(
         folder,
         Task(detector, layer, detector, "conv5", **{"loss": "input", "validation_excerpts": 8} | task),
@@ -87,7 +98,7 @@ def train(folder, detector, recordings, cache, settings=TINY, layer="mp6", **tas
     )
 
 
-def weights_in(folder, layer="mp6"):
+def weights_in(folder: Path, layer: str = "mp6") -> dict[str, Any]:
     with np.load(folder / f"svd-inverter-{layer}.npz") as stored:
         return {name: stored[name] for name in stored.files if name != "origin"}
 
@@ -95,7 +106,9 @@ def weights_in(folder, layer="mp6"):
 # What is read
 
 
-def test_excerpts_are_ten_frames_apart_and_leave_one_frame_behind_them(tmp_path, recordings, detector):
+def test_excerpts_are_ten_frames_apart_and_leave_one_frame_behind_them(
+    tmp_path: Path, recordings: Any, detector: Any
+) -> None:
     store = FrameStore(tmp_path, recordings["train"], detector.frontend)
     excerpts = store.excerpts(10)
     for number, length in enumerate(store.lengths):
@@ -109,7 +122,7 @@ def test_excerpts_are_ten_frames_apart_and_leave_one_frame_behind_them(tmp_path,
     assert all(np.array_equal(found[k], frames[10 * k : 10 * k + 115]) for k in range(3))
 
 
-def test_an_excerpt_that_fits_exactly_is_dropped_as_published(tmp_path, detector):
+def test_an_excerpt_that_fits_exactly_is_dropped_as_published(tmp_path: Path, detector: Any) -> None:
     for frames, expected in ((115, [0]), (125, [0]), (126, [0, 10])):
         samples = music((1024 + 315 * (frames - 1)) / RATE, 0)
         recording = LabelledRecording(
@@ -124,7 +137,9 @@ def test_an_excerpt_that_fits_exactly_is_dropped_as_published(tmp_path, detector
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_cached_features_are_those_of_the_excerpts(tmp_path, recordings, detector, dtype):
+def test_cached_features_are_those_of_the_excerpts(
+    tmp_path: Path, recordings: Any, detector: Any, dtype: str
+) -> None:
     from actprobe import backend
 
     store = FrameStore(tmp_path, recordings["train"], detector.frontend)
@@ -144,7 +159,7 @@ def test_cached_features_are_those_of_the_excerpts(tmp_path, recordings, detecto
         )
 
 
-def test_the_comparators_function_gives_the_activations(detector):
+def test_the_comparators_function_gives_the_activations(detector: Any) -> None:
     from actprobe.analyses.inversion.training.comparator import feature_function
 
     examples = np.random.default_rng(0).standard_normal((3, 115, 80)).astype(np.float32)
@@ -155,7 +170,7 @@ def test_the_comparators_function_gives_the_activations(detector):
         assert np.abs(found - expected[layer]).max() < 5e-6 * max(1, np.abs(expected[layer]).max()), layer
 
 
-def test_the_comparators_function_is_written_from_the_words_of_any_network():
+def test_the_comparators_function_is_written_from_the_words_of_any_network() -> None:
     from actprobe import backend
     from actprobe.analyses.inversion.training import comparator
     from actprobe.frontends import SvdFrontEnd
@@ -193,7 +208,7 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network():
             assert np.abs(ours - theirs).max() < 1e-5 * max(1, np.abs(theirs).max()), layer
 
 
-def test_cached_features_of_a_users_network_share_its_rows(tmp_path, recordings):
+def test_cached_features_of_a_users_network_share_its_rows(tmp_path: Path, recordings: Any) -> None:
     from actprobe import backend, wrap_model
     from actprobe.frontends import SvdFrontEnd
 
@@ -214,7 +229,7 @@ def test_cached_features_of_a_users_network_share_its_rows(tmp_path, recordings)
         assert np.abs(found[layer].gather(which) - values).max() < 5e-6 * np.abs(values).max(), layer
 
 
-def test_cached_features_of_layers_with_and_without_dense_evaluation(tmp_path, recordings):
+def test_cached_features_of_layers_with_and_without_dense_evaluation(tmp_path: Path, recordings: Any) -> None:
     """A comparator that pads does not keep the layer before it from sharing its rows."""
     from actprobe import backend, wrap_model
     from actprobe.frontends import SvdFrontEnd
@@ -237,8 +252,8 @@ def test_cached_features_of_layers_with_and_without_dense_evaluation(tmp_path, r
         assert np.abs(found[layer].gather(which) - values).max() < 5e-6 * np.abs(values).max(), layer
 
 
-def test_unusable_recordings_are_left_out_and_named(tmp_path, recordings, detector):
-    def recording(name, samples):
+def test_unusable_recordings_are_left_out_and_named(tmp_path: Path, recordings: Any, detector: Any) -> None:
+    def recording(name: Any, samples: Any) -> LabelledRecording:
         return LabelledRecording(
             name, Path(name), np.zeros((0, 2)), load=lambda self, rate: {"mixture": samples}
         )
@@ -257,12 +272,14 @@ def test_unusable_recordings_are_left_out_and_named(tmp_path, recordings, detect
         FrameStore(tmp_path / "c", [recording("nan", np.full(80_000, np.nan, np.float32))], detector.frontend)
 
 
-def test_too_few_excerpts_for_a_batch_are_an_error(tmp_path, recordings, detector, cache):
+def test_too_few_excerpts_for_a_batch_are_an_error(
+    tmp_path: Path, recordings: Any, detector: Any, cache: Path
+) -> None:
     with pytest.raises(CorpusError, match="fewer than the 4096 of one batch"):
         train(tmp_path, detector, recordings, cache, replace(TINY, batch_size=4096))
 
 
-def test_features_that_are_no_numbers_are_an_error_and_leave_no_file(tmp_path, recordings):
+def test_features_that_are_no_numbers_are_an_error_and_leave_no_file(tmp_path: Path, recordings: Any) -> None:
     from actprobe.models import load_model
 
     model = load_model("svd", seed=1)
@@ -279,14 +296,14 @@ def test_features_that_are_no_numbers_are_an_error_and_leave_no_file(tmp_path, r
 class _Numbers:
     """An example is its own number."""
 
-    def __init__(self, count):
+    def __init__(self, count: Any) -> None:
         from actprobe.training.batches import Rows
 
         rows = Rows(np.arange(count, dtype=np.float32)[:, None], np.arange(count), 1, (1,))
         self.parts = {"excerpt": rows}
 
 
-def test_every_pass_is_a_permutation_without_what_is_left_over():
+def test_every_pass_is_a_permutation_without_what_is_left_over() -> None:
     batches = Batches(_Numbers(23).parts, 5, seed=3)
     assert batches.steps_per_pass == 4
     passes = [np.concatenate([batches.numbers(4 * k + i) for i in range(4)]) for k in range(3)]
@@ -297,7 +314,7 @@ def test_every_pass_is_a_permutation_without_what_is_left_over():
     assert Batches(_Numbers(20).parts, 5).steps_per_pass == 4  # nothing left over: nothing lost
 
 
-def test_the_pipeline_begins_at_any_step():
+def test_the_pipeline_begins_at_any_step() -> None:
     batches = Batches(_Numbers(23).parts, 5, seed=3)
     dataset = batches.endless()
     batches.first_step = 6
@@ -312,13 +329,15 @@ def test_the_pipeline_begins_at_any_step():
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory, detector, recordings, cache):
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, detector: Any, recordings: Any, cache: Path
+) -> tuple[Path, Any]:
     """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, train(folder, detector, recordings, cache)
 
 
-def test_a_run_writes_weights_card_and_history(whole):
+def test_a_run_writes_weights_card_and_history(whole: tuple[Path, Any]) -> None:
     folder, metrics = whole
     history = metrics["history"]
     assert [line["epoch"] for line in history] == [1, 2, 3]
@@ -336,7 +355,9 @@ def test_a_run_writes_weights_card_and_history(whole):
     assert list((folder / "logs").glob("events*"))
 
 
-def test_the_best_epoch_is_what_is_kept(whole, detector, recordings, cache):
+def test_the_best_epoch_is_what_is_kept(
+    whole: tuple[Path, Any], detector: Any, recordings: Any, cache: Path
+) -> None:
     """Its validation error, computed anew from the file, is the one that the history has."""
     folder, metrics = whole
     store = FrameStore(cache, recordings["valid"], detector.frontend)
@@ -348,13 +369,13 @@ def test_the_best_epoch_is_what_is_kept(whole, detector, recordings, cache):
     assert np.mean((inverted - examples) ** 2) == pytest.approx(metrics["valid_input"], rel=1e-4)
 
 
-def train_and_die(step, history, songs, folder, cache):
+def train_and_die(step: Any, history: Any, songs: Any, folder: Path, cache: Any) -> None:
     """Train until a batch is asked for, once there is a history; then the process is killed."""
     from actprobe.models import load_model
 
     numbers = Batches.numbers
 
-    def deadly(self, asked):
+    def deadly(self, asked: Any) -> Any:
         if asked == step:
             while not history.exists():
                 time.sleep(0.05)
@@ -366,8 +387,8 @@ def train_and_die(step, history, songs, folder, cache):
 
 
 def test_a_run_killed_at_any_moment_ends_as_an_uninterrupted_one(
-    tmp_path, whole, detector, recordings, cache, songs
-):
+    tmp_path: Path, whole: tuple[Path, Any], detector: Any, recordings: Any, cache: Path, songs: Path
+) -> None:
     folder = tmp_path / "killed"
     step = 8  # read ahead during the second epoch
     killed = PROCESSES.Process(
@@ -383,16 +404,21 @@ def test_a_run_killed_at_any_moment_ends_as_an_uninterrupted_one(
 
 
 def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one(
-    tmp_path, whole, detector, recordings, cache, monkeypatch
-):
+    tmp_path: Path,
+    whole: tuple[Path, Any],
+    detector: Any,
+    recordings: Any,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from actprobe import backend
     from actprobe.analyses.inversion.training import training
     from actprobe.training import history
 
-    def failing_at(call, real):
+    def failing_at(call: Any, real: Any) -> Any:
         calls = []
 
-        def function(*arguments, **options):
+        def function(*arguments: Any, **options: Any) -> Any:
             calls.append(1)
             if len(calls) == call:
                 raise OSError(28, "No space left on device")
@@ -416,7 +442,7 @@ def test_a_run_on_a_full_disk_keeps_what_it_has_and_ends_as_an_uninterrupted_one
     _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
 
 
-def _same_run(folder, metrics, other_folder, other_metrics):
+def _same_run(folder: Path, metrics: Any, other_folder: Any, other_metrics: Any) -> None:
     for line, other in zip(metrics["history"], other_metrics["history"], strict=True):
         assert line["epoch"] == other["epoch"]
         assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
@@ -428,8 +454,8 @@ def _same_run(folder, metrics, other_folder, other_metrics):
 
 
 def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
-    tmp_path, detector, recordings, cache, whole
-):
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path, whole: tuple[Path, Any]
+) -> None:
     task = Task(detector, "mp6", detector, "conv5", loss="input", validation_excerpts=8)
     folders = {"command": "", "cache_dir": cache, "deadline": 0.0}
     metrics = run_task(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
@@ -437,22 +463,26 @@ def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
     _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)
 
 
-def test_a_folder_is_for_one_training(whole, detector, recordings, cache):
+def test_a_folder_is_for_one_training(
+    whole: tuple[Path, Any], detector: Any, recordings: Any, cache: Path
+) -> None:
     with pytest.raises(UsageError, match="with other settings"):
         train(whole[0], detector, recordings, cache, replace(TINY, learning_rate=1.0))
     with pytest.raises(UsageError, match="with other comparator, inverter, objective"):
         train(whole[0], detector, recordings, cache, loss="joint", ending="linear")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path, detector, recordings, cache):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path
+) -> None:
     settings = replace(TINY, learning_rate=1e38, epochs=5)
     with pytest.raises(ActprobeError, match=r"the loss is (nan|inf) at step"):
         train(tmp_path, detector, recordings, cache, settings)
 
 
 def test_cached_and_recomputed_features_train_alike_and_balanced_terms_are_one_for_the_mean(
-    tmp_path, detector, recordings, cache
-):
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path
+) -> None:
     ways = []
     for name, cache_bytes in (("cached", 8e9), ("not", 0.0)):
         metrics = run_task(
@@ -478,7 +508,9 @@ def test_cached_and_recomputed_features_train_alike_and_balanced_terms_are_one_f
     assert metrics["objective"]["feature_variance"] == pytest.approx(float(conv5.var(0).mean()), rel=1e-4)
 
 
-def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
+def test_mixed_precision_trains(
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path, whole: tuple[Path, Any]
+) -> None:
     metrics = train(tmp_path, detector, recordings, cache, replace(TINY, precision="mixed_bfloat16"))
     assert metrics["history"][-1]["loss"] == pytest.approx(whole[1]["history"][-1]["loss"], rel=0.03)
     assert metrics["history"][-1]["loss"] != whole[1]["history"][-1]["loss"]
@@ -489,7 +521,7 @@ def test_mixed_precision_trains(tmp_path, detector, recordings, cache, whole):
 # Two workers
 
 
-def work(config, songs, folder, cache, options):
+def work(config: Any, songs: Any, folder: Path, cache: Any, options: Any) -> None:
     os.environ["TF_CONFIG"] = json.dumps(config)
     from actprobe.models import load_model
     from actprobe.training.device import distribution
@@ -500,7 +532,7 @@ def work(config, songs, folder, cache, options):
         train(folder, model, parts_of(songs), cache, replace(TINY, **options))
 
 
-def two_workers(folder, songs, cache, **options):
+def two_workers(folder: Path, songs: Any, cache: Any, **options: Any) -> list[Any]:
     """Start two processes that share every batch; give them back."""
     free = []
     sockets = [socket.socket() for _ in range(2)]
@@ -518,7 +550,9 @@ def two_workers(folder, songs, cache, **options):
     return workers
 
 
-def test_two_workers_train_as_one_and_go_on_after_one_was_killed(tmp_path, cache, songs, whole):
+def test_two_workers_train_as_one_and_go_on_after_one_was_killed(
+    tmp_path: Path, cache: Path, songs: Path, whole: tuple[Path, Any]
+) -> None:
     """Their gradient is the mean of theirs; batch normalisation is by each worker's half of a batch."""
     folder = tmp_path / "workers"
     first = two_workers(folder, songs, cache, epochs=200, schedule="constant")
@@ -547,7 +581,7 @@ def test_two_workers_train_as_one_and_go_on_after_one_was_killed(tmp_path, cache
 # Other networks, and the binary
 
 
-def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
+def test_the_binary_trains_an_inverter_of_any_network(tmp_path: Path, songs: Path, binary: Any) -> None:
     flags = [
         "--model=mm_cnn",
         "--layer=prediction",
@@ -573,12 +607,12 @@ def test_the_binary_trains_an_inverter_of_any_network(tmp_path, songs, binary):
     assert (tmp_path / "out/run.json").exists()
 
 
-def metrics_shape(inverter):
+def metrics_shape(inverter: Any) -> Any:
     found = inverter(np.zeros((1, *inverter.feature_shape), np.float32))
     return found.shape[1:]
 
 
-def test_the_binary_says_what_is_wrong_in_one_line(tmp_path, songs, binary):
+def test_the_binary_says_what_is_wrong_in_one_line(tmp_path: Path, songs: Path, binary: Any) -> None:
     base = ["--model=svd", "--layer=fc8", f"--output_dir={tmp_path / 'out'}"]
     empty = tmp_path / "empty"
     empty.mkdir()

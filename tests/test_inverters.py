@@ -1,6 +1,10 @@
 """The inverters themselves: the published ones, designed ones, their files."""
 
+from __future__ import annotations
+
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,12 +35,12 @@ COUNTS = {
 
 
 @pytest.fixture(scope="module")
-def original(assets):
+def original(assets: Path) -> dict[str, Any]:
     folder = assets / "originals/svd"
     return {layer: folder / f"jamendo_augment_gen_{name}.npz" for layer, name in FILES.items()}
 
 
-def as_public(features):
+def as_public(features: Any) -> Any:
     """Golden features are [batch, channel, time, mel] in float16."""
     features = features.astype(np.float32)
     return features.transpose(0, 2, 3, 1) if features.ndim == 4 else features
@@ -46,7 +50,9 @@ def as_public(features):
 
 
 @pytest.mark.parametrize("layer", ["fc8", "mp6", "conv4", "conv1"])
-def test_the_original_weights_give_the_outputs_of_the_original(assets, original, layer):
+def test_the_original_weights_give_the_outputs_of_the_original(
+    assets: Path, original: dict[str, Any], layer: str
+) -> None:
     with np.load(assets / f"golden/b_inverter_{layer}.npz") as golden:
         inverter = load_inverter("svd", layer, original[layer])
         found = inverter(as_public(golden["features"]))
@@ -57,7 +63,7 @@ def test_the_original_weights_give_the_outputs_of_the_original(assets, original,
 
 
 @pytest.mark.parametrize("layer", FILES)
-def test_every_inverter_has_the_published_size(original, layer):
+def test_every_inverter_has_the_published_size(original: dict[str, Any], layer: Any) -> None:
     arrays, parameters, trainable = COUNTS[layer]
     inverter = load_inverter("svd", layer, original[layer])
     with np.load(original[layer]) as stored:
@@ -69,7 +75,7 @@ def test_every_inverter_has_the_published_size(original, layer):
     assert inverter(np.zeros((1, *inverter.feature_shape), np.float32)).shape == (1, 115, 80)
 
 
-def by_hand(features, arrays, steps, grid=None):
+def by_hand(features: Any, arrays: Any, steps: Any, grid: Any = None) -> Any:
     """An inverter in numpy, double precision, straight from the definitions of Lasagne's layers.
 
     A convolution is a sum over its flipped kernel; a transposed convolution puts every input value, times
@@ -123,7 +129,7 @@ HAND = {
 
 
 @pytest.mark.parametrize("layer", HAND)
-def test_an_inverter_written_from_the_definitions_agrees(original, layer):
+def test_an_inverter_written_from_the_definitions_agrees(original: dict[str, Any], layer: Any) -> None:
     inverter = load_inverter("svd", layer, original[layer])
     shape = inverter.feature_shape
     features = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
@@ -134,7 +140,7 @@ def test_an_inverter_written_from_the_definitions_agrees(original, layer):
     assert np.abs(inverter(features)[0] - expected).max() < 1e-5 * max(1, np.abs(expected).max())
 
 
-def test_the_ending_decides_whether_anything_is_below_minus_one(original):
+def test_the_ending_decides_whether_anything_is_below_minus_one(original: dict[str, Any]) -> None:
     features = 20 * np.random.default_rng(0).standard_normal((4, 256)).astype(np.float32)
     elu = load_inverter("svd", "fc7", original["fc7"])(features)
     linear = load_inverter("svd", "fc7", original["fc7"], ending="linear")(features)
@@ -143,7 +149,7 @@ def test_the_ending_decides_whether_anything_is_below_minus_one(original):
     assert np.allclose(elu, np.where(linear > 0, linear, np.expm1(np.minimum(linear, 0))), atol=1e-6)
 
 
-def test_batches_do_not_change_what_comes_out(original):
+def test_batches_do_not_change_what_comes_out(original: dict[str, Any]) -> None:
     inverter = load_inverter("svd", "mp6", original["mp6"])
     features = np.random.default_rng(1).standard_normal((5, 11, 7, 64)).astype(np.float32)
     assert np.allclose(inverter(features), inverter(features, batch_size=2), atol=1e-6)
@@ -153,7 +159,7 @@ def test_batches_do_not_change_what_comes_out(original):
 # What is refused
 
 
-def test_wrong_features_are_refused():
+def test_wrong_features_are_refused() -> None:
     inverter = load_inverter("svd", "fc8")
     with pytest.raises(UsageError, match=r"\[batch, 64\], not \[2, 65\]"):
         inverter(np.zeros((2, 65), np.float32))
@@ -163,7 +169,7 @@ def test_wrong_features_are_refused():
         inverter(np.full((2, 64), np.nan, np.float32))
 
 
-def test_a_checkpoint_of_another_layer_is_refused(original, tmp_path):
+def test_a_checkpoint_of_another_layer_is_refused(original: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="read as an inverter of svd fc7"):
         load_inverter("svd", "fc7", original["fc8"])
     with pytest.raises(UsageError, match="inverts fc8, not fc7"):
@@ -176,7 +182,7 @@ def test_a_checkpoint_of_another_layer_is_refused(original, tmp_path):
         load_inverter("svd", "fc7", path)
 
 
-def test_unknown_words_are_refused():
+def test_unknown_words_are_refused() -> None:
     with pytest.raises(UsageError, match="no layer 'fc12'"):
         load_inverter("svd", "fc12")
     with pytest.raises(UsageError, match="no ending 'relu'"):
@@ -188,7 +194,7 @@ def test_unknown_words_are_refused():
 
 
 @pytest.mark.parametrize("damage", ["nan", "missing", "double", "truncated", "foreign"])
-def test_damaged_files_are_refused(tmp_path, damage):
+def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
     plan = INVERTERS["fc8"]
     arrays = {f"param{i}": array for i, array in enumerate(initial_arrays(plan, 0))}
     path = tmp_path / "x.npz"
@@ -211,7 +217,7 @@ def test_damaged_files_are_refused(tmp_path, damage):
 
 
 @pytest.mark.parametrize("layer", ["fc7", "conv2"])
-def test_arrays_go_to_the_layers_and_back_unchanged(original, layer):
+def test_arrays_go_to_the_layers_and_back_unchanged(original: dict[str, Any], layer: str) -> None:
     plan = INVERTERS[layer]
     with np.load(original[layer]) as stored:
         arrays = [stored[f"param{i}"] for i in range(len(stored.files))]
@@ -221,7 +227,7 @@ def test_arrays_go_to_the_layers_and_back_unchanged(original, layer):
 
 
 @pytest.mark.parametrize("architecture", ["published", "designed"])
-def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path, architecture):
+def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path: Path, architecture: str) -> None:
     made = load_inverter("svd", "conv5", ending="linear", architecture=architecture, seed=7)
     path = tmp_path / "mine.npz"
     origin = Origin("svd", "conv5", "abc", "linear", architecture)
@@ -237,7 +243,7 @@ def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path, architecture):
         load_inverter("svd", "conv5", path, ending="elu")
 
 
-def test_seeded_weights_are_as_lasagne_draws_them():
+def test_seeded_weights_are_as_lasagne_draws_them() -> None:
     plan = INVERTERS["fc7"]
     arrays = initial_arrays(plan, 3)
     assert all(np.array_equal(a, b) for a, b in zip(arrays, initial_arrays(plan, 3), strict=True))
@@ -254,7 +260,7 @@ def test_seeded_weights_are_as_lasagne_draws_them():
 
 
 @pytest.mark.parametrize("scale", [(2, 2), (2, 1), (1, 2), (1, 1)])
-def test_the_up_convolution_is_a_transposed_convolution(scale):
+def test_the_up_convolution_is_a_transposed_convolution(scale: tuple[int, int]) -> None:
     from actprobe import backend
     from actprobe.analyses.inversion.networks.keras_layers import up_convolution
 
@@ -270,7 +276,7 @@ def test_the_up_convolution_is_a_transposed_convolution(scale):
 
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("counts", [1, 2])
-def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
+def test_batch_normalisation_keeps_the_inverse_deviation(quick: bool, counts: int) -> None:
     from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
 
     layer = BatchNorm(quick)
@@ -290,7 +296,9 @@ def test_batch_normalisation_keeps_the_inverse_deviation(quick, counts):
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("elu", [False, True])
 @pytest.mark.parametrize("shape", [(4, 5, 6, 8), (64, 8)])
-def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
+def test_gradients_of_batch_normalisation_and_elu(
+    quick: bool, elu: bool, shape: tuple[int, int, int, int] | tuple[int, int]
+) -> None:
     from actprobe import backend
     from actprobe.analyses.inversion.networks.batch_norm import BatchNorm
 
@@ -313,7 +321,7 @@ def test_gradients_of_batch_normalisation_and_elu(quick, elu, shape):
         assert np.abs(ours - theirs).max() < 1e-4
 
 
-def test_mixed_precision_is_near_single_precision():
+def test_mixed_precision_is_near_single_precision() -> None:
     from actprobe.analyses.inversion.networks.build import build_inverter
 
     plan = INVERTERS["mp6"]
@@ -328,7 +336,7 @@ def test_mixed_precision_is_near_single_precision():
     assert 0 < np.abs(outputs[0] - outputs[1]).mean() < 0.02
 
 
-def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
+def test_gradients_in_mixed_precision_are_near_those_in_single_precision() -> None:
     """Sums over all places of a map, such as that of the last bias, are not made in bfloat16."""
     from actprobe import backend
     from actprobe.analyses.inversion.networks.build import build_inverter
@@ -350,7 +358,7 @@ def test_gradients_in_mixed_precision_are_near_those_in_single_precision():
 
 
 @pytest.mark.parametrize("layer", ["fc8", "fc7", "mp6", "conv5", "conv4", "mp3", "conv2", "conv1"])
-def test_published_layers_get_the_published_network(layer):
+def test_published_layers_get_the_published_network(layer: str) -> None:
     network, frontend = network_named("svd"), SvdFrontEnd()
     assert network.layers[layer].shape == INVERTERS[layer].feature_shape
     assert plan_for(network, frontend, layer) == INVERTERS[layer]
@@ -362,7 +370,7 @@ def test_published_layers_get_the_published_network(layer):
     example=st.tuples(st.integers(1, 1500), st.integers(1, 200)),
     data=st.data(),
 )
-def test_a_design_reaches_the_excerpt_from_any_shape(example, data):
+def test_a_design_reaches_the_excerpt_from_any_shape(example: Any, data: Any) -> None:
     strides = None
     if data.draw(st.booleans()):
         features = (data.draw(st.integers(1, 5000)),)
@@ -393,7 +401,7 @@ def test_a_design_reaches_the_excerpt_from_any_shape(example, data):
         ("vggish", "fc1"),
     ],
 )
-def test_any_layer_of_any_network_gets_an_inverter(network, layer):
+def test_any_layer_of_any_network_gets_an_inverter(network: str, layer: str) -> None:
     try:
         shape = layers_of(network)[layer].shape
     except UsageError:
@@ -406,12 +414,12 @@ def test_any_layer_of_any_network_gets_an_inverter(network, layer):
     assert np.isfinite(found).all()
 
 
-def test_the_floor_of_the_ending_is_for_normalised_excerpts_only():
+def test_the_floor_of_the_ending_is_for_normalised_excerpts_only() -> None:
     assert load_inverter("svd", "fc8").plan.ending == "elu"
     assert load_inverter("mm_cnn", "prediction").plan.ending == "linear"
 
 
-def test_a_wrapped_model_gets_an_inverter():
+def test_a_wrapped_model_gets_an_inverter() -> None:
     from actprobe import backend
     from actprobe.models import wrap_model
 
@@ -428,7 +436,7 @@ def test_a_wrapped_model_gets_an_inverter():
 
 
 @pytest.mark.parametrize(("layer", "first"), [("mp3", 3), ("conv4", 6), ("conv5", 9), ("mp6", 12)])
-def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer, first):
+def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer: str, first: int) -> None:
     """Position i of conv5 is centred at frame 9 + 3 i, and after the doublings that is where it must be."""
     from actprobe import backend
     from actprobe.analyses.inversion.networks.design import strides_of
@@ -451,7 +459,7 @@ def test_a_map_is_resampled_so_that_every_position_comes_where_it_was_seen(layer
     assert set(rows[~inside]) <= {0.0, positions[-1]}
 
 
-def test_without_strides_a_map_reaches_from_end_to_end():
+def test_without_strides_a_map_reaches_from_end_to_end() -> None:
     plan = design((5, 4, 8), (40, 4))
     assert plan.aligned == (5, 4)
     assert plan.places(0) == [0, 1, 2, 3, 4]

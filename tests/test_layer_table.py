@@ -1,6 +1,9 @@
 """The layer table: a mapping from names to layers, a table for the eye, and all its layers at once."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -26,7 +29,7 @@ def table() -> LayerTable:
     return LayerTable("net", rows, {"conv_1": "conv"})
 
 
-def test_it_is_a_mapping_from_names_to_layers_in_the_order_of_the_network(table) -> None:
+def test_it_is_a_mapping_from_names_to_layers_in_the_order_of_the_network(table: LayerTable) -> None:
     names = ["conv/linear", "conv", "relu/linear", "relu", "same", "units"]
     assert isinstance(table, Mapping)
     assert list(table) == list(table.keys()) == names
@@ -38,14 +41,14 @@ def test_it_is_a_mapping_from_names_to_layers_in_the_order_of_the_network(table)
     assert table.get("pool") is None
 
 
-def test_an_alias_is_found_but_not_listed(table) -> None:
+def test_an_alias_is_found_but_not_listed(table: LayerTable) -> None:
     assert table["conv_1"] is table["conv"]
     assert "conv_1" in table
     assert "conv_1" not in list(table)
 
 
 @pytest.mark.parametrize("name", ["pool", "", 0, -1])
-def test_what_is_no_name_is_refused_and_the_names_are_listed(table, name) -> None:
+def test_what_is_no_name_is_refused_and_the_names_are_listed(table: LayerTable, name: str | int) -> None:
     with pytest.raises(UsageError) as refused:
         table[name]
     assert str(refused.value) == (
@@ -53,19 +56,19 @@ def test_what_is_no_name_is_refused_and_the_names_are_listed(table, name) -> Non
     )
 
 
-def test_all_layers_are_those_with_values_of_their_own_but_pre_activations(table) -> None:
+def test_all_layers_are_those_with_values_of_their_own_but_pre_activations(table: LayerTable) -> None:
     assert [layer.name for layer in table.select("all")] == ["conv", "relu", "units"]
     assert table.asked("all") == ["conv", "relu", "units"]
     assert table.asked(["conv_1"]) == ["conv_1"]
 
 
-def test_one_name_has_to_be_in_a_list(table) -> None:
+def test_one_name_has_to_be_in_a_list(table: LayerTable) -> None:
     with pytest.raises(UsageError, match="layers='conv': give a list of names, or 'all'"):
         table.select("conv")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_all_layers_of_a_network_hold_each_tensor_once(name) -> None:
+def test_all_layers_of_a_network_hold_each_tensor_once(name: Any) -> None:
     chosen = layers_of(name).select("all")
     tensors = [layer.tensor for layer in chosen]
     assert len(set(tensors)) == len(tensors)
@@ -73,7 +76,7 @@ def test_all_layers_of_a_network_hold_each_tensor_once(name) -> None:
     assert {layer.tensor for layer in layers_of(name).values() if not layer.is_pre_activation} == set(tensors)
 
 
-def test_all_layers_of_a_run_over_maps_are_the_maps(table) -> None:
+def test_all_layers_of_a_run_over_maps_are_the_maps(table: LayerTable) -> None:
     chosen, _ = look_up(table, "all", ["percussive"], "recording", 30.0)
     assert [layer.name for layer in chosen] == ["conv", "relu"]
     with pytest.raises(UsageError, match="vector"):
@@ -82,7 +85,7 @@ def test_all_layers_of_a_run_over_maps_are_the_maps(table) -> None:
         look_up(LayerTable("flat", [row("units", (3,))]), "all", ["percussive"], "recording", 30.0)
 
 
-def test_the_text_and_the_notebook_show_the_same_cells(table) -> None:
+def test_the_text_and_the_notebook_show_the_same_cells(table: LayerTable) -> None:
     lines = [line.split("  ") for line in repr(table).splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert cells[0] == ["layer", "kind", "shape", "hop s", "sees s", "hop Hz", "sees Hz"]
@@ -101,7 +104,7 @@ def test_names_of_a_users_network_cannot_write_html() -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_the_data_frame_has_the_rows_that_files_have(table) -> None:
+def test_the_data_frame_has_the_rows_that_files_have(table: LayerTable) -> None:
     frame = table.to_frame()
     assert frame.to_dict("records") == table.rows()
     assert frame["name"].tolist() == list(table)

@@ -1,8 +1,11 @@
 """LogMelFrontEnd equals librosa's recipe, in Python and in a graph, and is undone for sound."""
 
+from __future__ import annotations
+
 import json
 import pickle
 import tracemalloc
+from typing import Any
 
 import librosa
 import numpy as np
@@ -68,7 +71,7 @@ def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @st.composite
-def chosen_settings(draw) -> dict:
+def chosen_settings(draw: Any) -> dict:
     log = draw(st.sampled_from(["ln", "log10", "db", "log10_1p", "none"]))
     n_fft = draw(st.sampled_from([128, 255, 256, 400, 512]))
     n_mels = draw(st.integers(1, 24))
@@ -107,7 +110,7 @@ def chosen_settings(draw) -> dict:
 @pytest.mark.filterwarnings("ignore:Empty filters")
 @settings(max_examples=80, deadline=None)
 @given(chosen=chosen_settings(), count=st.integers(4000, 7000), seed=st.integers(0, 9))
-def test_frames_equal_librosa_whatever_the_settings(chosen, count, seed) -> None:
+def test_frames_equal_librosa_whatever_the_settings(chosen: Any, count: Any, seed: Any) -> None:
     front_end = LogMelFrontEnd(**chosen, frames=2 + 512 // chosen["hop_length"], hop=1)
     samples = music(count, seed)
     expected = recipe(samples, chosen)
@@ -139,7 +142,7 @@ USUAL = {
 }
 
 
-def usual(name: str, **more) -> LogMelFrontEnd:
+def usual(name: str, **more: Any) -> LogMelFrontEnd:
     chosen = dict(USUAL[name])
     if "window" in chosen:
         chosen["window"] = np.hanning(400)
@@ -148,7 +151,7 @@ def usual(name: str, **more) -> LogMelFrontEnd:
 
 @pytest.mark.parametrize("padding", ["zeros", "repeat"])
 @pytest.mark.parametrize("name", USUAL)
-def test_examples_are_cut_from_librosas_frames_in_python_and_in_a_graph(name, padding) -> None:
+def test_examples_are_cut_from_librosas_frames_in_python_and_in_a_graph(name: Any, padding: str) -> None:
     front_end = usual(name, frames=50, hop=20, padding=padding)
     chosen = dict(USUAL[name])
     if "window" in chosen:
@@ -157,7 +160,7 @@ def test_examples_are_cut_from_librosas_frames_in_python_and_in_a_graph(name, pa
     tf = backend.tf
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32)])
-    def run(waveform):
+    def run(waveform: Any) -> Any:
         longer = graph.lengthened(waveform)
         starts = graph.starts(tf.shape(longer)[1])
         return graph.cut(graph.prepare(longer), tf.zeros_like(starts), starts)
@@ -201,7 +204,7 @@ def test_decibels_of_magnitudes_are_those_of_amplitude_to_db() -> None:
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_examples_are_windows_unless_standardised_by_themselves(name) -> None:
+def test_examples_are_windows_unless_standardised_by_themselves(name: Any) -> None:
     front_end = usual(name, frames=50, hop=20)
     assert front_end.windows == ("example" not in str(USUAL[name].get("mean")))
     assert bool(front_end.joining_refusal) != front_end.windows
@@ -212,7 +215,7 @@ def test_examples_are_windows_unless_standardised_by_themselves(name) -> None:
             assert np.array_equal(example, frames[20 * number : 20 * number + 50])
 
     class Louder(LogMelFrontEnd):
-        def finished(self, windows):
+        def finished(self, windows: Any) -> Any:
             return windows + 1
 
     assert not Louder().windows
@@ -228,7 +231,9 @@ def test_digital_silence_is_finite_and_zeros_where_standardised_by_example() -> 
 
 
 @pytest.mark.parametrize("center", [False, True])
-def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(center, monkeypatch) -> None:
+def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(
+    center: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from actprobe.frontends import mel_settings
 
     front_end = LogMelFrontEnd(center=center, n_fft=2048, hop_length=64, log="db")
@@ -238,7 +243,7 @@ def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(center, m
     pieces = []
     spectrogram = mel_settings.MelSettings._spectrogram
 
-    def counted(self, part):
+    def counted(self, part: Any) -> Any:
         pieces.append(1 + (int(part.shape[0]) - 2048) // 64)
         return spectrogram(self, part)
 
@@ -250,7 +255,7 @@ def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(center, m
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_what_is_undone_are_the_bands_of_the_sound(name) -> None:
+def test_what_is_undone_are_the_bands_of_the_sound(name: Any) -> None:
     front_end = usual(name, frames=60)
     samples = 5 * music(front_end.example_samples, rate=16000)
     example, reference = front_end.examples(samples)[0], front_end.reference(samples)
@@ -313,7 +318,7 @@ def test_an_example_of_its_own_mean_or_peak_needs_the_recording() -> None:
         ({"std": "example"}, "ln(mel power), standardised by example"),
     ],
 )
-def test_the_unit_says_what_the_values_are(chosen, unit) -> None:
+def test_the_unit_says_what_the_values_are(chosen: dict[str, Any], unit: str) -> None:
     assert LogMelFrontEnd(**chosen).unit == unit
 
 
@@ -349,7 +354,7 @@ def test_the_unit_says_what_the_values_are(chosen, unit) -> None:
         ({}, {"sample_rate": 8000}),
     ],
 )
-def test_every_setting_is_in_the_provenance(one, other) -> None:
+def test_every_setting_is_in_the_provenance(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = (LogMelFrontEnd(**chosen).describe() for chosen in (one, other))
     assert first != second
     json.dumps([first, second], allow_nan=False)
@@ -390,7 +395,7 @@ def test_every_setting_is_in_the_provenance(one, other) -> None:
         ({"pad_mode": "reflect", "frames": 2}, r"an example of 160 samples, too short to be mirrored"),
     ],
 )
-def test_settings_that_are_none_are_refused_in_one_sentence(chosen, reason) -> None:
+def test_settings_that_are_none_are_refused_in_one_sentence(chosen: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as refused:
         LogMelFrontEnd(**chosen)
     assert "\n" not in str(refused.value)

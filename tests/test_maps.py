@@ -1,10 +1,13 @@
 """Activation maps against feature maps: images, matches, agreement, null, and the run over a corpus."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,12 +47,12 @@ TABLES = ("maps.csv", "maps.parquet", "recordings.csv")
 
 
 @pytest.fixture(scope="session")
-def grid():
+def grid() -> Any:
     return layer_grid(layers_of("svd")["mp3"], SVD_FRONTEND())
 
 
 @pytest.fixture(scope="session")
-def scene():
+def scene() -> Any:
     """An image of blobs of several sizes, as a spectrogram has them."""
     draw = np.random.default_rng(3)
     image = np.zeros((96, 400))
@@ -63,7 +66,7 @@ def scene():
 # Images: where in the sound a pixel is.
 
 
-def test_pixels_of_a_pooled_layer_stand_at_its_positions(grid) -> None:
+def test_pixels_of_a_pooled_layer_stand_at_its_positions(grid: Any) -> None:
     layer = layers_of("svd")["mp3"]
     assert grid.band_hop == 3
     assert grid.enlargement == 3  # 25 bands are too few for SIFT
@@ -83,7 +86,7 @@ def test_vectors_and_unknown_layers_are_refused() -> None:
 
 @given(st.floats(0.5, 3.5), st.floats(700, 4500))
 @settings(max_examples=30, deadline=None)
-def test_an_event_is_at_the_same_pixel_in_map_and_feature(seconds, hertz) -> None:
+def test_an_event_is_at_the_same_pixel_in_map_and_feature(seconds: Any, hertz: Any) -> None:
     grid = layer_grid(layers_of("svd")["conv1"], SVD_FRONTEND())
     columns = grid.columns(grid.first_seconds, 4.0)
     times = grid.first_seconds + grid.hop_seconds * np.arange(280)
@@ -123,7 +126,7 @@ def test_a_map_folded_to_an_octave_shows_the_class_that_sounds() -> None:
         assert feature[::-1][:36, (columns > 2.5) & (columns < 3.5)][27].min() > 250
 
 
-def test_what_is_constant_or_not_finite_shows_nothing(grid) -> None:
+def test_what_is_constant_or_not_finite_shows_nothing(grid: Any) -> None:
     times = grid.first_seconds + grid.hop_seconds * np.arange(40)
     columns = grid.columns(times[0], times[-1])
     flat = np.full((40, 25), 3.0, np.float32)
@@ -206,12 +209,12 @@ def plain_matches(first: Keypoints, second: Keypoints, ratio: float) -> list[tup
     ]
 
 
-def listed(matches) -> list[tuple[int, int, float]]:
+def listed(matches: Any) -> list[tuple[int, int, float]]:
     return list(zip(matches.first.tolist(), matches.second.tolist(), matches.distances.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("ratio", [0.7, 0.9, 1.0])
-def test_matches_are_those_of_the_brute_force_matcher(scene, ratio) -> None:
+def test_matches_are_those_of_the_brute_force_matcher(scene: Any, ratio: float) -> None:
     noise = np.random.default_rng(0).standard_normal(scene.shape)
     first, second = detect(to_bytes(scene)), detect(to_bytes(scene + 0.1 * noise))
     found = match_descriptors(first.descriptors, second.descriptors, ratio=ratio)
@@ -221,7 +224,7 @@ def test_matches_are_those_of_the_brute_force_matcher(scene, ratio) -> None:
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_ties_are_broken_as_the_brute_force_matcher_does(ours, theirs, seed) -> None:
+def test_ties_are_broken_as_the_brute_force_matcher_does(ours: Any, theirs: Any, seed: Any) -> None:
     """Few different descriptors, so that many distances are equal."""
     draw = np.random.default_rng(seed)
     kinds = draw.integers(0, 256, (4, 128), np.uint8)
@@ -236,7 +239,7 @@ def test_ties_are_broken_as_the_brute_force_matcher_does(ours, theirs, seed) -> 
         assert len(match_descriptors(first, second)) == 0
 
 
-def test_blocks_of_rows_do_not_change_the_matches(scene, monkeypatch) -> None:
+def test_blocks_of_rows_do_not_change_the_matches(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = detect(to_bytes(scene)), detect(to_bytes(scene[:, ::-1]))
     doubled = np.concatenate([first.descriptors, first.descriptors])  # every distance twice
     whole = match_descriptors(doubled, second.descriptors)
@@ -245,14 +248,14 @@ def test_blocks_of_rows_do_not_change_the_matches(scene, monkeypatch) -> None:
     assert len(whole) > 0
 
 
-def test_keypoints_are_upright_and_found_once(scene) -> None:
+def test_keypoints_are_upright_and_found_once(scene: Any) -> None:
     found = detect(to_bytes(scene))
     assert len(np.unique(np.column_stack([found.points, found.sizes]), axis=0)) == len(found)
     turned = detect(np.ascontiguousarray(to_bytes(scene).T))
     assert len(match_descriptors(found.descriptors, turned.descriptors)) < 0.1 * len(found)
 
 
-def test_the_negative_is_described_without_being_looked_at(scene) -> None:
+def test_the_negative_is_described_without_being_looked_at(scene: Any) -> None:
     image = to_bytes(scene)
     found, inverted = detect(image), detect(255 - image)
     assert np.allclose(found.points, inverted.points, atol=1e-3)
@@ -268,7 +271,7 @@ def test_the_negative_is_described_without_being_looked_at(scene) -> None:
 
 @given(st.floats(-8, 8), st.floats(-4, 4), st.floats(0.96, 1.04), st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_shift_and_scale_are_found_among_chance_matches(right, down, scale, seed) -> None:
+def test_shift_and_scale_are_found_among_chance_matches(right: Any, down: Any, scale: Any, seed: Any) -> None:
     draw = np.random.default_rng(seed)
     source = draw.uniform((0, 0), (300, 90), (120, 2))
     centre = source[:60].mean(axis=0)
@@ -299,14 +302,14 @@ def test_two_matches_prove_nothing() -> None:
     assert agreement(np.empty((0, 2)), np.empty((0, 2)), Tolerance((2, 2), (5, 5))).count == 0
 
 
-def test_pitch_classes_agree_by_time_alone(grid) -> None:
+def test_pitch_classes_agree_by_time_alone(grid: Any) -> None:
     source = np.random.default_rng(0).uniform((0, 0), (300, 70), (40, 2))
     elsewhere = source * (1, 0) + (1, 20)
     assert agreement(source, elsewhere, layer_tolerance(grid, "pitch class")).count == 40
     assert agreement(source, elsewhere, layer_tolerance(grid, "hertz")).count < 20
 
 
-def test_score_of_an_image_with_itself_is_one(scene, grid) -> None:
+def test_score_of_an_image_with_itself_is_one(scene: Any, grid: Any) -> None:
     found = detect(to_bytes(scene))
     pair = compare(found, found, layer_tolerance(grid, "hertz"))
     measured = metrics(pair.counts)
@@ -322,7 +325,7 @@ def test_score_of_an_image_with_itself_is_one(scene, grid) -> None:
 
 @given(st.integers(1, 6), st.integers(1, 3), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
-def test_p_counts_all_ways_to_pick_one_score_each(recordings, partners, seed) -> None:
+def test_p_counts_all_ways_to_pick_one_score_each(recordings: Any, partners: Any, seed: Any) -> None:
     scores = np.random.default_rng(seed).integers(0, 5, (recordings, 1 + partners)) / 8
     ways = np.stack(np.meshgrid(*scores, indexing="ij"), axis=-1).reshape(-1, recordings).sum(axis=1)
     expected = (ways >= scores[:, 0].sum() - 1e-9).mean()
@@ -364,7 +367,7 @@ def test_table_has_the_columns_and_dead_channels_have_no_p() -> None:
     assert [len(rank_maps(table, "harmonic", count)) for count in (None, 1, 0)] == [1, 1, 0]
 
 
-def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path) -> None:
+def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path: Path) -> None:
     for number in range(20):
         (tmp_path / f"{number}.wav").touch()
     corpus = open_corpus(tmp_path)
@@ -378,7 +381,7 @@ def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path) ->
     assert partners_of(corpus[:1], 3, seed=0) == {corpus[0].name: ()}
 
 
-def test_maps_of_nan_and_constants_have_defined_rows(grid) -> None:
+def test_maps_of_nan_and_constants_have_defined_rows(grid: Any) -> None:
     place = positions_of(Segment(0.0, 5.0), np.arange(300) / 70, grid)
     draw = np.random.default_rng(0)
     values = draw.standard_normal((len(place.times_seconds), 25, 3)).astype(np.float32)
@@ -400,12 +403,12 @@ def test_maps_of_nan_and_constants_have_defined_rows(grid) -> None:
 
 
 @pytest.fixture(scope="session")
-def svd():
+def svd() -> Any:
     return load_model("svd", seed=0)
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory) -> Path:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five phantom recordings and ways to fail."""
     folder = tmp_path_factory.mktemp("maps_in")
     write_phantom(folder, recordings=5, seconds=3)
@@ -414,18 +417,18 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-def run(model, folder, output_dir, **options):
+def run(model: Any, folder: Path, output_dir: Any, **options: Any) -> Any:
     chosen = {"layers": ["mp6"], "features": ["harmonic", "percussive", "chroma"], **options}
     return actprobe.maps(model, folder, output_dir=output_dir, executor="local:1", figures=0, **chosen)
 
 
 @pytest.fixture(scope="session")
-def finished(svd, corpus, tmp_path_factory):
+def finished(svd: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     output_dir = tmp_path_factory.mktemp("maps_out")
     return run(svd, corpus, output_dir, all_matches=True), output_dir
 
 
-def test_run_writes_the_tables_and_names_every_failure(finished, svd) -> None:
+def test_run_writes_the_tables_and_names_every_failure(finished: tuple[Any, Path], svd: Any) -> None:
     found, output_dir = finished
     assert len(found.table) == 64 * 3
     pd.testing.assert_frame_equal(pd.read_parquet(output_dir / "maps.parquet"), found.table)
@@ -440,7 +443,7 @@ def test_run_writes_the_tables_and_names_every_failure(finished, svd) -> None:
     assert matches["distance"].sum() == pytest.approx(own[..., 4].sum(), rel=1e-5)
 
 
-def test_what_is_drawn_is_what_was_counted(finished, svd, tmp_path) -> None:
+def test_what_is_drawn_is_what_was_counted(finished: tuple[Any, Path], svd: Any, tmp_path: Path) -> None:
     found = finished[0]
     viewer = open_viewer(found, svd)
     looks = viewer.best(found.table, 1)
@@ -473,7 +476,7 @@ def test_what_is_drawn_is_what_was_counted(finished, svd, tmp_path) -> None:
 
 
 def test_finished_shards_lead_to_the_same_bytes_and_are_not_computed_again(
-    finished, svd, corpus, monkeypatch
+    finished: tuple[Any, Path], svd: Any, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output_dir = finished[1]
     before = {name: (output_dir / name).read_bytes() for name in TABLES}
@@ -486,7 +489,7 @@ def test_finished_shards_lead_to_the_same_bytes_and_are_not_computed_again(
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert {name: (output_dir / name).read_bytes() for name in TABLES} == before
 
-    def forbidden(*_, **__):
+    def forbidden(*_: Any, **__: Any) -> None:
         raise AssertionError("a finished recording went through the network again")
 
     monkeypatch.setattr(svd, "activations", forbidden)
@@ -494,7 +497,7 @@ def test_finished_shards_lead_to_the_same_bytes_and_are_not_computed_again(
 
 
 def test_excerpts_by_themselves_and_whole_recordings_are_counted_apart(
-    finished, svd, corpus, tmp_path
+    finished: tuple[Any, Path], svd: Any, corpus: Path, tmp_path: Path
 ) -> None:
     found = run(svd, corpus, tmp_path, unit="excerpt", features=["percussive"])
     whole = finished[0]
@@ -505,7 +508,7 @@ def test_excerpts_by_themselves_and_whole_recordings_are_counted_apart(
     assert (found.table.keypoints_map.to_numpy() != rows.keypoints_map.to_numpy()).any()
 
 
-def test_a_feature_of_ones_own_that_changes_is_computed_again(svd, tmp_path) -> None:
+def test_a_feature_of_ones_own_that_changes_is_computed_again(svd: Any, tmp_path: Path) -> None:
     source = (
         "import numpy as np\nfrom actprobe.features import feature_map\n\n"
         "@feature_map('steps', axis='hertz', unit='')\ndef steps(waveform):\n"
@@ -522,14 +525,14 @@ def test_a_feature_of_ones_own_that_changes_is_computed_again(svd, tmp_path) -> 
     assert MapSettings.of(svd, ["mp6"], ["hpcp"], "recording", 30.0).describe()["feature_sources"] == {}
 
 
-def test_a_single_recording_has_no_null(svd, corpus, tmp_path) -> None:
+def test_a_single_recording_has_no_null(svd: Any, corpus: Path, tmp_path: Path) -> None:
     recording = [one for one in open_corpus(corpus) if one.name.startswith("phantom")][:1]
     found = run(svd, recording, tmp_path, features=["chroma"])
     assert found.table[["score_null", "p", "q"]].isna().all(axis=None)
     assert found.table.score.notna().all()
 
 
-def test_wrong_wishes_are_refused(svd, corpus, tmp_path) -> None:
+def test_wrong_wishes_are_refused(svd: Any, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"loudness is a scalar"):
         run(svd, corpus, tmp_path, features=["loudness"])
     with pytest.raises(UsageError, match="fc7 is a vector"):
@@ -543,7 +546,9 @@ def test_wrong_wishes_are_refused(svd, corpus, tmp_path) -> None:
     assert pd.read_csv(tmp_path / "out/recordings.csv").status.tolist() == ["failed"]
 
 
-def test_killed_run_goes_on_and_ends_the_same(finished, corpus, tmp_path) -> None:
+def test_killed_run_goes_on_and_ends_the_same(
+    finished: tuple[Any, Path], corpus: Path, tmp_path: Path
+) -> None:
     """SIGKILL at the first shard of the second pass; the binary then gives the tables of the function."""
     command = [
         sys.executable, ROOT / "bin/actprobe-maps", "--model=svd", f"--input={corpus}", "--layers=mp6",
@@ -567,7 +572,7 @@ def test_killed_run_goes_on_and_ends_the_same(finished, corpus, tmp_path) -> Non
     assert len(list((tmp_path / "figures").iterdir())) == 1  # the histogram: no maps were asked for
 
 
-def test_binary_says_what_is_wrong_in_one_line(binary, tmp_path) -> None:
+def test_binary_says_what_is_wrong_in_one_line(binary: Any, tmp_path: Path) -> None:
     assert "activation map" in binary("actprobe-maps", "--help").stdout
     flags = ("--model=svd", "--layers=conv1", f"--output_dir={tmp_path}")
     ended = binary("actprobe-maps", *flags, "--features=nothing")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -56,12 +57,12 @@ def golden(assets: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def golden_examples(golden) -> np.ndarray:
+def golden_examples(golden: Any) -> np.ndarray:
     return golden["input"].transpose(0, 2, 1)
 
 
 @pytest.fixture(scope="module")
-def golden_run(original, golden_examples) -> dict[str, np.ndarray]:
+def golden_run(original: Model, golden_examples: Any) -> dict[str, np.ndarray]:
     return original.activations(golden_examples, list(original.layers))
 
 
@@ -69,7 +70,7 @@ def golden_run(original, golden_examples) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("layer", TAPS)
-def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
+def test_layer_equals_the_original(layer: str, golden: Any, golden_run: Any) -> None:
     ours = golden_run[layer]
     if ours.ndim == 4:
         ours = ours.transpose(0, 2, 1, 3)  # the original's order is mel, time
@@ -90,22 +91,22 @@ def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
     assert checked >= 1
 
 
-def test_every_golden_layer_is_tested(golden) -> None:
+def test_every_golden_layer_is_tested(golden: Any) -> None:
     assert {key.split("/")[0] for key in golden if "/" in key} == set(TAPS)
 
 
-def test_classes_are_those_of_the_original_in_its_order(golden) -> None:
+def test_classes_are_those_of_the_original_in_its_order(golden: Any) -> None:
     assert list(mm_cnn.CLASSES) == list(golden["classes"])
     assert mm_cnn.CLASSES["gel"] == "electric guitar"
 
 
-def test_parameters_are_those_of_the_paper(original) -> None:
+def test_parameters_are_those_of_the_paper(original: Model) -> None:
     network = original.keras_model
     assert network.count_params() == 62_763
     assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == 61_867
 
 
-def test_batch_norm_keeps_the_epsilon_of_keras_1(original) -> None:
+def test_batch_norm_keeps_the_epsilon_of_keras_1(original: Model) -> None:
     """The golden cannot tell: the variances of the published network are far above it."""
     for branch in BRANCHES:
         assert original.keras_model.get_layer(f"{branch}_bn").epsilon == 1e-3
@@ -140,17 +141,17 @@ def with_deviations(ported: dict[str, list[np.ndarray]]) -> dict[str, list[np.nd
     }
 
 
-def predict(specs, weights, examples: np.ndarray) -> np.ndarray:
+def predict(specs: Any, weights: Any, examples: np.ndarray) -> np.ndarray:
     network = build_keras("variant", (128, 96), specs)
     set_weights(network, weights)
     return network(examples)["prediction"].numpy()
 
 
-def test_each_trap_moves_the_prediction(ported, golden, golden_examples) -> None:
+def test_each_trap_moves_the_prediction(ported: Any, golden: Any, golden_examples: Any) -> None:
     """The negative controls of the golden test: what a port without one of the four would say."""
     specs, expected = mm_cnn.SPECS, golden["prediction"]
 
-    def moved(specs, weights) -> float:
+    def moved(specs: Any, weights: Any) -> float:
         return float(np.abs(predict(specs, weights, golden_examples) - expected).max())
 
     assert moved(specs, ported) < 1e-5
@@ -160,19 +161,19 @@ def test_each_trap_moves_the_prediction(ported, golden, golden_examples) -> None
     assert moved(specs, with_deviations(ported)) > 0.1
 
 
-def test_unflipped_kernels_hear_an_organ_in_the_piano(ported, golden_examples) -> None:
+def test_unflipped_kernels_hear_an_organ_in_the_piano(ported: Any, golden_examples: Any) -> None:
     heard = predict(mm_cnn.SPECS, without_the_flip(ported), golden_examples).mean(axis=0)
     assert list(mm_cnn.CLASSES)[int(heard.argmax())] == "org"
 
 
-def test_statistics_read_as_deviations_hear_the_same_in_everything(ported) -> None:
+def test_statistics_read_as_deviations_hear_the_same_in_everything(ported: Any) -> None:
     examples = 20 * np.random.default_rng(0).standard_normal((3, 128, 96)).astype(np.float32)
     heard = predict(mm_cnn.SPECS, with_deviations(ported), examples)
     assert [list(mm_cnn.CLASSES)[i] for i in heard.argmax(axis=1)] == ["pia"] * 3
     assert np.ptp(heard, axis=0).max() < 0.1
 
 
-def test_pre_activations_enter_their_nonlinearity(golden_run) -> None:
+def test_pre_activations_enter_their_nonlinearity(golden_run: Any) -> None:
     for branch in BRANCHES:
         linear = golden_run[f"{branch}_elu/linear"]
         assert np.array_equal(linear, golden_run[f"{branch}_bn"])
@@ -184,7 +185,7 @@ def test_pre_activations_enter_their_nonlinearity(golden_run) -> None:
     assert np.allclose(golden_run["prediction"], softmax, atol=1e-6)
 
 
-def test_branches_are_put_together_in_the_order_of_the_original(golden_run) -> None:
+def test_branches_are_put_together_in_the_order_of_the_original(golden_run: Any) -> None:
     flat = [golden_run[f"{branch}_flatten"] for branch in BRANCHES]
     assert np.array_equal(golden_run["merge_1"], np.concatenate(flat, axis=1))
     assert [part.shape[1] for part in flat] == [512, 256, 128] * 2
@@ -197,7 +198,7 @@ def test_names_of_the_published_file_are_understood() -> None:
     assert layers["elu_4/linear"] is layers["1_80_elu/linear"]
 
 
-def test_a_file_of_keras_on_tensorflow_is_refused(monkeypatch) -> None:
+def test_a_file_of_keras_on_tensorflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = {name: np.zeros(shape, np.float32) for name, shape in mm_cnn.arrays_in_file().items()}
     monkeypatch.setattr(mm_cnn, "read_keras1_h5", lambda *_, **__: Keras1Weights(arrays, "tensorflow"))
     with pytest.raises(WeightsError, match="trained on Theano"):
@@ -256,7 +257,7 @@ def test_multilayer_takes_any_number_of_classes(classes: int, trainable: int) ->
         mm_cnn_multilayer.build(1)
 
 
-def test_multilayer_opens_with_seeded_weights_and_says_that_none_are_published(tmp_path) -> None:
+def test_multilayer_opens_with_seeded_weights_and_says_that_none_are_published(tmp_path: Path) -> None:
     assert load_model("mm_cnn_multilayer", seed=3).weights.seed == 3
     with pytest.raises(
         UsageError, match=r"no weights of mm_cnn_multilayer are published.*seeded.*wrap_model"
@@ -312,7 +313,7 @@ def test_range_ends_80_db_under_the_peak_of_the_recording_not_of_the_segment() -
     assert np.ptp(segments[2]) < 30
 
 
-def test_mean_segment_is_subtracted_and_nothing_divided(tmp_path) -> None:
+def test_mean_segment_is_subtracted_and_nothing_divided(tmp_path: Path) -> None:
     mean = np.random.default_rng(1).normal(-40, 5, (96, 128))
     np.save(tmp_path / "mean.npy", mean)
     samples = fading_noise(6 * 12000)
@@ -321,14 +322,14 @@ def test_mean_segment_is_subtracted_and_nothing_divided(tmp_path) -> None:
     assert less.dtype == np.float32
 
 
-def test_provenance_says_what_was_subtracted(tmp_path) -> None:
+def test_provenance_says_what_was_subtracted(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.zeros((96, 128)))
     assert "none" in MmCnnFrontEnd().describe()["normalization"]
     digest = hashlib.sha256((tmp_path / "mean.npy").read_bytes()).hexdigest()
     assert digest in MmCnnFrontEnd(tmp_path / "mean.npy").describe()["normalization"]
 
 
-def test_overlapping_segments_are_the_frames_between(tmp_path) -> None:
+def test_overlapping_segments_are_the_frames_between(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.full((96, 128), -30.0))
     samples = fading_noise(6 * 12000)
     apart = MmCnnFrontEnd(tmp_path / "mean.npy")(samples, 12000)
@@ -337,7 +338,7 @@ def test_overlapping_segments_are_the_frames_between(tmp_path) -> None:
     assert np.array_equal(overlapping[1, :64], apart[0, 64:])
 
 
-def test_a_training_reads_segments_less_the_mean_segment(tmp_path) -> None:
+def test_a_training_reads_segments_less_the_mean_segment(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.random.default_rng(1).normal(-40, 5, (96, 128)))
     samples = fading_noise(6 * 12000)
     song = LabelledRecording(
@@ -350,7 +351,7 @@ def test_a_training_reads_segments_less_the_mean_segment(tmp_path) -> None:
         assert np.array_equal(found, front_end.examples(samples)[: len(found)])
 
 
-def test_frames_and_examples_are_not_taken_for_each_other(tmp_path) -> None:
+def test_frames_and_examples_are_not_taken_for_each_other(tmp_path: Path) -> None:
     class Apart(MmCnnFrontEnd):
         windows = False
 
@@ -362,7 +363,9 @@ def test_frames_and_examples_are_not_taken_for_each_other(tmp_path) -> None:
 
 
 @given(st.integers(1, 150_000), st.integers(1, 200))
-def test_every_example_lies_within_the_recording_and_the_rest_is_too_short_for_one(samples, hop) -> None:
+def test_every_example_lies_within_the_recording_and_the_rest_is_too_short_for_one(
+    samples: Any, hop: Any
+) -> None:
     front_end = MmCnnFrontEnd(hop=hop)
     starts = front_end.example_starts(samples)
     assert starts[0] == 0
@@ -383,7 +386,7 @@ def test_there_is_an_example_for_every_start() -> None:
 
 
 @pytest.fixture(scope="module")
-def mean_file(tmp_path_factory) -> Path:
+def mean_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mean") / "mean.npy"
     np.save(path, np.random.default_rng(2).normal(-35, 8, (96, 128)))
     return path
@@ -420,7 +423,7 @@ def test_mean_segment_is_what_numpy_reads(mean_file: Path, tmp_path: Path) -> No
         (np.full((96, 128), 1e300), "beyond float32"),
     ],
 )
-def test_mean_segment_of_another_kind_is_refused(tmp_path, array, reason) -> None:
+def test_mean_segment_of_another_kind_is_refused(tmp_path: Path, array: Any, reason: str) -> None:
     np.save(tmp_path / "mean.npy", array)
     assert reason in refusal(tmp_path / "mean.npy").reason
 
@@ -482,7 +485,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 @given(st.integers(0, 150), st.binary(min_size=1, max_size=8))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_of_the_header_gives_a_finite_mean_or_a_refusal(
-    mean_file, tmp_path, place, damage
+    mean_file: Path, tmp_path: Path, place: Any, damage: Any
 ) -> None:
     image = bytearray(mean_file.read_bytes())
     image[place : place + len(damage)] = damage
@@ -498,7 +501,9 @@ def test_any_damage_of_the_header_gives_a_finite_mean_or_a_refusal(
 # Recordings, end to end
 
 
-def test_recording_gives_the_segments_of_the_golden(assets, original, golden, golden_examples) -> None:
+def test_recording_gives_the_segments_of_the_golden(
+    assets: Path, original: Model, golden: Any, golden_examples: Any
+) -> None:
     """The golden was resampled by resampy's kaiser_best; soxr differs by 0.0014 dB there."""
     examples = original.frontend(load_audio(assets / "audio/instrumental/bensound-thejazzpiano.mp3"))
     assert examples.shape == (11, 128, 96)
@@ -507,7 +512,7 @@ def test_recording_gives_the_segments_of_the_golden(assets, original, golden, go
     assert np.abs(original.frontend.mean - subtracted).max() < 1e-4
 
 
-def test_jazz_piano_is_heard_as_a_piano(assets, original, golden) -> None:
+def test_jazz_piano_is_heard_as_a_piano(assets: Path, original: Model, golden: Any) -> None:
     """Measured: 0.0074 off in one segment and 0.0005 in the mean, which is the resampler's doing.
 
     With resampy 0.4.3 kaiser_best in soxr's place all 11 segments agree to 4e-7.
@@ -521,7 +526,7 @@ def test_jazz_piano_is_heard_as_a_piano(assets, original, golden) -> None:
     assert [mean[name] for name in ("gel", "org", "gac")] == pytest.approx([0.090, 0.056, 0.043], abs=1e-3)
 
 
-def test_dubstep_is_heard_as_electric_guitar_and_voice(assets, original) -> None:
+def test_dubstep_is_heard_as_electric_guitar_and_voice(assets: Path, original: Model) -> None:
     """With resampy's kaiser_best it is 0.345 and 0.336; soxr's band edge near 6 kHz costs 0.011."""
     examples = original.frontend(load_audio(assets / "audio/instrumental/bensound-dubstep.mp3"))
     heard = original.activations(examples, ["prediction"])["prediction"].mean(axis=0)
@@ -533,7 +538,9 @@ def test_dubstep_is_heard_as_electric_guitar_and_voice(assets, original) -> None
 # The vocabulary
 
 
-def run(specs: tuple[Spec, ...], examples: np.ndarray, kernels: dict[str, np.ndarray] | None = None):
+def run(
+    specs: tuple[Spec, ...], examples: np.ndarray, kernels: dict[str, np.ndarray] | None = None
+) -> dict[str, Any]:
     network = build_keras("probe", examples.shape[1:], specs)
     for name, kernel in (kernels or {}).items():
         network.get_layer(name).set_weights([kernel, np.zeros(kernel.shape[-1], np.float32)])
@@ -547,7 +554,9 @@ def small() -> np.ndarray:
 
 @pytest.mark.parametrize(("padding", "before"), [("same", 1), ("same_theano", 2)])
 @pytest.mark.parametrize("axis", [1, 2])
-def test_even_kernels_are_padded_in_front_by_one_more_in_theano(small, padding, before, axis) -> None:
+def test_even_kernels_are_padded_in_front_by_one_more_in_theano(
+    small: Any, padding: str, before: int, axis: int
+) -> None:
     """A kernel that holds a 1 in its first place copies what lies `before` positions earlier."""
     size = (4, 1) if axis == 1 else (1, 4)
     kernel = np.zeros((*size, 1, 1), np.float32)
@@ -558,7 +567,7 @@ def test_even_kernels_are_padded_in_front_by_one_more_in_theano(small, padding, 
     assert np.array_equal(out, np.concatenate([zeros, kept], axis))
 
 
-def test_odd_kernels_are_padded_alike(small) -> None:
+def test_odd_kernels_are_padded_alike(small: Any) -> None:
     kernel = seeded_kernel("conv", (3, 5, 1, 2), 0)
     ours, theirs = (
         run((Conv("conv", 2, (3, 5), padding),), small, {"conv": kernel})["conv"]
@@ -567,14 +576,14 @@ def test_odd_kernels_are_padded_alike(small) -> None:
     assert np.allclose(ours, theirs, atol=1e-6)
 
 
-def test_theano_flattens_channel_by_channel(small) -> None:
+def test_theano_flattens_channel_by_channel(small: Any) -> None:
     kernel = seeded_kernel("conv", (1, 1, 1, 3), 0)
     for order, axes in (("time_mel_channel", (0, 1, 2, 3)), ("channel_time_mel", (0, 3, 1, 2))):
         out = run((Conv("conv", 3, (1, 1)), Flatten("flat", order)), small, {"conv": kernel})
         assert np.array_equal(out["flat"], out["conv"].transpose(axes).reshape(2, -1))
 
 
-def test_branches_share_their_input_and_are_put_together_in_order(small) -> None:
+def test_branches_share_their_input_and_are_put_together_in_order(small: Any) -> None:
     stacks = ((MaxPool("a", (2, 2)),), (MaxPool("b1", (1, 2)), MaxPool("b2", (2, 1))))
     out = run((Branches("both", stacks), MaxPool("after", (3, 5))), small)
     assert np.array_equal(out["both"], np.concatenate([out["a"], out["b2"]], axis=-1))
@@ -582,7 +591,7 @@ def test_branches_share_their_input_and_are_put_together_in_order(small) -> None
     assert out["after"][:, 0, 0, 0] == pytest.approx(small.max(axis=(1, 2)))
 
 
-def test_dropout_is_for_training_only_and_no_layer_of_the_table(small) -> None:
+def test_dropout_is_for_training_only_and_no_layer_of_the_table(small: Any) -> None:
     specs = (Flatten("flat"), Dropout("drop", 0.5), Dense("out", 2))
     network = build_keras("probe", (6, 10), specs)
     assert np.allclose(network(small)["out"], network(small)["out"], atol=1e-6)
@@ -590,7 +599,7 @@ def test_dropout_is_for_training_only_and_no_layer_of_the_table(small) -> None:
     assert list(layer_table("probe", MmCnnFrontEnd(), specs)) == ["flat", "out"]
 
 
-def test_padding_puts_zeros_around_and_shifts_the_positions(small) -> None:
+def test_padding_puts_zeros_around_and_shifts_the_positions(small: Any) -> None:
     specs = (Pad("pad", time=(2, 3), mel=(1, 0)),)
     assert np.array_equal(run(specs, small)["pad"][..., 0], np.pad(small, ((0, 0), (2, 3), (1, 0))))
     pooled = (MaxPool("pool", (4, 1)), *specs)

@@ -1,7 +1,11 @@
 """Networks: the port equals the original layer by layer, and every layer has a name and a place."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +20,19 @@ RELATIVE = 1e-4
 
 
 @pytest.fixture(scope="session")
-def golden(assets):
+def golden(assets: Path) -> Any:
     with np.load(assets / "golden/cnn_at_musictagger_std.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="session")
-def golden_examples(golden) -> np.ndarray:
+def golden_examples(golden: Any) -> np.ndarray:
     standardised = (golden["input_raw_db"] - golden["input_mean"]) / golden["input_std"]
     return standardised.T[np.newaxis].astype(np.float32)
 
 
 @pytest.fixture(scope="session")
-def golden_run(cnn_at, golden_examples) -> dict[str, np.ndarray]:
+def golden_run(cnn_at: Model, golden_examples: Any) -> dict[str, np.ndarray]:
     return cnn_at.activations(golden_examples, list(cnn_at.layers))
 
 
@@ -40,7 +44,7 @@ TAPS = [
 
 
 @pytest.mark.parametrize("layer", TAPS)
-def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
+def test_layer_equals_the_original(layer: str, golden: Any, golden_run: Any) -> None:
     ours = golden_run[layer]
     if ours.ndim == 4:
         ours = ours.transpose(0, 2, 1, 3)  # the original's order is mel, time
@@ -64,7 +68,7 @@ def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
     assert checked >= 1
 
 
-def test_tags_of_the_golden_clip(golden, golden_run) -> None:
+def test_tags_of_the_golden_clip(golden: Any, golden_run: Any) -> None:
     assert list(golden["tags"]) == list(TAGS)
     best = np.argsort(-golden_run["output"][0])[:3]
     assert [TAGS[i] for i in best] == ["jazz", "instrumental", "electronic"]
@@ -80,7 +84,9 @@ def test_tags_of_the_golden_clip(golden, golden_run) -> None:
         ("thejazzpiano", {"jazz": 0.928, "instrumental": 0.131, "electronic": 0.060}),
     ],
 )
-def test_published_melgrams_get_the_tags_of_the_original(assets, cnn_at, clip, tags) -> None:
+def test_published_melgrams_get_the_tags_of_the_original(
+    assets: Path, cnn_at: Model, clip: str, tags: dict[str, Any]
+) -> None:
     with np.load(assets / "golden/cnn_at_inputs.npz") as clips:
         melgram = clips[clip].T[np.newaxis]
     output = cnn_at.activations((melgram - melgram.mean()) / melgram.std(), ["output"])["output"][0]
@@ -88,7 +94,7 @@ def test_published_melgrams_get_the_tags_of_the_original(assets, cnn_at, clip, t
     assert np.sort(output)[:-4:-1] == pytest.approx(list(tags.values()), abs=5.1e-4)
 
 
-def test_real_recording_end_to_end_gets_its_tags(assets, cnn_at) -> None:
+def test_real_recording_end_to_end_gets_its_tags(assets: Path, cnn_at: Model) -> None:
     from actprobe import load_audio
 
     examples = cnn_at.frontend(load_audio(assets / "audio/instrumental/bensound-thejazzpiano.mp3"))
@@ -98,7 +104,7 @@ def test_real_recording_end_to_end_gets_its_tags(assets, cnn_at) -> None:
     assert output.max() > 0.8
 
 
-def test_theano_and_tensorflow_files_give_the_same_network(assets, cnn_at) -> None:
+def test_theano_and_tensorflow_files_give_the_same_network(assets: Path, cnn_at: Model) -> None:
     theano = load_model("cnn_at", assets / "originals/cnn_at/music_tagger_cnn_weights_theano.h5")
     assert theano.weights.kind == cnn_at.weights.kind == "original"
     assert theano.weights.sha256 != cnn_at.weights.sha256
@@ -106,7 +112,7 @@ def test_theano_and_tensorflow_files_give_the_same_network(assets, cnn_at) -> No
         assert np.array_equal(ours, other)
 
 
-def test_pre_activations_enter_their_nonlinearity(golden_run) -> None:
+def test_pre_activations_enter_their_nonlinearity(golden_run: Any) -> None:
     for i in range(1, 6):
         linear = golden_run[f"elu{i}/linear"]
         assert np.array_equal(linear, golden_run[f"bn{i}"])
@@ -116,7 +122,7 @@ def test_pre_activations_enter_their_nonlinearity(golden_run) -> None:
     assert np.allclose(golden_run["output"], 1 / (1 + np.exp(-golden_run["output/linear"])), atol=1e-6)
 
 
-def test_layer_table_has_the_shapes_that_the_network_computes(golden_run) -> None:
+def test_layer_table_has_the_shapes_that_the_network_computes(golden_run: Any) -> None:
     layers = layers_of("cnn_at")
     assert set(layers) == set(golden_run)
     for name, layer in layers.items():
@@ -250,7 +256,7 @@ print(compute_scalars(actprobe.Waveform(samples, 44100), ["onset_rate"])["onset_
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_a_network_offers_fits_its_layers(name) -> None:
+def test_what_a_network_offers_fits_its_layers(name: Any) -> None:
     network = network_named(name)
     assert network.layers is layers_of(name)
     units = {(output.layer, output.unit) for output in network.outputs}
@@ -309,7 +315,7 @@ def build():
 """
 
 
-def test_adding_a_network_is_one_file_and_one_name(tmp_path, monkeypatch) -> None:
+def test_adding_a_network_is_one_file_and_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from actprobe.models import networks, registry
 
     (tmp_path / "planted.py").write_text(PLANTED)

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def arrays() -> dict[str, np.ndarray]:
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in NAMES.items()}
 
 
-def npy(array: np.ndarray, **options) -> bytes:
+def npy(array: np.ndarray, **options: Any) -> bytes:
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, **options)
     return stream.getvalue()
@@ -55,12 +56,12 @@ class OneWay(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         self.written += bytes(data)
         return len(data)
 
 
-def by_savez(save: Callable = np.savez, values=None) -> bytes:
+def by_savez(save: Callable = np.savez, values: Any = None) -> bytes:
     stream = io.BytesIO()
     save(stream, **(values or arrays()))
     return stream.getvalue()
@@ -72,7 +73,7 @@ def by_savez_through_a_pipe() -> bytes:
     return stream.written
 
 
-def by_zipfile(method: int = zipfile.ZIP_STORED, order=tuple(NAMES)) -> bytes:
+def by_zipfile(method: int = zipfile.ZIP_STORED, order: Any = tuple(NAMES)) -> bytes:
     """As numpy of 2015 wrote it: without ZIP64."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as file:
@@ -135,7 +136,7 @@ def test_headers_of_other_versions_and_spellings_are_read(tmp_path: Path) -> Non
         np.testing.assert_array_equal(read_lasagne_npz(path, [(2, 3)]).arrays[0], numbers.reshape(2, 3))
 
 
-def test_original_files_are_read_as_numpy_reads_them(assets) -> None:
+def test_original_files_are_read_as_numpy_reads_them(assets: Path) -> None:
     path = assets / "golden/svd_random.npz"
     with np.load(path, allow_pickle=False) as theirs:
         shapes = [theirs[f"param{i}"].shape for i in range(len(theirs.files))]
@@ -154,13 +155,13 @@ def entry(
     name: str,
     data: bytes,
     *,
-    suffix=".npy",
+    suffix: str = ".npy",
     method: int = 0,
     flags: int = 0,
-    packed=None,
-    local=None,
-    **central,
-):
+    packed: Any = None,
+    local: Any = None,
+    **central: Any,
+) -> dict[str, Any]:
     """Describe a member; ``local`` and the keywords replace fields of its two descriptions."""
     if packed is None:
         deflater = zlib.compressobj(wbits=-15)
@@ -177,7 +178,7 @@ def entry(
     return {"bytes": packed, "local": {**true, **(local or {})}, "central": {**true, **central}}
 
 
-def craft(entries: list[dict], *, before: bytes = b"", after: bytes = b"", **end) -> bytes:
+def craft(entries: list[dict], *, before: bytes = b"", after: bytes = b"", **end: Any) -> bytes:
     image = before
     directory = b""
     for item in entries:
@@ -208,13 +209,13 @@ def craft(entries: list[dict], *, before: bytes = b"", after: bytes = b"", **end
     )  # fmt: skip
 
 
-def members(**replaced) -> list[dict]:
+def members(**replaced: Any) -> list[dict]:
     """The four members of a valid file; a keyword replaces one, None leaves it out."""
     true = {name: entry(name, npy(array)) for name, array in arrays().items()}
     return [item for item in {**true, **replaced}.values() if item is not None]
 
 
-def one(data: bytes, **options) -> bytes:
+def one(data: bytes, **options: Any) -> bytes:
     """A file whose param1, three numbers, is replaced."""
     return craft(members(param1=entry("param1", data, **options)))
 
@@ -544,7 +545,7 @@ def test_what_is_not_a_file_is_refused_without_waiting(tmp_path: Path) -> None:
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     class Witness:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
             return os.mkdir, (str(tmp_path / "unpickled"),)
 
     (tmp_path / "w.npz").write_bytes(one(npy(np.array([Witness()] * 3, object), allow_pickle=True)))
@@ -562,7 +563,7 @@ changes = st.one_of(
 )
 
 
-def changed(image: bytes, change) -> bytes:
+def changed(image: bytes, change: Any) -> bytes:
     kind, place, what = change
     place %= len(image)
     match kind:
@@ -585,7 +586,7 @@ IMAGES = [make() for make in VALID.values()]
     image=st.sampled_from(IMAGES),
     many=st.lists(st.lists(changes, min_size=1, max_size=4), min_size=30, max_size=30),
 )
-def test_damaged_file_is_refused_or_read_right(tmp_path: Path, image: bytes, many) -> None:
+def test_damaged_file_is_refused_or_read_right(tmp_path: Path, image: bytes, many: Any) -> None:
     """What survives is damage to what does not matter, such as dates: the numbers have a checksum."""
     path = tmp_path / "damaged.npz"
 
@@ -624,7 +625,9 @@ def test_damaged_file_is_refused_or_read_right(tmp_path: Path, image: bytes, man
         ({"mean": np.zeros(80, object), "std": np.ones(80)}, "mean", "never unpickled"),
     ],
 )
-def test_bad_mean_and_std_are_refused_by_name(tmp_path: Path, values, where, reason) -> None:
+def test_bad_mean_and_std_are_refused_by_name(
+    tmp_path: Path, values: dict[str, Any], where: str, reason: str
+) -> None:
     np.savez(tmp_path / "bad.npz", **values)
     with pytest.raises(WeightsError, match=reason) as refused:
         SvdFrontEnd(tmp_path / "bad.npz")

@@ -1,6 +1,10 @@
 """The normalised reconstruction error is the published one; draws, normaliser, intervals do as they say."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +26,7 @@ excerpts_of_any_kind = arrays.arrays(
 
 
 @pytest.fixture(scope="module")
-def golden_excerpts(assets) -> np.ndarray:
+def golden_excerpts(assets: Path) -> np.ndarray:
     """The 16 excerpts of d_nre.json: 8 of each of two recordings, in float64."""
     model = load_model(
         "svd",
@@ -39,7 +43,7 @@ def golden_excerpts(assets) -> np.ndarray:
     return np.concatenate([[each[k : k + 115] for k in starts] for each in frames]).astype(np.float64)
 
 
-def test_nre_is_that_of_the_original_program(assets, golden_excerpts) -> None:
+def test_nre_is_that_of_the_original_program(assets: Path, golden_excerpts: Any) -> None:
     golden = json.loads((assets / "golden/d_nre.json").read_text())
     inverted = np.maximum(0.8 * golden_excerpts + 0.05, -1)  # the recipe that the golden file states
     assert nre(golden_excerpts, inverted) == pytest.approx(golden["NRE"], rel=1e-12, abs=0)
@@ -50,7 +54,7 @@ def test_nre_is_that_of_the_original_program(assets, golden_excerpts) -> None:
 
 @given(excerpts_of_any_kind)
 @settings(max_examples=60, deadline=None)
-def test_nre_is_the_formula_and_0_for_perfect_inversions(excerpts) -> None:
+def test_nre_is_the_formula_and_0_for_perfect_inversions(excerpts: Any) -> None:
     assert nre(excerpts, excerpts) == 0
     flat = excerpts.reshape(len(excerpts), -1)
     mean = np.broadcast_to(excerpts.mean(axis=0), excerpts.shape)
@@ -61,7 +65,7 @@ def test_nre_is_the_formula_and_0_for_perfect_inversions(excerpts) -> None:
 
 @given(excerpts_of_any_kind, st.floats(0.01, 100), st.floats(-10, 10))
 @settings(max_examples=40, deadline=None)
-def test_nre_does_not_depend_on_the_unit_of_level(excerpts, scale, offset) -> None:
+def test_nre_does_not_depend_on_the_unit_of_level(excerpts: Any, scale: Any, offset: Any) -> None:
     inverted = 0.5 * excerpts
     assert nre(scale * excerpts + offset, scale * inverted + offset) == pytest.approx(
         nre(excerpts, inverted), rel=1e-7
@@ -70,7 +74,7 @@ def test_nre_does_not_depend_on_the_unit_of_level(excerpts, scale, offset) -> No
 
 @given(excerpts_of_any_kind, st.data())
 @settings(max_examples=60, deadline=None)
-def test_distances_are_summed_by_recording(excerpts, data) -> None:
+def test_distances_are_summed_by_recording(excerpts: Any, data: Any) -> None:
     owners = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(excerpts), max_size=len(excerpts))))
     between = squareform(pdist(excerpts.reshape(len(excerpts), -1)))
     found = pair_sums(excerpts, owners, 5)
@@ -117,7 +121,9 @@ def test_no_nre_without_two_different_excerpts_or_with_another_shape() -> None:
 
 @given(st.integers(0, 40), st.integers(1, 5), st.integers(1, 12), st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
-def test_a_draw_takes_some_excerpts_and_none_twice(count, draws, per_recording, seed) -> None:
+def test_a_draw_takes_some_excerpts_and_none_twice(
+    count: Any, draws: Any, per_recording: Any, seed: Any
+) -> None:
     found = sample_excerpts(count, 3, draws=draws, per_recording=per_recording, seed=seed)
     assert len(found) == draws
     for each in found:

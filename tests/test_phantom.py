@@ -1,9 +1,12 @@
 """The phantom corpus: what it claims of itself is true."""
 
+from __future__ import annotations
+
 import csv
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ SEEDS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def corpora():
+def corpora() -> dict[str, Any]:
     """The default corpus and two shorter ones, with the features of each recording."""
     return {
         seed: [
@@ -32,13 +35,15 @@ def corpora():
     }
 
 
-def pearson(a, b):
+def pearson(a: Any, b: Any) -> Any:
     return np.corrcoef(a, b)[0, 1]
 
 
 class TestTargets:
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_the_onset_rate_of_every_percussive_phantom_is_within_10_percent(self, corpora, seed):
+    def test_the_onset_rate_of_every_percussive_phantom_is_within_10_percent(
+        self, corpora: dict[str, Any], seed: Any
+    ) -> None:
         checked = 0
         for recording, values in corpora[seed]:
             if recording.kind == "percussive":
@@ -48,7 +53,7 @@ class TestTargets:
         assert checked == len(corpora[seed]) / 5
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_the_onsets_found_are_the_onsets_rendered(self, corpora, seed):
+    def test_the_onsets_found_are_the_onsets_rendered(self, corpora: dict[str, Any], seed: Any) -> None:
         recording = corpora[seed][5][0]
         found = features.onset_times(recording.waveform)
         nearest = np.abs(found[:, None] - recording.onsets["percussive"]).min(axis=1)
@@ -57,7 +62,7 @@ class TestTargets:
         assert nearest.max() < 0.05
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_loudness_follows_the_rendered_gain(self, corpora, seed):
+    def test_loudness_follows_the_rendered_gain(self, corpora: dict[str, Any], seed: Any) -> None:
         loudness = np.array([values["loudness"] for _, values in corpora[seed]])
         gain = np.array([recording.row()["true_gain"] for recording, _ in corpora[seed]])
         level = np.array([recording.row()["true_level_db"] for recording, _ in corpora[seed]])
@@ -67,7 +72,9 @@ class TestTargets:
         assert pearson(np.log(loudness), level) > 0.98
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_gain_and_onset_rate_are_wide_and_not_confounded(self, corpora, seed):
+    def test_gain_and_onset_rate_are_wide_and_not_confounded(
+        self, corpora: dict[str, Any], seed: Any
+    ) -> None:
         rows = [recording.row() for recording, _ in corpora[seed]]
         gain_db = np.array([row["true_gain_db"] for row in rows])
         rate = np.array([row["true_onset_rate"] for row in rows])
@@ -84,7 +91,9 @@ class TestRecording:
         seconds=st.floats(2.0, 4.0),
         sample_rate=st.sampled_from([8000, 16000, 22050, 44100]),
     )
-    def test_any_arguments_give_sound_and_a_truth_that_fits(self, seed, index, seconds, sample_rate):
+    def test_any_arguments_give_sound_and_a_truth_that_fits(
+        self, seed: Any, index: Any, seconds: Any, sample_rate: Any
+    ) -> None:
         recording = phantom_recording(seed, index, seconds=seconds, sample_rate=sample_rate)
         samples = recording.samples
         assert (samples.dtype, samples.shape) == (np.float32, (round(seconds * sample_rate),))
@@ -103,14 +112,14 @@ class TestRecording:
         assert bool(recording.pitch_classes) == bool(recording.key) == (recording.kind != "percussive")
         json.dumps(recording.truth(), allow_nan=False)
 
-    def test_the_same_arguments_give_the_same_recording(self):
+    def test_the_same_arguments_give_the_same_recording(self) -> None:
         first, again = (phantom_recording(3, 4, seconds=3) for _ in range(2))
         np.testing.assert_array_equal(first.samples, again.samples)
         assert first.truth() == again.truth()
         assert not np.array_equal(first.samples, phantom_recording(4, 4, seconds=3).samples)
         assert not np.array_equal(first.samples, phantom_recording(3, 9, seconds=3).samples)
 
-    def test_drums_lie_a_tenth_of_a_second_apart_and_sound_when_they_say(self):
+    def test_drums_lie_a_tenth_of_a_second_apart_and_sound_when_they_say(self) -> None:
         recording = phantom_recording(0, 0)
         onsets = recording.onsets["percussive"]
         assert np.diff(onsets).min() > 0.1
@@ -119,7 +128,7 @@ class TestRecording:
             start = round(onset * recording.sample_rate)
             assert envelope[start : start + 200].max() > 2 * envelope[start - 100 : start].max()
 
-    def test_the_gain_contour_is_what_was_rendered(self):
+    def test_the_gain_contour_is_what_was_rendered(self) -> None:
         """Dividing the mix by the contour gives the level-normalised mix."""
         for index in range(5):
             recording = phantom_recording(1, index)
@@ -127,7 +136,7 @@ class TestRecording:
             flat = recording.samples / np.interp(time, recording.gain_times, recording.gain)
             assert 20 * np.log10(np.sqrt(np.mean(flat**2))) == pytest.approx(-26, abs=0.01)
 
-    def test_nothing_clicks_at_the_edges(self):
+    def test_nothing_clicks_at_the_edges(self) -> None:
         for index in range(10):
             recording = phantom_recording(2, index, seconds=3)
             for samples in recording.stems.values():
@@ -146,24 +155,26 @@ class TestRecording:
             ((0, 0), {"sample_rate": 4000}),
         ],
     )
-    def test_arguments_out_of_range_are_refused(self, arguments, options):
+    def test_arguments_out_of_range_are_refused(
+        self, arguments: tuple[int, int], options: dict[str, Any]
+    ) -> None:
         with pytest.raises(UsageError):
             phantom_recording(*arguments, **options)
 
 
 class TestVoice:
-    def sung(self, vowel, midi=50, seconds=3.0, sample_rate=22050):
+    def sung(self, vowel: Any, midi: int = 50, seconds: float = 3.0, sample_rate: int = 22050) -> Any:
         syllables = [singing.Syllable(0.1, seconds - 0.1, midi, vowel, consonant=False)]
         length = round(seconds * sample_rate)
         return singing.sing(np.random.default_rng(0), syllables, "tenor", length, sample_rate)
 
-    def spectrum(self, vowel):
+    def spectrum(self, vowel: Any) -> tuple[Any, Any]:
         """Frequency and power after pre-emphasis, which undoes the fall of the glottal source."""
         frequency, power = signal.welch(self.sung(vowel), 22050, nperseg=2048)
         return frequency, power * frequency**2
 
     @pytest.mark.parametrize("vowel", sorted(singing.VOWELS["tenor"]))
-    def test_the_first_formant_stands_out(self, vowel):
+    def test_the_first_formant_stands_out(self, vowel: Any) -> None:
         frequency, power = self.spectrum(vowel)
         strongest = frequency[np.argmax(power)]
         formant = singing.VOWELS["tenor"][vowel][0][0]
@@ -171,16 +182,16 @@ class TestVoice:
         assert strongest == pytest.approx(formant, abs=fundamental / 2 + 22050 / 2048)
 
     @pytest.mark.parametrize(("vowel", "valley"), [("i", 1100), ("e", 1000), ("u", 1500)])
-    def test_a_higher_formant_stands_above_the_valley_before_it(self, vowel, valley):
+    def test_a_higher_formant_stands_above_the_valley_before_it(self, vowel: str, valley: int) -> None:
         frequency, power = self.spectrum(vowel)
         formant = next(hz for hz, _, _ in singing.VOWELS["tenor"][vowel] if hz > valley)
 
-        def level(center):
+        def level(center: Any) -> Any:
             return power[np.abs(frequency - center) < 150].mean()
 
         assert level(formant) > 5 * level(valley)
 
-    def test_vibrato_is_at_5_to_6_hz(self):
+    def test_vibrato_is_at_5_to_6_hz(self) -> None:
         """The frequency of a high partial, followed by its analytic phase, swings at the singer's rate."""
         voice, rate, midi = self.sung("a", midi=60), 22050, 60
         partial = 3 * float(synthesis.hertz(midi))
@@ -190,7 +201,7 @@ class TestVoice:
         swing = np.abs(np.fft.rfft((frequency - frequency.mean()) * np.hanning(len(frequency)), 8 * rate))
         assert 4.8 < np.argmax(swing) / 8 < 6.2
 
-    def test_it_is_silent_between_phrases(self):
+    def test_it_is_silent_between_phrases(self) -> None:
         recording = phantom_recording(0, 3)
         voice, rate = np.abs(recording.stems["voice"]), recording.sample_rate
         intervals = recording.voice_intervals
@@ -204,14 +215,14 @@ class TestVoice:
 
 class TestHarmony:
     @pytest.mark.parametrize("index", [1, 2, 3, 4])
-    def test_what_sounds_is_in_the_key(self, index):
+    def test_what_sounds_is_in_the_key(self, index: int) -> None:
         recording = phantom_recording(5, index)
         tonic, mode = recording.key.split()
         scale = {(composition.PITCH_NAMES.index(tonic) + step) % 12 for step in composition.SCALES[mode]}
         assert set(recording.pitch_classes) <= scale
 
     @pytest.mark.parametrize("name", sorted(synthesis.TIMBRES))
-    def test_a_tone_has_its_pitch(self, name):
+    def test_a_tone_has_its_pitch(self, name: Any) -> None:
         sound = synthesis.tone(synthesis.TIMBRES[name], 69, 1.0, 22050)
         spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 8 * 22050))
         assert np.argmax(spectrum) / 8 == pytest.approx(440, abs=0.5)
@@ -219,7 +230,7 @@ class TestHarmony:
         assert abs(sound[0]) < 1e-6
         assert abs(sound[-1]) < 1e-3
 
-    def test_nothing_folds_back(self):
+    def test_nothing_folds_back(self) -> None:
         sound = synthesis.tone(synthesis.TIMBRES["strings"], 100, 1.0, 8000)
         spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
         frequency = np.fft.rfftfreq(len(sound), 1 / 8000)
@@ -231,7 +242,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 class TestWriting:
-    def test_a_corpus_is_wavs_truths_and_a_manifest(self, tmp_path):
+    def test_a_corpus_is_wavs_truths_and_a_manifest(self, tmp_path: Path) -> None:
         steps = []
         manifest = write_phantom(
             tmp_path / "new" / "corpus",
@@ -264,13 +275,15 @@ class TestWriting:
                 20 * np.log10(np.mean(truth["gain"])), abs=0.01
             )
 
-    def test_the_same_arguments_write_the_same_bytes(self, tmp_path):
+    def test_the_same_arguments_write_the_same_bytes(self, tmp_path: Path) -> None:
         for name in ("a", "b"):
             write_phantom(tmp_path / name, recordings=3, seconds=2)
         write_phantom(tmp_path / "b", recordings=3, seconds=2)
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
-    def test_what_is_there_already_is_left_as_it_is_and_what_is_damaged_is_rendered_anew(self, tmp_path):
+    def test_what_is_there_already_is_left_as_it_is_and_what_is_damaged_is_rendered_anew(
+        self, tmp_path: Path
+    ) -> None:
         def states() -> dict[str, tuple[int, int]]:
             files = {path.name: path.stat() for path in tmp_path.glob("phantom_*")}
             return {name: (status.st_mtime_ns, status.st_ino) for name, status in files.items()}
@@ -289,14 +302,14 @@ class TestWriting:
         mended = {"phantom_00001.wav", "phantom_00002.json"}
         assert {name for name in before if after[name] != before[name]} == mended
 
-    def test_a_recording_does_not_depend_on_how_many_are_asked_for(self, tmp_path):
+    def test_a_recording_does_not_depend_on_how_many_are_asked_for(self, tmp_path: Path) -> None:
         write_phantom(tmp_path / "few", recordings=2, seconds=2)
         write_phantom(tmp_path / "more", recordings=4, seconds=2)
         few, more = contents(tmp_path / "few"), contents(tmp_path / "more")
         assert more.pop("manifest.csv").startswith(few.pop("manifest.csv"))
         assert few.items() < more.items()
 
-    def test_a_smaller_corpus_replaces_a_larger_one_and_nothing_else(self, tmp_path):
+    def test_a_smaller_corpus_replaces_a_larger_one_and_nothing_else(self, tmp_path: Path) -> None:
         write_phantom(tmp_path / "c", recordings=3, seconds=2, stems=True)
         (tmp_path / "c" / "song.wav").write_bytes(b"mine")
         write_phantom(tmp_path / "c", recordings=2, seconds=2)
@@ -309,10 +322,10 @@ class TestWriting:
             "song.wav",
         }
 
-    def test_an_interrupted_corpus_has_no_manifest(self, tmp_path):
+    def test_an_interrupted_corpus_has_no_manifest(self, tmp_path: Path) -> None:
         write_phantom(tmp_path, recordings=3, seconds=2)
 
-        def interrupt(done, total):
+        def interrupt(done: Any, total: Any) -> None:
             if done == 2:
                 raise KeyboardInterrupt
 
@@ -321,13 +334,13 @@ class TestWriting:
         assert not (tmp_path / "manifest.csv").exists()
         assert not [name for name in contents(tmp_path) if name.startswith(".")]
 
-    def test_a_folder_that_cannot_be_written_is_a_corpus_error(self, tmp_path):
+    def test_a_folder_that_cannot_be_written_is_a_corpus_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")
         for target in (tmp_path / "file", tmp_path / "file" / "below"):
             with pytest.raises(CorpusError, match="cannot be written"):
                 write_phantom(target, recordings=1, seconds=2)
 
-    def test_bad_arguments_are_refused_before_anything_is_touched(self, tmp_path):
+    def test_bad_arguments_are_refused_before_anything_is_touched(self, tmp_path: Path) -> None:
         write_phantom(tmp_path, recordings=1, seconds=2)
         before = contents(tmp_path)
         for options in ({"recordings": 0}, {"seconds": 0.1}, {"sample_rate": 1}, {"seed": -1}):

@@ -1,5 +1,9 @@
 """Planted truth: a channel that is the harmonic part, shifted and scaled, is found, and noise is not."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,12 +16,12 @@ HARMONIC, PERCUSSIVE, NOISE = 0, 1, range(2, 8)
 DELAY = 2  # frames by which the planted channels look back
 
 
-def _wild(x):
+def _wild(x: Any) -> Any:
     return backend.tf.sin(997.0 * x)
 
 
 @pytest.fixture(scope="module")
-def planted():
+def planted() -> Any:
     """A network of two filters that separate as HPSS does, and six channels of noise.
 
     The first filter smooths along time, the second along frequency; both look back, and both are pooled. The
@@ -44,7 +48,7 @@ def planted():
 
 
 @pytest.fixture(scope="module")
-def found(planted, tmp_path_factory):
+def found(planted: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("planted")
     write_phantom(folder / "in", recordings=10, seconds=5)
     return maps(
@@ -57,21 +61,21 @@ def found(planted, tmp_path_factory):
     )
 
 
-def test_planted_harmonic_channel_is_first_and_beats_its_null(found) -> None:
+def test_planted_harmonic_channel_is_first_and_beats_its_null(found: Any) -> None:
     best = rank_maps(found.table, "harmonic").iloc[0]
     assert best.channel == HARMONIC
     assert best.q < 0.01
     assert best.score > best.score_null
 
 
-def test_planted_percussive_channel_is_first_and_beats_its_null(found) -> None:
+def test_planted_percussive_channel_is_first_and_beats_its_null(found: Any) -> None:
     best = rank_maps(found.table, "percussive").iloc[0]
     assert best.channel == PERCUSSIVE
     assert best.q < 0.01
     assert best.score > best.score_null
 
 
-def test_noise_channels_are_not_found(found) -> None:
+def test_noise_channels_are_not_found(found: Any) -> None:
     noise = found.table[found.table.channel.isin(NOISE)]
     assert (noise.keypoints_map > 20).all()
     assert not (noise.q < 0.05).any()

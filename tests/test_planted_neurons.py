@@ -5,6 +5,8 @@ fold the spectrum into numbers that have no order (the sine of a large random pr
 their features come from the phantom corpus, as a user's would from a folder.
 """
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +81,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return Planted(model, noise, np.concatenate(examples), np.array(groups), features)
 
 
-def first(table, feature: str):
+def first(table: Any, feature: str) -> Any:
     rows = table[table["feature"] == feature]
     return rows.loc[rows["r"].abs().idxmax()]
 
@@ -129,7 +131,7 @@ def test_over_20_seeds_noise_is_found_no_more_often_than_the_named_rate(planted:
         )
         by_q += (found.layers["discoveries"] > 0).tolist()
         by_permuted_q += (found.layers["discoveries_permuted"] > 0).tolist()
-        by_best += (found.layers["above_level"] > 0).tolist()
+        by_best += (found.layers["above_null"] > 0).tolist()
         single += (found.neurons["p"] <= 0.05).tolist()
     assert len(by_q) == len(by_best) == 40
     assert sum(by_q) <= bound

@@ -1,5 +1,7 @@
 """Announced times: none before enough is known, then within a factor of two, on a clock that is set."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_the_pace_of_what_came_after_the_first_counts(clock) -> None:
+def test_the_pace_of_what_came_after_the_first_counts(clock: Clock) -> None:
     pace = Pace(clock())
     assert pace.seconds_for(1) is None
     clock.now += 75  # the network is loaded and traced before the first is finished
@@ -43,7 +45,7 @@ def test_the_pace_of_what_came_after_the_first_counts(clock) -> None:
 
 
 @pytest.mark.parametrize("prepared", [1, 2, 4, 8])
-def test_what_was_ready_before_the_first_makes_a_factor_of_two_at_most(clock, prepared) -> None:
+def test_what_was_ready_before_the_first_makes_a_factor_of_two_at_most(clock: Clock, prepared: int) -> None:
     """The network takes no time; recordings are prepared in 10 s each, while it is loaded, too."""
     pace = Pace(clock())
     clock.now += 10 * prepared
@@ -60,7 +62,7 @@ def test_what_was_ready_before_the_first_makes_a_factor_of_two_at_most(clock, pr
     assert told.index(known[0]) == prepared - 1
 
 
-def test_what_fails_at_once_tells_nothing_of_the_pace(clock) -> None:
+def test_what_fails_at_once_tells_nothing_of_the_pace(clock: Clock) -> None:
     pace = Pace(clock())
     pace.finish(clock(), 0)  # a broken file
     clock.now += 60
@@ -80,18 +82,20 @@ def test_what_fails_at_once_tells_nothing_of_the_pace(clock) -> None:
         (7300, "about 2.0 h"),
     ],
 )
-def test_times_are_written_in_what_they_are_thought_in(seconds, text) -> None:
+def test_times_are_written_in_what_they_are_thought_in(seconds: float, text: str) -> None:
     assert about(seconds) == text
 
 
 # Runs over recordings
 
 
-def lines(capsys) -> list[str]:
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_run_says_nothing_of_the_time_until_it_knows(clock, capsys) -> None:
+def test_a_run_says_nothing_of_the_time_until_it_knows(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of 121 recordings the first takes 75 s, with all that starts, and the others 1.25 s each."""
     with batch.Progress(121, "recordings", clock) as progress:
         clock.now += 75
@@ -107,7 +111,9 @@ def test_a_run_says_nothing_of_the_time_until_it_knows(clock, capsys) -> None:
     assert said[-1] == "121 of 121 recordings"
 
 
-def test_what_is_finished_together_is_counted_together(clock, capsys) -> None:
+def test_what_is_finished_together_is_counted_together(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Batches of 8 recordings take 20 s each, and 20 s more before the first."""
     with batch.Progress(64, "recordings", clock) as progress:
         clock.now += 20
@@ -120,7 +126,9 @@ def test_what_is_finished_together_is_counted_together(clock, capsys) -> None:
     ]  # fmt: skip
 
 
-def test_long_recordings_count_for_more(tmp_path: Path, clock, capsys) -> None:
+def test_long_recordings_count_for_more(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A second of sound takes 0.05 s; the short recordings come first, and MP3 has a tenth of the bytes."""
     seconds = [20.0] * 12 + [400.0] * 4
     recordings, rows = [], []
@@ -220,7 +228,7 @@ class Training:
     ],
 )
 def test_times_of_a_training_are_within_a_factor_of_two(
-    clock, made: Callable[[Clock], Training], first_epoch: int
+    clock: Clock, made: Callable[[Clock], Training], first_epoch: int
 ) -> None:
     found = made(clock).run(first_epoch)
     assert found or first_epoch == 3  # what ends after two epochs may say nothing
@@ -228,7 +236,7 @@ def test_times_of_a_training_are_within_a_factor_of_two(
         assert true / 2 <= told <= 2 * true
 
 
-def test_a_long_first_epoch_tells_the_time_before_it_ends(clock) -> None:
+def test_a_long_first_epoch_tells_the_time_before_it_ends(clock: Clock) -> None:
     training = Training(clock, 8, steps=1000, step=0.5, validation=100.0)
     training.run()
     within = [line for line, _ in training.said if line.startswith("epoch 1, step")]

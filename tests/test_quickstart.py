@@ -1,5 +1,7 @@
 """What bin/quickstart asks for: which analyses of which recordings. Stand-ins take their places."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import subprocess
@@ -44,7 +46,7 @@ if name == "actprobe-neurons":
 
 
 @pytest.fixture
-def checkout(tmp_path) -> Path:
+def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     (folder / "bin").mkdir(parents=True)
     (folder / ".venv/bin").mkdir(parents=True)
@@ -75,7 +77,7 @@ def flag(call: list[str], name: str) -> str:
     return next(word for word in call if word.startswith(f"--{name}=")).partition("=")[2]
 
 
-def test_without_a_folder_everything_is_of_the_phantom_corpus(checkout) -> None:
+def test_without_a_folder_everything_is_of_the_phantom_corpus(checkout: Path) -> None:
     ended, calls = quickstart(checkout)
     assert ended.returncode == 0, ended.stderr
     asked = [call[0].removeprefix("actprobe-") for call in calls]
@@ -87,7 +89,7 @@ def test_without_a_folder_everything_is_of_the_phantom_corpus(checkout) -> None:
     assert "out/quickstart/report/index.html" in ended.stdout
 
 
-def test_a_folder_is_in_every_analysis_beside_the_phantom_corpus(checkout, tmp_path) -> None:
+def test_a_folder_is_in_every_analysis_beside_the_phantom_corpus(checkout: Path, tmp_path: Path) -> None:
     write_recordings(tmp_path / "mine", 3)
     (tmp_path / "mine/broken.wav").write_bytes(b"RIFF")
     ended, calls = quickstart(checkout, "--permutations=10", tmp_path / "mine")
@@ -105,7 +107,7 @@ def test_a_folder_is_in_every_analysis_beside_the_phantom_corpus(checkout, tmp_p
     assert len([word for word in calls[-1] if word.startswith("--run=")]) == 8
 
 
-def test_a_large_folder_is_bounded_and_that_is_said(checkout, tmp_path) -> None:
+def test_a_large_folder_is_bounded_and_that_is_said(checkout: Path, tmp_path: Path) -> None:
     write_recordings(tmp_path / "mine", 90)
     ended, calls = quickstart(checkout, tmp_path / "mine")
     assert ended.returncode == 0, ended.stderr
@@ -122,7 +124,7 @@ def test_a_large_folder_is_bounded_and_that_is_said(checkout, tmp_path) -> None:
     assert [path.stat().st_mtime_ns for path in middles] == stamps  # or the run over them would begin anew
 
 
-def test_a_folder_without_recordings_is_refused_before_anything_runs(checkout, tmp_path) -> None:
+def test_a_folder_without_recordings_is_refused_before_anything_runs(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     ended, calls = quickstart(checkout, tmp_path / "mine")
     assert ended.returncode == 1

@@ -1,9 +1,12 @@
 """What the report is made of: packed arrays, excerpts to hear, sentences, parts, and what it refuses."""
 
+from __future__ import annotations
+
 import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +56,9 @@ def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> ShownRun
     return run
 
 
-def neuron_table(r=(0.9, -0.2, np.nan), feature="loudness") -> pd.DataFrame:
+def neuron_table(
+    r: tuple[float, float, Any] = (0.9, -0.2, np.nan), feature: str = "loudness"
+) -> pd.DataFrame:
     r = np.array(r)
     known = np.isfinite(r)
     return pd.DataFrame(
@@ -66,14 +71,14 @@ def neuron_table(r=(0.9, -0.2, np.nan), feature="loudness") -> pd.DataFrame:
     )  # fmt: skip
 
 
-def level_table(permuted=0.6, random=(0.4, -0.5)) -> pd.DataFrame:
+def level_table(permuted: float = 0.6, random: tuple[float, float] = (0.4, -0.5)) -> pd.DataFrame:
     rows = [
         {
             "layer": "fc8",
             "feature": "loudness",
             "weights": "model",
             "neurons": 3,
-            "level": permuted,
+            "null_95": permuted,
             "best_r": 0.9,
         }
     ]
@@ -83,7 +88,7 @@ def level_table(permuted=0.6, random=(0.4, -0.5)) -> pd.DataFrame:
             "feature": "loudness",
             "weights": f"random {i}",
             "neurons": 3,
-            "level": np.nan,
+            "null_95": np.nan,
             "best_r": r,
         }
         for i, r in enumerate(random)
@@ -92,14 +97,14 @@ def level_table(permuted=0.6, random=(0.4, -0.5)) -> pd.DataFrame:
 
 
 @pytest.fixture
-def neuron_run(tmp_path) -> ShownRun:
+def neuron_run(tmp_path: Path) -> ShownRun:
     """A neuron run of six recordings and 70 neurons, with sound, written as a run leaves it."""
     return write_neuron_run(tmp_path / "run", recordings=6, neurons=70)
 
 
 def write_neuron_run(
     directory: Path, recordings: int, neurons: int, unit: str = "recording", examples: int = 4
-):
+) -> Any:
     rng = np.random.default_rng(0)
     corpus = directory / "corpus"
     corpus.mkdir(parents=True)
@@ -142,7 +147,7 @@ def write_neuron_run(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "uint16", "uint8"])
-def test_packed_arrays_come_back(dtype) -> None:
+def test_packed_arrays_come_back(dtype: str) -> None:
     values = np.arange(12).reshape(3, 4)
     assert np.array_equal(unpack(packed(values, dtype)), values)
 
@@ -155,7 +160,7 @@ def test_rows_are_packed_to_a_65535th_of_their_own_range() -> None:
     assert np.all(np.abs(low + (high - low) * unpack(found) / 65535 - values) <= (high - low) / 65535)
 
 
-def test_what_json_cannot_say_becomes_null(tmp_path) -> None:
+def test_what_json_cannot_say_becomes_null(tmp_path: Path) -> None:
     assets = Assets(tmp_path / "assets")
     path = assets.data(
         "../a key </script>", {"x": [np.nan, np.float32(1), np.int64(2), np.bool_(True), float("inf")]}
@@ -164,7 +169,7 @@ def test_what_json_cannot_say_becomes_null(tmp_path) -> None:
     assert (tmp_path / path).parent == tmp_path / "assets/data"
 
 
-def test_an_excerpt_holds_the_sound_of_its_place(tmp_path) -> None:
+def test_an_excerpt_holds_the_sound_of_its_place(tmp_path: Path) -> None:
     time = np.arange(4 * RATE) / RATE
     soundfile.write(tmp_path / "x.wav", 0.3 * np.sin(2 * np.pi * np.where(time < 2, 500, 2000) * time), RATE)
     clips = Clips(Assets(tmp_path / "assets"), 1 << 20)
@@ -180,7 +185,7 @@ def test_an_excerpt_holds_the_sound_of_its_place(tmp_path) -> None:
     assert heard == pytest.approx([500, 2000], abs=5)
 
 
-def test_sound_keeps_within_its_budget(tmp_path) -> None:
+def test_sound_keeps_within_its_budget(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 30 * RATE), RATE)
     wanted = [(tmp_path / "x.wav", float(i), float(i) + 1) for i in range(30)]
     clips = Clips(Assets(tmp_path / "assets"), 50_000)
@@ -192,7 +197,7 @@ def test_sound_keeps_within_its_budget(tmp_path) -> None:
     assert Clips(Assets(tmp_path / "silent"), 0).whole(tmp_path / "x.wav") is None
 
 
-def test_the_neurons_part_says_what_the_run_found(neuron_run, tmp_path) -> None:
+def test_the_neurons_part_says_what_the_run_found(neuron_run: ShownRun, tmp_path: Path) -> None:
     report = tmp_path / "report"
     assets = Assets(report / "assets")
     data = provided(report / neurons_part(neuron_run, assets, Clips(assets, 1 << 22)))
@@ -218,7 +223,7 @@ def test_the_neurons_part_says_what_the_run_found(neuron_run, tmp_path) -> None:
         assert (report / data["clips"][f"{recording}|{round(float(seconds) * 1000)}"]).is_file()
 
 
-def test_many_excerpts_are_thinned_evenly_for_plots(tmp_path) -> None:
+def test_many_excerpts_are_thinned_evenly_for_plots(tmp_path: Path) -> None:
     run = write_neuron_run(tmp_path / "run", recordings=5, neurons=3, unit="excerpt", examples=1000)
     assets = Assets(tmp_path / "report/assets")
     data = provided(tmp_path / "report" / neurons_part(run, assets, Clips(assets, 0)))
@@ -230,7 +235,7 @@ def test_many_excerpts_are_thinned_evenly_for_plots(tmp_path) -> None:
     assert chunk["activity"]["shape"] == [3, DOTS]
 
 
-def test_findings_of_neurons_name_numbers_interval_and_chance(tmp_path) -> None:
+def test_findings_of_neurons_name_numbers_interval_and_chance(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table())
     first, second, third = findings(run)
     assert "1 of 2 follow loudness" in first
@@ -240,7 +245,7 @@ def test_findings_of_neurons_name_numbers_interval_and_chance(tmp_path) -> None:
     assert "random weights reaches |r| = 0.40 to 0.50" in third
 
 
-def test_findings_say_when_random_weights_do_as_well(tmp_path) -> None:
+def test_findings_say_when_random_weights_do_as_well(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table(random=(0.3, -0.93)))
     assert findings(run)[-1].startswith("Random weights do as well")
     bare = write_run(tmp_path / "b", {}, neurons=neuron_table())
@@ -267,7 +272,7 @@ def evaluation_tables() -> dict[str, pd.DataFrame]:
     return {"nre": nre, "nre_detail": detail.assign(measure="nre", **{"class": "all"})}
 
 
-def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path) -> None:
+def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path: Path) -> None:
     run = write_run(tmp_path, {}, **evaluation_tables())
     assert run.kind == "evaluation"
     said = findings(run)
@@ -303,7 +308,7 @@ def write_inversion(directory: Path, method: str = "joint") -> ShownRun:
     return write_run(directory, record)
 
 
-def test_methods_of_one_excerpt_stand_side_by_side(tmp_path) -> None:
+def test_methods_of_one_excerpt_stand_side_by_side(tmp_path: Path) -> None:
     runs = [
         write_inversion(tmp_path / "a"),
         write_inversion(tmp_path / "b", "input"),
@@ -328,7 +333,7 @@ def test_methods_of_one_excerpt_stand_side_by_side(tmp_path) -> None:
     assert "The network says 0.49 of the excerpt, and of its inversions: fc8 0.40." in findings(runs[0])
 
 
-def test_failed_recordings_and_controls_are_on_the_page(neuron_run, tmp_path) -> None:
+def test_failed_recordings_and_controls_are_on_the_page(neuron_run: ShownRun, tmp_path: Path) -> None:
     ledger = neuron_run.recordings
     ledger.loc[len(ledger)] = ["<b>bad</b>.wav", "failed", "is <empty>", "", np.nan]
     ledger.to_csv(neuron_run.folder / "recordings.csv", index=False)
@@ -345,7 +350,7 @@ def test_failed_recordings_and_controls_are_on_the_page(neuron_run, tmp_path) ->
     assert "https://" not in page
 
 
-def test_a_report_is_replaced_whole_or_not_at_all(neuron_run, tmp_path) -> None:
+def test_a_report_is_replaced_whole_or_not_at_all(neuron_run: ShownRun, tmp_path: Path) -> None:
     index = report(neuron_run.folder, output_dir=tmp_path).path
     assert "Plotly" in (index.parent / "assets/plotly.LICENSE.txt").read_text("utf-8")
     (index.parent / "assets/data/stale.js").touch()
@@ -371,7 +376,9 @@ def test_a_report_is_replaced_whole_or_not_at_all(neuron_run, tmp_path) -> None:
         ({"run.json": "{}", "inversion.npz": "x"}, "is not a readable inversion"),
     ],
 )
-def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, files, said) -> None:
+def test_a_folder_that_is_no_finished_run_is_refused(
+    tmp_path: Path, files: dict[str, Any], said: str
+) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(CorpusError, match=said):
@@ -379,7 +386,7 @@ def test_a_folder_that_is_no_finished_run_is_refused(tmp_path, files, said) -> N
     assert not (tmp_path / "out/report").exists()
 
 
-def test_a_report_of_nothing_is_refused(tmp_path) -> None:
+def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         report(output_dir=tmp_path)
     with pytest.raises(CorpusError, match="does not exist"):
@@ -402,7 +409,7 @@ def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
     assert extent.x1 <= figure.bbox.x1
 
 
-def test_a_report_takes_results_and_folders_and_shows_a_link(neuron_run, tmp_path) -> None:
+def test_a_report_takes_results_and_folders_and_shows_a_link(neuron_run: ShownRun, tmp_path: Path) -> None:
     other = write_run(tmp_path / "evaluation", {}, **evaluation_tables())
     written = actprobe.report(neuron_run.result, str(other.folder), output_dir=str(tmp_path / "out"))
     assert written.path == tmp_path / "out/report/index.html"
@@ -412,7 +419,9 @@ def test_a_report_takes_results_and_folders_and_shows_a_link(neuron_run, tmp_pat
     assert f'href="{written.path.as_uri()}"' in written._repr_html_()
 
 
-def test_runs_of_a_kind_are_numbered_and_other_kinds_are_refused(neuron_run, tmp_path) -> None:
+def test_runs_of_a_kind_are_numbered_and_other_kinds_are_refused(
+    neuron_run: ShownRun, tmp_path: Path
+) -> None:
     other = write_run(tmp_path / "evaluation", {}, **evaluation_tables())
     shown = shown_runs([neuron_run.folder, other.folder, neuron_run.result])
     assert [run.key for run in shown] == ["neurons-1", "evaluation-1", "neurons-2"]
@@ -443,7 +452,7 @@ def own_model() -> actprobe.Model:
     return actprobe.wrap_model(network, SvdFrontEnd(hop=20), outputs=["a", "b", "c", "d"])
 
 
-def test_a_network_describes_itself_in_run_json(own_model) -> None:
+def test_a_network_describes_itself_in_run_json(own_model: Any) -> None:
     record = json.loads(json.dumps(network_record(own_model), allow_nan=False))
     assert [output["label"] for output in record["outputs"]] == ["a", "b", "c", "d"]
     assert record["weights"]["kind"] == "user model"
@@ -453,7 +462,7 @@ def test_a_network_describes_itself_in_run_json(own_model) -> None:
         assert repr(replace(same, tensor=layer.tensor)) == repr(layer)
 
 
-def test_a_network_of_ones_own_has_its_layers_part(own_model, tmp_path) -> None:
+def test_a_network_of_ones_own_has_its_layers_part(own_model: Any, tmp_path: Path) -> None:
     corpus = write_phantom(tmp_path / "corpus", recordings=4, seconds=2)
     found = actprobe.neurons(
         own_model, corpus, layers=["edges", "classes"], features=["loudness"], output_dir=tmp_path / "run",
@@ -473,14 +482,14 @@ def test_a_network_of_ones_own_has_its_layers_part(own_model, tmp_path) -> None:
     assert "nan" not in page.split('id="layers"')[1]
 
 
-def open_ours(folder, split=None) -> list[Recording]:
+def open_ours(folder: Path, split: Any = None) -> list[Recording]:
     """Stand in for the module of a corpus whose names are not paths."""
     paths = sorted(Path(folder).glob("audio/*.wav"))
     return [Recording(path.stem, path, {"number": path.stem[-1]}) for path in paths]
 
 
 def test_a_corpus_of_ones_own_is_a_line_of_the_registry_from_analysis_to_sound(
-    own_model, tmp_path, monkeypatch
+    own_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(named.CORPORA, "ours", named.NamedCorpus(f"{__name__}:open_ours"))
     write_phantom(tmp_path / "data/audio", recordings=4, seconds=2)
@@ -498,7 +507,7 @@ def test_a_corpus_of_ones_own_is_a_line_of_the_registry_from_analysis_to_sound(
     assert shown_runs([found])[0].recording_path("phantom_00002") is None
 
 
-def test_runs_of_before_have_the_layers_that_the_name_of_their_network_tells(neuron_run) -> None:
+def test_runs_of_before_have_the_layers_that_the_name_of_their_network_tells(neuron_run: ShownRun) -> None:
     (network,) = layers_part([neuron_run])
     assert network["model"] == "svd"
     assert [layer["found"] != [] for layer in network["layers"] if layer["name"] == "fc8"] == [True]

@@ -1,9 +1,12 @@
 """The report in a real browser: opened from a file, offline, used by mouse and keyboard, at any width."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_support
@@ -97,17 +100,17 @@ def driver() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture(scope="module")
-def runs(driver, tmp_path_factory) -> dict[str, Path]:
+def runs(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return report_support.make_runs(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")
-def index(runs, tmp_path_factory) -> Path:
+def index(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report(*(runs[kind] for kind in KINDS), output_dir=tmp_path_factory.mktemp("report")).path
 
 
 @pytest.fixture
-def page(driver, index) -> Iterator[Page]:
+def page(driver: Any, index: Path) -> Iterator[Page]:
     """The report of all runs; nothing goes wrong unseen, and nothing is asked of a network."""
     driver.get_log("browser"), driver.get_log("performance")
     yield Page(driver, index)
@@ -122,7 +125,7 @@ def page(driver, index) -> Iterator[Page]:
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
 
 
-def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page) -> None:
+def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page: Page) -> None:
     page.open()
     assert page.texts("nav a") == ["Overview", "Neurons", "Maps", "Layers", "Inversion"]
     assert page.shown() == "overview"
@@ -141,14 +144,16 @@ def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page) -> None:
         ("inversion", ["Overview", "Layers", "Inversion"]),
     ],
 )
-def test_a_part_without_runs_is_absent(driver, runs, tmp_path, kind, tabs) -> None:
+def test_a_part_without_runs_is_absent(
+    driver: Any, runs: dict[str, Path], tmp_path: Path, kind: str, tabs: list[Any]
+) -> None:
     page = Page(driver, report(runs[kind], output_dir=tmp_path).path)
     page.open()
     assert page.texts("nav a") == tabs
     assert driver.get_log("browser") == []
 
 
-def test_two_runs_of_a_kind_are_told_apart(driver, runs, tmp_path) -> None:
+def test_two_runs_of_a_kind_are_told_apart(driver: Any, runs: dict[str, Path], tmp_path: Path) -> None:
     """By the name of their corpus, and by what links lead to."""
     twice = [runs[kind] for kind in ("neurons", "evaluation") * 2]
     page = Page(driver, report(*twice, output_dir=tmp_path).path)
@@ -165,7 +170,7 @@ def test_two_runs_of_a_kind_are_told_apart(driver, runs, tmp_path) -> None:
     assert driver.get_log("browser") == []
 
 
-def test_sorting_follows_the_column_and_unknown_values_come_last(page) -> None:
+def test_sorting_follows_the_column_and_unknown_values_come_last(page: Page) -> None:
     page.open("#part=neurons")
     header = "#neurons .row.head > div:nth-child(5) button"
     page.one(header).click()
@@ -180,7 +185,7 @@ def test_sorting_follows_the_column_and_unknown_values_come_last(page) -> None:
     assert rising[0] < falling[0]
 
 
-def test_filters_narrow_the_table_and_say_how_far(page) -> None:
+def test_filters_narrow_the_table_and_say_how_far(page: Page) -> None:
     page.open("#part=neurons")
     page.one("#neurons .rows .row")
     assert page.one("#neurons .count").text == "256 of 256 rows"  # (64 + 64) neurons by 2 features
@@ -197,7 +202,7 @@ def test_filters_narrow_the_table_and_say_how_far(page) -> None:
     assert page.texts("#neurons .rows .none") == ["Nothing fits the filter."]
 
 
-def test_a_click_opens_the_neuron_with_its_plots_and_playlist(page) -> None:
+def test_a_click_opens_the_neuron_with_its_plots_and_playlist(page: Page) -> None:
     page.open("#part=neurons")
     first = page.one("#neurons .rows .row")
     layer, neuron = (page.column("neurons", i)[0] for i in (1, 2))
@@ -211,7 +216,7 @@ def test_a_click_opens_the_neuron_with_its_plots_and_playlist(page) -> None:
     assert "n = 6" in page.texts("#neurons .detail .facts")[0]
 
 
-def test_an_address_opens_a_neuron_a_map_a_layer_and_an_excerpt(page) -> None:
+def test_an_address_opens_a_neuron_a_map_a_layer_and_an_excerpt(page: Page) -> None:
     page.open("#neuron=svd/fc8/3&feature=loudness")
     page.wait(lambda: page.texts("#neurons .detail h3") == ["svd · fc8 · neuron 3"])
     page.open("#map=svd/conv1/5")
@@ -238,7 +243,7 @@ def test_an_address_opens_a_neuron_a_map_a_layer_and_an_excerpt(page) -> None:
         "#part=x%zz",
     ],
 )
-def test_an_address_of_nothing_is_said_and_breaks_nothing(page, fragment) -> None:
+def test_an_address_of_nothing_is_said_and_breaks_nothing(page: Page, fragment: str) -> None:
     page.open(fragment)
     if fragment.startswith("#part"):
         assert page.shown() == "overview"
@@ -248,7 +253,7 @@ def test_an_address_of_nothing_is_said_and_breaks_nothing(page, fragment) -> Non
     page.wait(lambda: not page.one(".alert").is_displayed())
 
 
-def test_a_playlist_can_be_heard_one_at_a_time(page) -> None:
+def test_a_playlist_can_be_heard_one_at_a_time(page: Page) -> None:
     page.open("#part=neurons")
     page.one("#neurons .rows .row").click()
     page.wait(lambda: len(page.all("#neurons audio")) >= 2)
@@ -260,7 +265,7 @@ def test_a_playlist_can_be_heard_one_at_a_time(page) -> None:
     assert page.script("return arguments[0].paused", first)
 
 
-def test_keys_alone_do(page) -> None:
+def test_keys_alone_do(page: Page) -> None:
     page.open()
     body = page.one("body")
     body.send_keys("2")
@@ -285,7 +290,7 @@ def test_keys_alone_do(page) -> None:
     page.wait(lambda: page.script("return arguments[0].scrollTop", grid) > 1000)
 
 
-def test_nothing_is_wider_than_a_phone(page) -> None:
+def test_nothing_is_wider_than_a_phone(page: Page) -> None:
     page.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True},
@@ -302,7 +307,7 @@ def test_nothing_is_wider_than_a_phone(page) -> None:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_hostile_names_and_tags_are_text(page) -> None:
+def test_hostile_names_and_tags_are_text(page: Page) -> None:
     page.open()
     assert BROKEN in page.texts("#overview bdi")
     assert any(TAG in text for text in page.texts("#overview .findings li"))
@@ -329,7 +334,7 @@ def test_hostile_names_and_tags_are_text(page) -> None:
     )
 
 
-def test_matches_are_thinned_by_distance_and_agreement(page) -> None:
+def test_matches_are_thinned_by_distance_and_agreement(page: Page) -> None:
     page.open("#part=maps")
     page.wait(lambda: page.find("#maps .gallery .card"))
     assert len(page.all("#maps .gallery .card:first-child figure")) == 2  # one a feature
@@ -355,7 +360,7 @@ def test_matches_are_thinned_by_distance_and_agreement(page) -> None:
     )
 
 
-def test_inversions_share_a_scale_and_a_moment(page) -> None:
+def test_inversions_share_a_scale_and_a_moment(page: Page) -> None:
     page.open("#part=inversion")
     page.wait(lambda: len(page.all("#inversion .sonograms figure")) == 3)
     assert page.texts("#inversion .sonograms strong") == ["input", "conv1", "fc8"]
@@ -396,7 +401,7 @@ def test_inversions_share_a_scale_and_a_moment(page) -> None:
     )
 
 
-def test_singing_can_be_filtered(page) -> None:
+def test_singing_can_be_filtered(page: Page) -> None:
     page.open("#part=inversion")
     page.wait(lambda: page.find("#inversion canvas"))
     every = len(page.all("#inversion [name=excerpt] option"))
@@ -411,7 +416,7 @@ def test_singing_can_be_filtered(page) -> None:
         page.wait(lambda: page.texts("#inversion .sonograms p") == ["No excerpt fits the filter."])
 
 
-def test_layers_tell_what_was_found_and_lead_there(page) -> None:
+def test_layers_tell_what_was_found_and_lead_there(page: Page) -> None:
     page.open("#part=layers")
     found = page.texts("[id='layer=svd/fc8'] .found")
     assert any("loudness: " in text and "neurons follow it" in text for text in found)
@@ -422,7 +427,7 @@ def test_layers_tell_what_was_found_and_lead_there(page) -> None:
     assert page.texts("#neurons .detail h3")[0].startswith("svd · fc8 · neuron ")
 
 
-def test_a_dark_page_is_dark(page) -> None:
+def test_a_dark_page_is_dark(page: Page) -> None:
     page.driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     )

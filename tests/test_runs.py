@@ -1,8 +1,11 @@
 """Runs: durable shards, resume, the ledger, and tables that are the same byte for byte."""
 
+from __future__ import annotations
+
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +30,7 @@ FEATURES = ["onset_rate", "loudness"]
 
 
 @pytest.fixture(scope="session")
-def phantom(tmp_path_factory) -> Path:
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve phantom recordings and one each of the ways to fail."""
     folder = tmp_path_factory.mktemp("phantom")
     write_phantom(folder, recordings=12, seconds=5)
@@ -38,18 +41,22 @@ def phantom(tmp_path_factory) -> Path:
     return folder
 
 
-def run(model, folder: Path, output_dir: Path, layers=("pool4", "pool5"), **options):
+def run(
+    model: Any, folder: Path, output_dir: Path, layers: tuple[str, str] = ("pool4", "pool5"), **options: Any
+) -> Any:
     options = {"features": FEATURES, "random_seeds": 1, "permutations": 20, "executor": "local:1"} | options
     return actprobe.neurons(model, folder, layers=layers, output_dir=output_dir, figures=0, **options)
 
 
 @pytest.fixture(scope="session")
-def finished(random_cnn_at, phantom, tmp_path_factory):
+def finished(
+    random_cnn_at: Model, phantom: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Path]:
     output_dir = tmp_path_factory.mktemp("out")
     return run(random_cnn_at, phantom, output_dir), output_dir
 
 
-def test_ledger_names_every_failure_and_the_rest_goes_on(finished) -> None:
+def test_ledger_names_every_failure_and_the_rest_goes_on(finished: tuple[Any, Path]) -> None:
     ledger = finished[0].recordings.set_index("path")
     assert list(ledger.columns) == [
         "status", "reason", "warning", "seconds", "sample_rate", "examples", *FEATURES,
@@ -67,7 +74,9 @@ def test_ledger_names_every_failure_and_the_rest_goes_on(finished) -> None:
     assert usable.warning.str.contains("17% of its 29.12 s example").all()
 
 
-def test_table_is_what_the_public_functions_give(finished, random_cnn_at, phantom) -> None:
+def test_table_is_what_the_public_functions_give(
+    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path
+) -> None:
     found = finished[0]
     usable = [recording for recording in open_corpus(phantom) if recording.name.startswith("phantom")] or [
         recording
@@ -86,7 +95,7 @@ def test_table_is_what_the_public_functions_give(finished, random_cnn_at, phanto
     assert np.allclose(table.q, expected.q, rtol=1e-2, equal_nan=True)
 
 
-def test_files_hold_what_was_returned(finished) -> None:
+def test_files_hold_what_was_returned(finished: tuple[Any, Path]) -> None:
     found, output_dir = finished
     assert len(pd.read_csv(output_dir / "neurons.csv")) == len(found.table) == (192 + 256) * 2
     pd.testing.assert_frame_equal(pd.read_parquet(output_dir / "neurons.parquet"), found.table)
@@ -94,14 +103,14 @@ def test_files_hold_what_was_returned(finished) -> None:
 
 
 def test_second_run_computes_nothing_and_writes_the_same_bytes(
-    finished, random_cnn_at, phantom, monkeypatch
+    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output_dir = finished[1]
     before = {name: (output_dir / name).read_bytes() for name in TABLES}
     stamps = {path: path.stat().st_mtime_ns for path in output_dir.glob("shards/*/*.npz")}
     assert len(stamps) == 12
 
-    def forbidden(*_):
+    def forbidden(*_: Any) -> None:
         raise AssertionError("a finished recording went through the network again")
 
     monkeypatch.setattr(Model, "activations", forbidden)
@@ -111,7 +120,7 @@ def test_second_run_computes_nothing_and_writes_the_same_bytes(
 
 
 def test_any_subset_of_finished_shards_leads_to_the_same_bytes(
-    finished, random_cnn_at, phantom, tmp_path
+    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
 ) -> None:
     run(random_cnn_at, phantom, tmp_path)
     for path in sorted(tmp_path.glob("shards/*/*.npz"))[::3]:
@@ -123,7 +132,9 @@ def test_any_subset_of_finished_shards_leads_to_the_same_bytes(
         assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
 
 
-def test_other_settings_never_meet_in_one_folder(finished, random_cnn_at, phantom) -> None:
+def test_other_settings_never_meet_in_one_folder(
+    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path
+) -> None:
     output_dir = finished[1]
     keys = {path.name for path in (output_dir / "shards").iterdir()}
     run(random_cnn_at, phantom, output_dir, layers=("pool5",))
@@ -131,7 +142,7 @@ def test_other_settings_never_meet_in_one_folder(finished, random_cnn_at, phanto
     run(random_cnn_at, phantom, output_dir)
 
 
-def test_changed_recording_is_computed_again(tmp_path) -> None:
+def test_changed_recording_is_computed_again(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"one")
     recording = open_corpus(tmp_path)[0]
     store = ShardStore(tmp_path / "shards", "key")
@@ -146,7 +157,7 @@ def test_changed_recording_is_computed_again(tmp_path) -> None:
     assert store.load(recording) is None
 
 
-def test_recordings_of_like_names_have_shards_of_their_own(tmp_path) -> None:
+def test_recordings_of_like_names_have_shards_of_their_own(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ü a.wav").touch()
@@ -156,7 +167,7 @@ def test_recordings_of_like_names_have_shards_of_their_own(tmp_path) -> None:
     assert all(path.name.isascii() for path in paths)
 
 
-def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at, tmp_path) -> None:
+def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at: Model, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.wav").touch()
     with pytest.raises(CorpusError, match=r"none of 1 recordings.*x\.wav: .*empty"):
@@ -164,7 +175,7 @@ def test_nothing_usable_is_an_error_and_the_ledger_is_written(random_cnn_at, tmp
     assert pd.read_csv(tmp_path / "out/recordings.csv").status.tolist() == ["failed"]
 
 
-def test_long_recording_is_covered_by_several_examples(random_cnn_at, tmp_path) -> None:
+def test_long_recording_is_covered_by_several_examples(random_cnn_at: Model, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).standard_normal((75 * 12000,)) * 0.1
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in/long.wav", noise, 12000)
@@ -182,7 +193,7 @@ def test_ledger_keeps_empty_numbers_empty() -> None:
     assert frame.to_csv(index=False).splitlines()[1:] == ["a.wav,failed,why,,,,", "b.wav,ok,,,2.0,,"]
 
 
-def test_controls_get_the_same_examples(finished, phantom) -> None:
+def test_controls_get_the_same_examples(finished: tuple[Any, Path], phantom: Path) -> None:
     """Control i is the network that load_model gives for its seed, and none has the model's own seed."""
     found = finished[0]
     assert found.record["random_seeds"] == [1]
@@ -197,7 +208,7 @@ def test_controls_get_the_same_examples(finished, phantom) -> None:
 
 
 @pytest.fixture(scope="module")
-def song(tmp_path_factory) -> Path:
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A loud and a soft part, and a second song of noise."""
     folder = tmp_path_factory.mktemp("songs")
     rng = np.random.default_rng(0)
@@ -209,7 +220,7 @@ def song(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("hop", [10, 40])
-def test_excerpts_are_units_with_features_of_their_own_segment(song, tmp_path, hop) -> None:
+def test_excerpts_are_units_with_features_of_their_own_segment(song: Path, tmp_path: Path, hop: int) -> None:
     model = load_model("svd", seed=0, hop=hop)
     found = run(model, song, tmp_path, ["fc8"], unit="excerpt", random_seeds=0, features=["loudness"])
     assert found.record["evaluation"] == {10: "dense", 40: "batches"}[hop]
@@ -233,7 +244,7 @@ def test_excerpts_are_units_with_features_of_their_own_segment(song, tmp_path, h
     assert found.layers.recordings.unique().tolist() == [2]
 
 
-def test_extremes_say_which_example_drove_a_neuron(song, tmp_path) -> None:
+def test_extremes_say_which_example_drove_a_neuron(song: Path, tmp_path: Path) -> None:
     model = load_model("svd", seed=0, hop=10)
     merged = run(model, song, tmp_path, ["conv5", "fc8"], random_seeds=0).merged
     examples = model.frontend(load_audio(song / "a.wav"))
@@ -248,7 +259,7 @@ def test_extremes_say_which_example_drove_a_neuron(song, tmp_path) -> None:
         assert merged.start_seconds(1, 2) == pytest.approx(20 * 315 / 22050)
 
 
-def test_playlists_are_written_and_can_be_heard(song, tmp_path) -> None:
+def test_playlists_are_written_and_can_be_heard(song: Path, tmp_path: Path) -> None:
     model = load_model("svd", seed=0, hop=10)
     found = run(model, song, tmp_path, ["fc8"], random_seeds=0)
     table = write_playlists(found.merged, open_corpus(song), tmp_path / "lists", [("fc8", 3)], 2)
@@ -266,7 +277,7 @@ def test_playlists_are_written_and_can_be_heard(song, tmp_path) -> None:
     assert len(write_playlists(found.merged, open_corpus(song), tmp_path / "none", [], 2)) == 0
 
 
-def test_best_neuron_of_each_layer_and_feature_is_played(finished) -> None:
+def test_best_neuron_of_each_layer_and_feature_is_played(finished: tuple[Any, Path]) -> None:
     table = finished[0].table.dropna(subset="r")
     strongest = table.loc[table.r.abs().groupby([table.layer, table.feature]).idxmax()]
     best = best_of_layers(finished[0].table)
@@ -275,7 +286,7 @@ def test_best_neuron_of_each_layer_and_feature_is_played(finished) -> None:
 
 
 def test_label_columns_are_features_and_change_nothing_that_was_computed(
-    phantom, random_cnn_at, tmp_path
+    phantom: Path, random_cnn_at: Model, tmp_path: Path
 ) -> None:
     names = [recording.name for recording in open_corpus(phantom)][-6:]
     manifest = phantom / "labels.csv"
@@ -293,7 +304,9 @@ def test_label_columns_are_features_and_change_nothing_that_was_computed(
     manifest.unlink()
 
 
-def test_merge_reads_again_only_what_changed(random_cnn_at, phantom, tmp_path, monkeypatch) -> None:
+def test_merge_reads_again_only_what_changed(
+    random_cnn_at: Model, phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from actprobe.analyses.neurons import blocks as merging
 
     monkeypatch.setattr(merging, "BLOCK", 4)
@@ -309,7 +322,7 @@ def test_merge_reads_again_only_what_changed(random_cnn_at, phantom, tmp_path, m
     assert np.array_equal(again.activity["pool5"], activity)
 
 
-def test_model_of_ones_own_has_a_control_and_keeps_its_weights(song, tmp_path) -> None:
+def test_model_of_ones_own_has_a_control_and_keeps_its_weights(song: Path, tmp_path: Path) -> None:
     from actprobe import backend
     from actprobe.frontends import SvdFrontEnd
 
@@ -328,7 +341,9 @@ def test_model_of_ones_own_has_a_control_and_keeps_its_weights(song, tmp_path) -
         run(model, song, tmp_path / "dask", ["units"], executor="dask:1")
 
 
-def test_two_runs_are_compared_by_the_names_of_their_recordings(finished, phantom, binary, tmp_path) -> None:
+def test_two_runs_are_compared_by_the_names_of_their_recordings(
+    finished: tuple[Any, Path], phantom: Path, binary: Any, tmp_path: Path
+) -> None:
     """As the manual has it: a run compared with itself, where every neuron is its own partner."""
     output_dir = finished[1]
     ended = binary(
@@ -352,7 +367,7 @@ def test_two_runs_are_compared_by_the_names_of_their_recordings(finished, phanto
 
 
 def test_recordings_of_one_song_do_not_count_as_independent(
-    finished, random_cnn_at, phantom, tmp_path
+    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
 ) -> None:
     output_dir = shutil.copytree(finished[1], tmp_path / "out")
     plain = pd.read_csv(output_dir / "neurons_detail.csv")

@@ -1,8 +1,11 @@
 """Weights that a framework saved come back by name and shape, into networks of actprobe and of users."""
 
+from __future__ import annotations
+
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from actprobe.models import load_model
 from actprobe.models.adapters.saved_weights import load_weights
 
 
-def build(keras, channels: int = 4, bias: bool = True):
+def build(keras: Any, channels: int = 4, bias: bool = True) -> Any:
     return keras.Sequential(
         [
             keras.layers.Input((8, 8, 1)),
@@ -26,24 +29,24 @@ def build(keras, channels: int = 4, bias: bool = True):
     )
 
 
-def randomise(network) -> None:
+def randomise(network: Any) -> None:
     rng = np.random.default_rng(5)
     for weight in network.weights:
         weight.assign(rng.random(weight.shape).astype(np.float32))
 
 
-def check_equal(one, other) -> None:
+def check_equal(one: Any, other: Any) -> None:
     for ours, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.fixture(params=["keras", "keras3"])
-def keras(request):
+def keras(request: pytest.FixtureRequest) -> Any:
     return getattr(backend, request.param)
 
 
 @pytest.fixture
-def trained(keras):
+def trained(keras: Any) -> Any:
     network = build(keras)
     network.compile("adam", "mse")
     network.fit(np.ones((2, 8, 8, 1), np.float32), np.ones((2, 3), np.float32), verbose=0)
@@ -52,7 +55,7 @@ def trained(keras):
 
 
 @pytest.mark.parametrize("file", ["a.weights.h5", "a.keras", "a.h5"])
-def test_what_keras_saves_comes_back(tmp_path: Path, keras, trained, file: str) -> None:
+def test_what_keras_saves_comes_back(tmp_path: Path, keras: Any, trained: Any, file: str) -> None:
     save = trained.save_weights if "weights" in file else trained.save
     save(str(tmp_path / file))
     fresh = build(keras)
@@ -106,7 +109,7 @@ def test_safetensors_fill_a_network_of_pytorch(tmp_path: Path) -> None:
         assert torch.equal(ours, theirs)
 
 
-def test_safetensors_fill_a_network_of_keras(tmp_path: Path, trained, keras) -> None:
+def test_safetensors_fill_a_network_of_keras(tmp_path: Path, trained: Any, keras: Any) -> None:
     names = [
         f"{layer.name}.{w.name.split('/')[-1].split(':')[0]}"
         for layer in trained.layers
@@ -143,7 +146,7 @@ def test_damaged_safetensors_are_refused(tmp_path: Path, damage: str) -> None:
         load_weights(network, path)
 
 
-def test_what_is_missing_or_does_not_fit_is_one_sentence(tmp_path: Path, keras, trained) -> None:
+def test_what_is_missing_or_does_not_fit_is_one_sentence(tmp_path: Path, keras: Any, trained: Any) -> None:
     build(keras, bias=False).save_weights(str(tmp_path / "less.weights.h5"))
     build(keras, channels=5).save_weights(str(tmp_path / "wider.weights.h5"))
     before = trained.get_weights()

@@ -1,5 +1,7 @@
 """A correlation and what chance reaches do not depend on the unit that a feature or a neuron is given in."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ X, Y, Z = RNG.normal(size=(60, 5)), RNG.normal(size=60), RNG.normal(size=60)
 
 @pytest.mark.parametrize("clusters", [None, Clusters(np.arange(60) // 6)])
 @pytest.mark.parametrize(("neuron", "feature"), [(1, 1e-300), (1e-300, 1), (1, 1e300), (1e-200, 1e-200)])
-def test_scale_changes_nothing(clusters, neuron, feature):
+def test_scale_changes_nothing(clusters: Clusters | None, neuron: float, feature: float) -> None:
     x, y = X * neuron, Y * feature
     for found, expected in (
         (pearson(x, y, clusters), pearson(X, Y, clusters)),

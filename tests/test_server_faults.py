@@ -1,5 +1,7 @@
 """What happens to the server when requests are hostile, callers leave, or it is killed."""
 
+from __future__ import annotations
+
 import json
 import random
 import socket
@@ -8,6 +10,8 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -23,7 +27,7 @@ CALLERS = 4
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("faults")
     save_model(base / "toy/1")
     return base
@@ -37,7 +41,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-def random_json(random: random.Random, depth: int = 0):
+def random_json(random: random.Random, depth: int = 0) -> Any:
     kinds = ["number", "string", "list", "object", "odd"] if depth < 5 else ["number", "string", "odd"]
     kind = random.choice(kinds)
     if kind == "number":
@@ -131,7 +135,7 @@ def grpc_body(random: random.Random) -> bytes:
     return body
 
 
-def test_ten_thousand_fuzzed_requests_neither_crash_nor_hang_it(base) -> None:
+def test_ten_thousand_fuzzed_requests_neither_crash_nor_hang_it(base: Path) -> None:
     flags = ("--enable_batching", "--rest_max_body_bytes=200000", "--grpc_max_message_bytes=200000")
     process = Process(f"--model_base={base}", "--port=0", "--rest_api_port=0", *flags)
     codes: Counter[str] = Counter()
@@ -173,7 +177,7 @@ def test_ten_thousand_fuzzed_requests_neither_crash_nor_hang_it(base) -> None:
         process.kill()
 
 
-def test_a_connection_that_says_nothing_does_not_hold_up_others(base) -> None:
+def test_a_connection_that_says_nothing_does_not_hold_up_others(base: Path) -> None:
     with running(options(base, port=-1)) as server:
         address = ("127.0.0.1", server.rest_api_port)
         idle = [socket.create_connection(address) for _ in range(50)]
@@ -188,12 +192,12 @@ def test_a_connection_that_says_nothing_does_not_hold_up_others(base) -> None:
 # ---- callers that leave
 
 
-def counted(server, name: str) -> float:
+def counted(server: Any, name: str) -> float:
     page = server.metrics.page().decode()
     return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(name))
 
 
-def test_work_is_dropped_when_its_deadline_passes_while_it_waits(base) -> None:
+def test_work_is_dropped_when_its_deadline_passes_while_it_waits(base: Path) -> None:
     slow = predict_request({"steps": np.int32([30_000])}, signature="work")
     with running(options(base, rest_api_port=-1, grpc_max_threads=1)) as server:
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -207,7 +211,7 @@ def test_work_is_dropped_when_its_deadline_passes_while_it_waits(base) -> None:
         assert counted(server, "actprobe_examples_total") == 2  # the first and the last
 
 
-def test_a_rest_request_whose_caller_has_gone_is_not_begun(base) -> None:
+def test_a_rest_request_whose_caller_has_gone_is_not_begun(base: Path) -> None:
     body = {"signature_name": "work", "inputs": [30_000]}
     given = options(base, port=-1, rest_api_num_threads=1)
     with running(given) as server, ThreadPoolExecutor(1) as caller:
@@ -223,7 +227,7 @@ def test_a_rest_request_whose_caller_has_gone_is_not_begun(base) -> None:
         assert counted(server, "actprobe_examples_total") == 2
 
 
-def test_more_requests_than_may_be_under_way_are_refused_at_once(base) -> None:
+def test_more_requests_than_may_be_under_way_are_refused_at_once(base: Path) -> None:
     slow = predict_request({"steps": np.int32([30_000])}, signature="work")
     given = options(base, max_pending_requests=2, grpc_max_threads=2)
     with running(given) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -237,7 +241,7 @@ def test_more_requests_than_may_be_under_way_are_refused_at_once(base) -> None:
 # ---- tokens and TLS
 
 
-def test_a_bearer_token_is_asked_for_on_both_sides(base, tmp_path) -> None:
+def test_a_bearer_token_is_asked_for_on_both_sides(base: Path, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("first\nsecond\n")
     with running(options(base, bearer_token_file=str(file))) as server:
@@ -259,7 +263,7 @@ def test_a_bearer_token_is_asked_for_on_both_sides(base, tmp_path) -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_tls_on_both_sides(base, tmp_path) -> None:
+def test_tls_on_both_sides(base: Path, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
@@ -282,7 +286,7 @@ def test_tls_on_both_sides(base, tmp_path) -> None:
 # ---- the end
 
 
-def test_sigterm_under_load_answers_every_request_that_was_taken(base, tmp_path) -> None:
+def test_sigterm_under_load_answers_every_request_that_was_taken(base: Path, tmp_path: Path) -> None:
     log = tmp_path / "access.jsonl"
     process = Process(
         f"--model_base={base}", "--port=0", "--rest_api_port=0", "--enable_batching", f"--access_log={log}"
@@ -337,7 +341,7 @@ def test_sigterm_under_load_answers_every_request_that_was_taken(base, tmp_path)
     assert Counter(entry["entrypoint"] for entry in taken) == answered
 
 
-def test_health_says_not_serving_when_it_stops(base) -> None:
+def test_health_says_not_serving_when_it_stops(base: Path) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     seen = []
@@ -355,7 +359,7 @@ def test_health_says_not_serving_when_it_stops(base) -> None:
     assert seen == [states.SERVING, states.NOT_SERVING]
 
 
-def test_a_client_lives_through_a_server_that_is_killed_and_started_again(base) -> None:
+def test_a_client_lives_through_a_server_that_is_killed_and_started_again(base: Path) -> None:
     ports = []
     for _ in range(2):
         with socket.socket() as probe:

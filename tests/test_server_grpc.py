@@ -1,8 +1,13 @@
 """The gRPC API with the stubs of tensorflow-serving-api; docs/serving.md lists rule and test."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,39 +25,39 @@ MESSAGE_BYTES = 2**20
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("grpc")
     save_model(base / "toy/1")
     return base
 
 
 @pytest.fixture(scope="module")
-def server(base):
+def server(base: Path) -> Iterator[Any]:
     with running(options(base, enable_batching=True, grpc_max_message_bytes=MESSAGE_BYTES)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def channel(server):
+def channel(server: Any) -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield channel
 
 
 @pytest.fixture(scope="module")
-def prediction(channel):
+def prediction(channel: Any) -> Any:
     return backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
 @pytest.fixture(scope="module")
-def models(channel):
+def models(channel: Any) -> Any:
     return backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
 
 
-def values(response) -> dict:
+def values(response: Any) -> dict:
     return {name: backend.tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 
-def refused(call, request, code: grpc.StatusCode, *words: str) -> None:
+def refused(call: Any, request: pytest.FixtureRequest, code: grpc.StatusCode, *words: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=20)
     assert caught.value.code() == code, caught.value.details()
@@ -66,21 +71,21 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 # ---- Predict
 
 
-def test_predict_answers_with_the_spec_that_answered(prediction) -> None:
+def test_predict_answers_with_the_spec_that_answered(prediction: Any) -> None:
     response = prediction.Predict(predict_request({"x": EXAMPLE}))
     assert np.array_equal(values(response)["y"], 2 * EXAMPLE)
     spec = response.model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("toy", 1, "serving_default")
 
 
-def test_predict_of_a_named_signature_with_several_inputs(prediction) -> None:
+def test_predict_of_a_named_signature_with_several_inputs(prediction: Any) -> None:
     inputs = {"a": np.float32([[1, 2], [3, 4]]), "n": np.int32([5, 6])}
     found = values(prediction.Predict(predict_request(inputs, signature="several")))
     assert found["total"].tolist() == [3, 7]
     assert found["twice"].tolist() == [10, 12]
 
 
-def test_output_filter_gives_only_what_was_asked_for(prediction) -> None:
+def test_output_filter_gives_only_what_was_asked_for(prediction: Any) -> None:
     inputs = {"a": np.float32([[1, 2]]), "n": np.int32([5])}
     request = predict_request(inputs, signature="several", outputs=["twice"])
     assert list(prediction.Predict(request).outputs) == ["twice"]
@@ -88,7 +93,7 @@ def test_output_filter_gives_only_what_was_asked_for(prediction) -> None:
     refused(prediction.Predict, request, INVALID, "output tensor alias not found", "half")
 
 
-def test_values_may_be_listed_or_repeated_as_tensorproto_allows(prediction) -> None:
+def test_values_may_be_listed_or_repeated_as_tensorproto_allows(prediction: Any) -> None:
     tensor = backend.tf.make_tensor_proto(EXAMPLE)
     tensor.ClearField("tensor_content")
     tensor.float_val.extend([1, 2, 3])
@@ -97,12 +102,12 @@ def test_values_may_be_listed_or_repeated_as_tensorproto_allows(prediction) -> N
     assert values(prediction.Predict(predict_request({"x": tensor})))["y"].tolist() == [[2, 2, 2]]
 
 
-def test_strings_are_bytes(prediction) -> None:
+def test_strings_are_bytes(prediction: Any) -> None:
     found = values(prediction.Predict(predict_request({"s": [b"\xff\x00", b"a"]}, signature="text")))
     assert found["echo"].tolist() == [b"\xff\x00", b"a"]
 
 
-def test_every_type_goes_there_and_back(prediction) -> None:
+def test_every_type_goes_there_and_back(prediction: Any) -> None:
     inputs = {
         "b": np.array([True, False]),
         "i": np.int64([2**60, -1]),
@@ -117,12 +122,12 @@ def test_every_type_goes_there_and_back(prediction) -> None:
         assert np.array_equal(found[name], array)
 
 
-def test_nan_and_infinity_pass(prediction) -> None:
+def test_nan_and_infinity_pass(prediction: Any) -> None:
     found = values(prediction.Predict(predict_request({"x": np.float32([[np.nan, np.inf, 1]])})))["y"]
     assert np.array_equal(found, [[np.nan, np.inf, 2]], equal_nan=True)
 
 
-def test_no_examples_are_no_error(prediction) -> None:
+def test_no_examples_are_no_error(prediction: Any) -> None:
     found = values(prediction.Predict(predict_request({"x": np.zeros((0, 3), np.float32)})))["y"]
     assert found.shape == (0, 3)
 
@@ -139,18 +144,20 @@ def test_no_examples_are_no_error(prediction) -> None:
         ({"x": ["a"]}, ["expected DT_FLOAT"]),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused_by_name(prediction, inputs, words) -> None:
+def test_inputs_that_do_not_fit_are_refused_by_name(
+    prediction: Any, inputs: dict[str, Any], words: list[Any]
+) -> None:
     refused(prediction.Predict, predict_request(inputs), INVALID, *words)
 
 
-def test_tensors_that_contradict_themselves_are_refused(prediction) -> None:
-    def broken(change):
+def test_tensors_that_contradict_themselves_are_refused(prediction: Any) -> None:
+    def broken(change: Any) -> Any:
         tensor = backend.tf.make_tensor_proto(EXAMPLE)
         change(tensor)
         return predict_request({"x": tensor})
 
-    def sized(*sizes):
-        def change(tensor):
+    def sized(*sizes: Any) -> Any:
+        def change(tensor: Any) -> None:
             for axis, size in zip(tensor.tensor_shape.dim, sizes, strict=True):
                 axis.size = size
 
@@ -180,7 +187,7 @@ def test_tensors_go_through_the_messages_unchanged() -> None:
         assert np.array_equal(from_tensor_proto(message, "a"), array)
 
 
-def test_unknown_signature_model_version_and_label(prediction) -> None:
+def test_unknown_signature_model_version_and_label(prediction: Any) -> None:
     refused(prediction.Predict, predict_request({"x": EXAMPLE}, signature="no"), INVALID, '"no" not found')
     missing = grpc.StatusCode.NOT_FOUND
     refused(prediction.Predict, predict_request({"x": EXAMPLE}, model="half"), missing, "Latest(half)")
@@ -189,12 +196,12 @@ def test_unknown_signature_model_version_and_label(prediction) -> None:
     refused(prediction.Predict, predict_request({"x": EXAMPLE}, model=""), INVALID, "Missing ModelSpec")
 
 
-def test_what_the_model_refuses_is_an_invalid_argument_with_its_sentence(prediction) -> None:
+def test_what_the_model_refuses_is_an_invalid_argument_with_its_sentence(prediction: Any) -> None:
     request = predict_request({"waveform": np.zeros((1, 3), np.float32)}, signature="any_length")
     refused(prediction.Predict, request, INVALID, "shorter than 4 samples")
 
 
-def test_the_other_methods_are_unimplemented_with_a_sentence(prediction) -> None:
+def test_the_other_methods_are_unimplemented_with_a_sentence(prediction: Any) -> None:
     from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
     for call, request in (
@@ -205,12 +212,12 @@ def test_the_other_methods_are_unimplemented_with_a_sentence(prediction) -> None
         refused(call, request, grpc.StatusCode.UNIMPLEMENTED, "is not there")
 
 
-def test_a_request_that_is_too_large_is_refused(prediction) -> None:
+def test_a_request_that_is_too_large_is_refused(prediction: Any) -> None:
     large = predict_request({"x": np.zeros((MESSAGE_BYTES // 12 + 1000, 3), np.float32)})
     refused(prediction.Predict, large, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
-def test_bytes_that_are_no_message_are_refused(channel, prediction) -> None:
+def test_bytes_that_are_no_message_are_refused(channel: Any, prediction: Any) -> None:
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     for body in (b"\xff\xff", predict_request({"x": EXAMPLE}).SerializeToString()[:-3]):
         with pytest.raises(grpc.RpcError):
@@ -218,7 +225,7 @@ def test_bytes_that_are_no_message_are_refused(channel, prediction) -> None:
     assert prediction.Predict(predict_request({"x": EXAMPLE}))
 
 
-def test_a_deadline_is_kept(prediction) -> None:
+def test_a_deadline_is_kept(prediction: Any) -> None:
     slow = predict_request({"steps": np.int32([100_000])}, signature="work")
     with pytest.raises(grpc.RpcError) as caught:
         prediction.Predict(slow, timeout=0.05)
@@ -228,7 +235,7 @@ def test_a_deadline_is_kept(prediction) -> None:
 # ---- GetModelMetadata
 
 
-def test_metadata_holds_the_signature_defs(prediction) -> None:
+def test_metadata_holds_the_signature_defs(prediction: Any) -> None:
     request = backend.serving.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "toy"
     response = prediction.GetModelMetadata(request)
@@ -238,7 +245,7 @@ def test_metadata_holds_the_signature_defs(prediction) -> None:
     assert (response.model_spec.name, response.model_spec.version.value) == ("toy", 1)
 
 
-def test_metadata_fields_have_to_be_asked_for_and_known(prediction) -> None:
+def test_metadata_fields_have_to_be_asked_for_and_known(prediction: Any) -> None:
     request = backend.serving.get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "toy"
     refused(prediction.GetModelMetadata, request, INVALID, "at least one metadata_field")
@@ -251,7 +258,7 @@ def test_metadata_fields_have_to_be_asked_for_and_known(prediction) -> None:
 # ---- ModelService and health
 
 
-def test_status_of_all_versions_and_of_one(models) -> None:
+def test_status_of_all_versions_and_of_one(models: Any) -> None:
     messages = backend.serving.get_model_status_pb2
     request = messages.GetModelStatusRequest()
     request.model_spec.name = "toy"
@@ -263,7 +270,7 @@ def test_status_of_all_versions_and_of_one(models) -> None:
     refused(models.GetModelStatus, messages.GetModelStatusRequest(), INVALID, "Missing ModelSpec")
 
 
-def test_health_is_serving_for_each_service(channel) -> None:
+def test_health_is_serving_for_each_service(channel: Any) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     stub = health_pb2_grpc.HealthStub(channel)
@@ -276,7 +283,7 @@ def test_health_is_serving_for_each_service(channel) -> None:
 # ---- batching
 
 
-def test_requests_of_different_callers_go_through_the_model_together(base) -> None:
+def test_requests_of_different_callers_go_through_the_model_together(base: Path) -> None:
     # The batch is full, and computed, only when all four are in it; alone each would wait half an hour.
     parameters = BatchingParameters(max_batch_size=8, batch_timeout_micros=2_000_000_000)
     servable = Servable(base / "toy/1", "toy", 1, parameters)
@@ -289,7 +296,7 @@ def test_requests_of_different_callers_go_through_the_model_together(base) -> No
         assert np.array_equal(y, 2 * x)
 
 
-def test_a_request_larger_than_a_batch_is_split_and_put_together_again(base) -> None:
+def test_a_request_larger_than_a_batch_is_split_and_put_together_again(base: Path) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(max_batch_size=8))
     x = np.arange(300, dtype=np.float32).reshape(100, 3)
     assert np.array_equal(servable.run(servable.signature(""), {"x": x})["y"], 2 * x)
@@ -299,7 +306,7 @@ def test_a_request_larger_than_a_batch_is_split_and_put_together_again(base) -> 
     servable.close()
 
 
-def test_sizes_that_are_not_allowed_are_filled_up_and_cut_again(base) -> None:
+def test_sizes_that_are_not_allowed_are_filled_up_and_cut_again(base: Path) -> None:
     parameters = BatchingParameters(max_batch_size=8, allowed_batch_sizes=(4, 8))
     servable = Servable(base / "toy/1", "toy", 1, parameters)
     for size in (1, 3, 5, 8):
@@ -308,7 +315,7 @@ def test_sizes_that_are_not_allowed_are_filled_up_and_cut_again(base) -> None:
     servable.close()
 
 
-def test_a_full_queue_is_resource_exhausted_on_both_sides(base, tmp_path) -> None:
+def test_a_full_queue_is_resource_exhausted_on_both_sides(base: Path, tmp_path: Path) -> None:
     file = tmp_path / "batching_parameters.txt"
     file.write_text(
         "max_batch_size { value: 1 } max_enqueued_batches { value: 1 } num_batch_threads { value: 1 }"
@@ -320,7 +327,7 @@ def test_a_full_queue_is_resource_exhausted_on_both_sides(base, tmp_path) -> Non
             slow = predict_request({"steps": np.int32([20_000])}, signature="work")
             barrier = threading.Barrier(8)
 
-            def ask(index: int):
+            def ask(index: int) -> Any:
                 barrier.wait()
                 if index % 2:
                     return rest.predict({"signature_name": "work", "inputs": [20_000]})
@@ -339,12 +346,12 @@ def test_a_full_queue_is_resource_exhausted_on_both_sides(base, tmp_path) -> Non
     assert 1 <= refusals <= 7  # one is computed at least, and not all eight can wait
 
 
-def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_part(base) -> None:
+def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_part(base: Path) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(num_batch_threads=1, max_batch_size=8))
     sizes, go_on = [], threading.Event()
     ask = servable.run
 
-    def run(signature, inputs, outputs=()):
+    def run(signature: Any, inputs: Any, outputs: tuple[Any, ...] = ()) -> Any:
         sizes.append(len(inputs["x"]))
         assert go_on.wait(60)
         return ask(signature, inputs, outputs)
@@ -376,11 +383,11 @@ def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_par
     assert len(sizes) <= 1 + 5  # 29 examples in tasks of 7 or 8, the last one perhaps smaller
 
 
-def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base) -> None:
+def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base: Path) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(num_batch_threads=2, max_batch_size=8))
     sizes, go_on, ask = [], threading.Event(), servable.run
 
-    def run(signature, inputs, outputs=()):
+    def run(signature: Any, inputs: Any, outputs: tuple[Any, ...] = ()) -> Any:
         sizes.append(len(inputs["x"]))
         assert go_on.wait(60)
         return ask(signature, inputs, outputs)
@@ -405,7 +412,7 @@ def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base) -> None:
     assert sizes == [6, 6, 2]
 
 
-def test_requests_that_could_spoil_a_batch_are_not_batched(base) -> None:
+def test_requests_that_could_spoil_a_batch_are_not_batched(base: Path) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(batch_timeout_micros=2_000_000_000))
     signature = servable.signature("any_length")
     for length in (4, 7):  # each answers at once, though no batch is ever full
@@ -414,7 +421,7 @@ def test_requests_that_could_spoil_a_batch_are_not_batched(base) -> None:
     servable.close()
 
 
-def test_batching_parameters_are_those_of_tensorflow_serving(tmp_path) -> None:
+def test_batching_parameters_are_those_of_tensorflow_serving(tmp_path: Path) -> None:
     file = tmp_path / "batching_parameters.txt"
     file.write_text(
         "max_batch_size { value: 16 }\nbatch_timeout_micros { value: 500 }\n"
@@ -434,7 +441,7 @@ def test_batching_parameters_are_those_of_tensorflow_serving(tmp_path) -> None:
             read_batching_parameters(file)
 
 
-def test_closing_a_version_gives_back_the_threads_of_its_batcher(base) -> None:
+def test_closing_a_version_gives_back_the_threads_of_its_batcher(base: Path) -> None:
     from pathlib import Path
 
     def threads() -> int:

@@ -1,5 +1,7 @@
 """Versions come and go: policy, labels, polling, warm-up, broken versions, reload, start and stop."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -8,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -34,7 +37,7 @@ from actprobe.serving.server.servable import Servable
 
 
 @pytest.fixture(scope="module")
-def stock(tmp_path_factory):
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Versions whose answers tell them apart: version n adds n."""
     folder = tmp_path_factory.mktemp("stock")
     for version in (1, 2, 3):
@@ -55,14 +58,14 @@ def bring_broken(base: Path, version: int, name: str = "toy") -> None:
     (folder / "saved_model.pb").write_bytes(b"no SavedModel")
 
 
-def answers(server, where: str = "toy") -> float:
+def answers(server: Any, where: str = "toy") -> float:
     """Which version answers, by what it adds."""
     status, found = Http(f"http://127.0.0.1:{server.rest_api_port}").predict({"inputs": [[0, 0, 0]]}, where)
     assert status == 200, found
     return found["outputs"][0][0]
 
 
-def states(server, name: str = "toy") -> dict[int, str]:
+def states(server: Any, name: str = "toy") -> dict[int, str]:
     spec = backend.serving.model_pb2.ModelSpec(name=name)
     return {number: state for number, state, _ in server.repository.status(spec)}
 
@@ -79,11 +82,11 @@ def states(server, name: str = "toy") -> dict[int, str]:
         (Policy("specific", specific=(1, 2, 9)), [2, 1]),
     ],
 )
-def test_policy_chooses_versions(policy, chosen) -> None:
+def test_policy_chooses_versions(policy: Policy, chosen: list[Any]) -> None:
     assert policy.choose([1, 3, 2]) == chosen
 
 
-def test_the_newest_version_answers_and_a_newer_one_takes_over(stock, tmp_path) -> None:
+def test_the_newest_version_answers_and_a_newer_one_takes_over(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
         assert answers(server) == 1
@@ -94,7 +97,7 @@ def test_the_newest_version_answers_and_a_newer_one_takes_over(stock, tmp_path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows a thread's own niceness")
-def test_threads_that_compute_give_way_to_the_event_loop(stock, tmp_path) -> None:
+def test_threads_that_compute_give_way_to_the_event_loop(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     before = os.getpriority(os.PRIO_PROCESS, 0)
     with running(options(tmp_path, port=-1, enable_batching=True)) as server:
@@ -104,7 +107,7 @@ def test_threads_that_compute_give_way_to_the_event_loop(stock, tmp_path) -> Non
     assert nice["loader_0"] == nice["batched_0"] == before + 5
 
 
-def test_new_versions_and_models_are_found_by_polling(stock, tmp_path) -> None:
+def test_new_versions_and_models_are_found_by_polling(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1, file_system_poll_wait_seconds=0.02)) as server:
         bring(stock, 2, tmp_path)
@@ -114,7 +117,7 @@ def test_new_versions_and_models_are_found_by_polling(stock, tmp_path) -> None:
         assert (answers(server), answers(server, "other")) == (2, 3)
 
 
-def test_a_folder_that_is_still_being_written_is_no_version(stock, tmp_path) -> None:
+def test_a_folder_that_is_still_being_written_is_no_version(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     shutil.copytree(stock / "2", tmp_path / "toy/.2.tmp")
     (tmp_path / "toy/notes").mkdir()
@@ -122,7 +125,7 @@ def test_a_folder_that_is_still_being_written_is_no_version(stock, tmp_path) -> 
         assert states(server) == {1: "AVAILABLE"}
 
 
-def test_a_number_may_have_zeros_before_it(stock, tmp_path) -> None:
+def test_a_number_may_have_zeros_before_it(stock: Path, tmp_path: Path) -> None:
     shutil.copytree(stock / "2", tmp_path / "toy/00000002")
     with running(options(tmp_path, port=-1)) as server:
         assert answers(server, "toy/versions/2") == 2
@@ -131,7 +134,7 @@ def test_a_number_may_have_zeros_before_it(stock, tmp_path) -> None:
 # ---- broken versions
 
 
-def test_a_broken_new_version_replaces_nothing_and_says_why(stock, tmp_path) -> None:
+def test_a_broken_new_version_replaces_nothing_and_says_why(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path)) as server:
         bring_broken(tmp_path, 2)
@@ -149,12 +152,14 @@ def test_a_broken_new_version_replaces_nothing_and_says_why(stock, tmp_path) -> 
         assert any("toy 2" in line and "cannot be loaded" in line for line in server.said)
 
 
-def test_a_broken_version_is_tried_again_when_its_files_change_and_not_before(stock, tmp_path) -> None:
+def test_a_broken_version_is_tried_again_when_its_files_change_and_not_before(
+    stock: Path, tmp_path: Path
+) -> None:
     bring(stock, 1, tmp_path)
     bring_broken(tmp_path, 2)
     tried = []
 
-    def load(folder, name, number):
+    def load(folder: Path, name: Any, number: Any) -> Servable:
         tried.append(number)
         return Servable(folder, name, number)
 
@@ -172,7 +177,7 @@ def test_a_broken_version_is_tried_again_when_its_files_change_and_not_before(st
 
 
 @pytest.mark.parametrize("damage", ["cut graph", "no variables", "cut variables", "empty"])
-def test_damaged_versions_are_refused_with_a_reason(stock, tmp_path, damage) -> None:
+def test_damaged_versions_are_refused_with_a_reason(stock: Path, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "toy/1"
     shutil.copytree(stock / "1", folder)
     if damage == "cut graph":
@@ -193,7 +198,7 @@ def test_damaged_versions_are_refused_with_a_reason(stock, tmp_path, damage) -> 
 # ---- versions that vanish
 
 
-def test_when_the_newest_version_vanishes_the_one_before_takes_over(stock, tmp_path) -> None:
+def test_when_the_newest_version_vanishes_the_one_before_takes_over(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     bring(stock, 2, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
@@ -204,7 +209,7 @@ def test_when_the_newest_version_vanishes_the_one_before_takes_over(stock, tmp_p
         assert states(server)[1] == "AVAILABLE"
 
 
-def test_when_all_versions_vanish_nothing_answers_until_one_is_back(stock, tmp_path) -> None:
+def test_when_all_versions_vanish_nothing_answers_until_one_is_back(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
         ask = Http(f"http://127.0.0.1:{server.rest_api_port}")
@@ -216,7 +221,9 @@ def test_when_all_versions_vanish_nothing_answers_until_one_is_back(stock, tmp_p
         assert answers(server) == 1
 
 
-def test_a_version_that_is_in_use_is_closed_when_the_last_request_is_answered(stock, tmp_path) -> None:
+def test_a_version_that_is_in_use_is_closed_when_the_last_request_is_answered(
+    stock: Path, tmp_path: Path
+) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
         spec = backend.serving.model_pb2.ModelSpec(name="toy")
@@ -232,7 +239,7 @@ def test_a_version_that_is_in_use_is_closed_when_the_last_request_is_answered(st
 # ---- warm-up
 
 
-def test_warm_up_requests_are_replayed_before_a_version_serves(stock, tmp_path) -> None:
+def test_warm_up_requests_are_replayed_before_a_version_serves(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     write_warmup(tmp_path / "toy/1", [{"x": EXAMPLE}, {"x": np.zeros((4, 3), np.float32)}])
     servable = Servable(tmp_path / "toy/1", "toy", 1)
@@ -240,7 +247,7 @@ def test_warm_up_requests_are_replayed_before_a_version_serves(stock, tmp_path) 
     servable.close()
 
 
-def test_a_version_whose_warm_up_fails_replaces_nothing(stock, tmp_path) -> None:
+def test_a_version_whose_warm_up_fails_replaces_nothing(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path, port=-1)) as server:
         bring(stock, 2, tmp_path, "coming")
@@ -251,7 +258,7 @@ def test_a_version_whose_warm_up_fails_replaces_nothing(stock, tmp_path) -> None
         assert any("warm-up request 2" in line for line in server.said)
 
 
-def test_damaged_warm_up_requests_are_a_reason_too(stock, tmp_path) -> None:
+def test_damaged_warm_up_requests_are_a_reason_too(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     write_warmup(tmp_path / "toy/1", [{"x": EXAMPLE}])
     file = tmp_path / "toy/1/assets.extra/tf_serving_warmup_requests"
@@ -279,7 +286,7 @@ model_config_list {{
 """
 
 
-def test_labels_lead_to_versions_and_canary_becomes_stable(stock, tmp_path) -> None:
+def test_labels_lead_to_versions_and_canary_becomes_stable(stock: Path, tmp_path: Path) -> None:
     base = tmp_path / "models"
     bring(stock, 1, base)
     bring(stock, 2, base)
@@ -307,7 +314,9 @@ def test_labels_lead_to_versions_and_canary_becomes_stable(stock, tmp_path) -> N
         assert answers(server, "toy/labels/stable") == 2
 
 
-def test_a_label_of_a_version_that_is_not_there_is_refused_and_changes_nothing(stock, tmp_path) -> None:
+def test_a_label_of_a_version_that_is_not_there_is_refused_and_changes_nothing(
+    stock: Path, tmp_path: Path
+) -> None:
     bring(stock, 1, tmp_path)
     with running(options(tmp_path)) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
@@ -323,7 +332,7 @@ def test_a_label_of_a_version_that_is_not_there_is_refused_and_changes_nothing(s
         assert answers(server, "toy/labels/canary") == 1
 
 
-def test_reload_serves_the_new_list_and_only_that(stock, tmp_path) -> None:
+def test_reload_serves_the_new_list_and_only_that(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     bring(stock, 2, tmp_path / "elsewhere", "other")
     with running(options(tmp_path)) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -348,13 +357,13 @@ def test_reload_serves_the_new_list_and_only_that(stock, tmp_path) -> None:
         ('config { name: "a" base_path: "x" model_version_policy { specific { } } }', "without versions"),
     ],
 )
-def test_lists_of_models_that_cannot_be_are_refused(text, words) -> None:
+def test_lists_of_models_that_cannot_be_are_refused(text: str, words: str) -> None:
     message = parse_message(f"model_config_list {{ {text} }}", "ModelServerConfig")
     with pytest.raises(UsageError, match=words):
         configs_of(message, Path())
 
 
-def test_what_a_base_folder_may_be(stock, tmp_path) -> None:
+def test_what_a_base_folder_may_be(stock: Path, tmp_path: Path) -> None:
     assert list(models_in(stock)) == [stock.name]
     assert list(models_in(stock, "mine")) == ["mine"]
     bring(stock, 1, tmp_path / "out/models")
@@ -374,7 +383,7 @@ def test_what_a_base_folder_may_be(stock, tmp_path) -> None:
 # ---- the process
 
 
-def test_a_user_starts_it_asks_it_and_stops_it(stock, tmp_path) -> None:
+def test_a_user_starts_it_asks_it_and_stops_it(stock: Path, tmp_path: Path) -> None:
     bring(stock, 1, tmp_path)
     process = Process(f"--model_base={tmp_path}", "--port=0", "--rest_api_port=0", "--enable_batching")
     assert Http(process.rest).predict({"inputs": [[0, 0, 0]]})[1] == {"outputs": [[1.0, 1.0, 1.0]]}
@@ -397,7 +406,9 @@ def test_a_user_starts_it_asks_it_and_stops_it(stock, tmp_path) -> None:
         (["--model_base=.", "--ssl_config_file=none"], "none: No such file"),
     ],
 )
-def test_options_that_cannot_be_are_refused_in_one_line(tmp_path, monkeypatch, flags, words) -> None:
+def test_options_that_cannot_be_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[Any], words: str
+) -> None:
     from dataclasses import replace
 
     from actprobe.serving.server import ServerOptions
@@ -409,7 +420,7 @@ def test_options_that_cannot_be_are_refused_in_one_line(tmp_path, monkeypatch, f
         Server(replace(ServerOptions(), **given)).start()
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(stock, tmp_path, binary) -> None:
+def test_a_port_that_is_taken_is_one_line_and_status_2(stock: Path, tmp_path: Path, binary: Any) -> None:
     import socket
 
     bring(stock, 1, tmp_path)
@@ -423,7 +434,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(stock, tmp_path, binary) 
     assert "Traceback" not in done.stderr
 
 
-def test_help_says_what_it_is_and_what_it_is_not(binary) -> None:
+def test_help_says_what_it_is_and_what_it_is_not(binary: Any) -> None:
     done = binary("actprobe-serve", "--help")
     assert done.returncode == 0
     for words in ("embedded server for a subset", "Not here", "Classify", "--[no]enable_batching"):
@@ -438,7 +449,7 @@ print(json.dumps(open(config).read()))
 """
 
 
-def test_the_real_server_is_started_with_the_same_settings(stock, tmp_path, binary) -> None:
+def test_the_real_server_is_started_with_the_same_settings(stock: Path, tmp_path: Path, binary: Any) -> None:
     import sys
 
     bring(stock, 1, tmp_path / "models")
@@ -463,7 +474,7 @@ def test_the_real_server_is_started_with_the_same_settings(stock, tmp_path, bina
     assert [one.base_path for one in message.model_config_list.config] == [str(tmp_path / "models/toy")]
 
 
-def test_without_the_real_server_there_is_one_clear_line(tmp_path, binary) -> None:
+def test_without_the_real_server_there_is_one_clear_line(tmp_path: Path, binary: Any) -> None:
     done = binary(
         "actprobe-serve",
         "--engine=tensorflow_model_server",
@@ -478,7 +489,9 @@ def test_without_the_real_server_there_is_one_clear_line(tmp_path, binary) -> No
 # ---- under load
 
 
-def test_versions_come_break_and_vanish_under_load_without_a_failed_request(stock, tmp_path) -> None:
+def test_versions_come_break_and_vanish_under_load_without_a_failed_request(
+    stock: Path, tmp_path: Path
+) -> None:
     bring(stock, 1, tmp_path)
     given = options(tmp_path, enable_batching=True, file_system_poll_wait_seconds=0.02)
     with running(given) as server:

@@ -1,8 +1,13 @@
 """The REST API as TensorFlow Serving documents it, over plain HTTP; docs/serving.md lists rule and test."""
 
+from __future__ import annotations
+
 import base64
 import json
+from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from actprobe.serving.protocol.documents import HTTP_STATUS, dump_json, load_jso
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     base = tmp_path_factory.mktemp("rest")
     save_model(base / "toy/1")
     with running(options(base, enable_batching=True, rest_max_body_bytes=2**20)) as server:
@@ -21,11 +26,11 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def http(server):
+def http(server: Any) -> Http:
     return Http(f"http://127.0.0.1:{server.rest_api_port}")
 
 
-def refused(answer, status: int, *words: str) -> None:
+def refused(answer: Any, status: int, *words: str) -> None:
     assert answer[0] == status
     assert list(answer[1]) == ["error"]
     for word in words:
@@ -35,18 +40,18 @@ def refused(answer, status: int, *words: str) -> None:
 # ---- predict: rows
 
 
-def test_rows_of_one_input_are_values_and_one_output_has_no_name(http) -> None:
+def test_rows_of_one_input_are_values_and_one_output_has_no_name(http: Http) -> None:
     assert http.predict({"instances": [[1, 2, 3], [4, 5, 6]]}) == (
         200,
         {"predictions": [[2.0, 4.0, 6.0], [8.0, 10.0, 12.0]]},
     )
 
 
-def test_rows_may_name_the_only_input(http) -> None:
+def test_rows_may_name_the_only_input(http: Http) -> None:
     assert http.predict({"instances": [{"x": [1, 2, 3]}]})[1] == {"predictions": [[2.0, 4.0, 6.0]]}
 
 
-def test_rows_of_several_inputs_are_objects_and_so_is_the_answer(http) -> None:
+def test_rows_of_several_inputs_are_objects_and_so_is_the_answer(http: Http) -> None:
     body = {"signature_name": "several", "instances": [{"a": [1, 2], "n": 5}, {"a": [3, 4], "n": 6}]}
     assert http.predict(body) == (
         200,
@@ -70,15 +75,17 @@ def test_rows_of_several_inputs_are_objects_and_so_is_the_answer(http) -> None:
         ([1, 2, 3], "shape [3]"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(http, instances, words) -> None:
+def test_rows_that_do_not_fit_are_refused(
+    http: Http, instances: list[Any] | dict[str, Any], words: str
+) -> None:
     refused(http.predict({"instances": instances}), 400, words)
 
 
-def test_rows_without_names_for_several_inputs_are_refused(http) -> None:
+def test_rows_without_names_for_several_inputs_are_refused(http: Http) -> None:
     refused(http.predict({"signature_name": "several", "instances": [[1, 2]]}), 400, "plain list")
 
 
-def test_rows_need_outputs_with_a_first_axis(http) -> None:
+def test_rows_need_outputs_with_a_first_axis(http: Http) -> None:
     assert http.predict({"signature_name": "scalar", "inputs": 3})[1] == {"outputs": 1.5}
     refused(http.predict({"signature_name": "scalar", "instances": [3]}), 400, "shape")
 
@@ -86,11 +93,11 @@ def test_rows_need_outputs_with_a_first_axis(http) -> None:
 # ---- predict: columns
 
 
-def test_columns_of_one_input_are_a_value(http) -> None:
+def test_columns_of_one_input_are_a_value(http: Http) -> None:
     assert http.predict({"inputs": [[1, 2, 3]]}) == (200, {"outputs": [[2.0, 4.0, 6.0]]})
 
 
-def test_columns_of_several_inputs_are_an_object_and_so_is_the_answer(http) -> None:
+def test_columns_of_several_inputs_are_an_object_and_so_is_the_answer(http: Http) -> None:
     body = {"signature_name": "several", "inputs": {"a": [[1, 2], [3, 4]], "n": [5, 6]}}
     assert http.predict(body) == (200, {"outputs": {"total": [3.0, 7.0], "twice": [10, 12]}})
 
@@ -106,19 +113,21 @@ def test_columns_of_several_inputs_are_an_object_and_so_is_the_answer(http) -> N
         ({"a": [[1, 2]], "n": [1, 2]}, "0th-dimension"),
     ],
 )
-def test_columns_that_do_not_fit_are_refused(http, inputs, words) -> None:
+def test_columns_that_do_not_fit_are_refused(
+    http: Http, inputs: dict[str, Any] | list[Any], words: str
+) -> None:
     refused(http.predict({"signature_name": "several", "inputs": inputs}), 400, words)
 
 
 @pytest.mark.parametrize("body", [{}, {"instances": [[1, 2, 3]], "inputs": [[1, 2, 3]]}])
-def test_exactly_one_of_instances_and_inputs(http, body) -> None:
+def test_exactly_one_of_instances_and_inputs(http: Http, body: dict[str, Any]) -> None:
     refused(http.predict(body), 400, "'inputs'", "'instances'")
 
 
 # ---- values
 
 
-def test_every_type_goes_there_and_back(http) -> None:
+def test_every_type_goes_there_and_back(http: Http) -> None:
     inputs = {"b": [True, False], "i": [2**60, -1], "d": [0.1, 1e300], "u": [0, 255], "h": [0.5, 1.5]}
     status, found = http.predict({"signature_name": "types", "inputs": inputs})
     assert status == 200
@@ -131,14 +140,14 @@ def test_every_type_goes_there_and_back(http) -> None:
     }
 
 
-def test_floats_come_back_with_the_digits_that_make_them(http) -> None:
+def test_floats_come_back_with_the_digits_that_make_them(http: Http) -> None:
     answer = http.pool.request(
         "POST", f"{http.address}/v1/models/toy:predict", body=b'{"inputs": [[0.05, 1, 0]]}'
     )
     assert answer.data == b'{"outputs":[[0.1,2.0,0.0]]}'
 
 
-def test_nan_and_infinity_are_read_and_written_as_bare_words(http) -> None:
+def test_nan_and_infinity_are_read_and_written_as_bare_words(http: Http) -> None:
     answer = http.pool.request(
         "POST", f"{http.address}/v1/models/toy:predict", body=b'{"inputs": [[NaN, Infinity, -Infinity]]}'
     )
@@ -150,7 +159,7 @@ def test_nan_and_infinity_are_read_and_written_as_bare_words(http) -> None:
     assert answer.data == b'{"predictions":[[NaN,0.1,2.0]]}'
 
 
-def test_the_largest_numbers_go_in_and_come_out(http) -> None:
+def test_the_largest_numbers_go_in_and_come_out(http: Http) -> None:
     """Their sum is infinite, and the shortest text of the largest lies above it."""
     body = {"instances": [[1.7014117e38, -1.7014117e38, 1.7014117e38]], "signature_name": "serving_default"}
     status, answer = http.predict(body)
@@ -159,7 +168,7 @@ def test_the_largest_numbers_go_in_and_come_out(http) -> None:
     assert (status, answer) == (200, {"outputs": 1.7014117e38})
 
 
-def test_binary_strings_are_base64_and_so_are_outputs_that_end_in_bytes(http) -> None:
+def test_binary_strings_are_base64_and_so_are_outputs_that_end_in_bytes(http: Http) -> None:
     binary = {"b64": base64.b64encode(b"\xff\x00").decode()}
     plain = {"b64": base64.b64encode(b"plain").decode()}
     status, found = http.predict({"signature_name": "text", "inputs": [binary, "plain"]})
@@ -171,7 +180,7 @@ def test_binary_strings_are_base64_and_so_are_outputs_that_end_in_bytes(http) ->
 
 
 @pytest.mark.parametrize("value", [{"b64": "%%%"}, {"b64": 3}, {"b65": "aa"}, 3, ["a"], None])
-def test_strings_that_are_none_are_refused(http, value) -> None:
+def test_strings_that_are_none_are_refused(http: Http, value: Any) -> None:
     refused(http.predict({"signature_name": "text", "inputs": {"s": [value, "a"]}}), 400)
 
 
@@ -192,7 +201,7 @@ def test_strings_that_are_none_are_refused(http, value) -> None:
         b'{"inputs": [[' + b"9" * 5000 + b", 1, NaN]]}",
     ],
 )
-def test_what_is_no_request_is_refused(http, body) -> None:
+def test_what_is_no_request_is_refused(http: Http, body: Any) -> None:
     refused(http.predict(body), 400)
 
 
@@ -210,30 +219,30 @@ def test_codec_keeps_the_bits_of_floats() -> None:
 # ---- signatures, versions, errors
 
 
-def test_signature_name_chooses_and_an_unknown_one_is_refused(http) -> None:
+def test_signature_name_chooses_and_an_unknown_one_is_refused(http: Http) -> None:
     refused(http.predict({"signature_name": "nothing", "inputs": [[1, 2, 3]]}), 400, '"nothing" not found')
     refused(http.predict({"signature_name": 3, "inputs": [[1, 2, 3]]}), 400, "must be a string")
 
 
-def test_what_the_model_refuses_is_an_invalid_argument_with_its_sentence(http) -> None:
+def test_what_the_model_refuses_is_an_invalid_argument_with_its_sentence(http: Http) -> None:
     body = {"signature_name": "any_length", "inputs": [[1, 2, 3]]}
     refused(http.predict(body), 400, "shorter than 4 samples")
     assert http.predict({"signature_name": "any_length", "inputs": [[1, 2, 3, 6]]})[1] == {"outputs": [3.0]}
 
 
-def test_versions_are_addressed_by_number(http) -> None:
+def test_versions_are_addressed_by_number(http: Http) -> None:
     assert http.predict({"inputs": [[1, 2, 3]]}, "toy/versions/1")[0] == 200
     refused(http.predict({"inputs": [[1, 2, 3]]}, "toy/versions/7"), 404, "Specific(toy, 7)")
     refused(http.predict({"inputs": [[1, 2, 3]]}, f"toy/versions/{'9' * 40}"), 400, "to numeric")
 
 
-def test_unknown_models_are_not_found(http) -> None:
+def test_unknown_models_are_not_found(http: Http) -> None:
     body = {"inputs": [[1, 2, 3]]}
     refused(http.predict(body, "half"), 404, "Servable not found for request: Latest(half)")
     refused(http.predict(body, "toy/labels/canary"), 400, "Unrecognized servable version label")
 
 
-def test_classify_and_regress_are_not_there_and_say_so(http) -> None:
+def test_classify_and_regress_are_not_there_and_say_so(http: Http) -> None:
     for method in ("classify", "regress"):
         answer = http("POST", f"/v1/models/toy:{method}", {"examples": [{}]})
         refused(answer, 501, f"{method} is not there")
@@ -255,14 +264,14 @@ def test_classify_and_regress_are_not_there_and_say_so(http) -> None:
         ("POST", "/v1/models/a:b:predict"),
     ],
 )
-def test_other_requests_are_malformed(http, method, path) -> None:
+def test_other_requests_are_malformed(http: Http, method: str, path: str) -> None:
     connection = HTTPConnection(http.address.removeprefix("http://"))  # urllib3 would tidy up the path
     connection.request(method, path)
     answer = connection.getresponse()
     refused((answer.status, json.loads(answer.read())), 400)
 
 
-def test_outside_of_v1_there_is_nothing(http) -> None:
+def test_outside_of_v1_there_is_nothing(http: Http) -> None:
     refused(http("GET", "/etc/passwd"), 404)
     refused(http("GET", "/"), 404)
 
@@ -283,7 +292,7 @@ def test_codes_have_the_statuses_that_tensorflow_serving_gives_them() -> None:
 # ---- status and metadata
 
 
-def test_status_of_all_versions_and_of_one(http) -> None:
+def test_status_of_all_versions_and_of_one(http: Http) -> None:
     one = {
         "version": "1",
         "state": "AVAILABLE",
@@ -295,7 +304,7 @@ def test_status_of_all_versions_and_of_one(http) -> None:
     refused(http("GET", "/v1/models/nobody"), 404, "Could not find any versions of model nobody")
 
 
-def test_metadata_shows_the_signatures(http) -> None:
+def test_metadata_shows_the_signatures(http: Http) -> None:
     status, found = http("GET", "/v1/models/toy/metadata")
     assert status == 200
     assert found["model_spec"] == {"name": "toy", "signature_name": "", "version": "1"}
@@ -309,24 +318,24 @@ def test_metadata_shows_the_signatures(http) -> None:
 # ---- limits, metrics, log
 
 
-def test_a_request_that_is_too_large_is_refused(http) -> None:
+def test_a_request_that_is_too_large_is_refused(http: Http) -> None:
     answer = http.predict(b'{"inputs": [[' + b" " * 2**20 + b"1,2,3]]}")
     refused(answer, 413, "larger than 1048576 bytes")
     assert http.predict({"inputs": [[1, 2, 3]]})[0] == 200
 
 
-def test_a_body_in_chunks_has_the_same_limit(http) -> None:
+def test_a_body_in_chunks_has_the_same_limit(http: Http) -> None:
     chunks = (b" " * 2**18 for _ in range(8))
     answer = http.pool.request("POST", f"{http.address}/v1/models/toy:predict", body=chunks)
     assert answer.status == 413
 
 
-def test_a_compressed_request_is_refused_with_a_sentence(http) -> None:
+def test_a_compressed_request_is_refused_with_a_sentence(http: Http) -> None:
     answer = http("POST", "/v1/models/toy:predict", b"x", {"content-encoding": "gzip"})
     refused(answer, 501, "compressed")
 
 
-def test_prometheus_counts_requests_by_status(http, server) -> None:
+def test_prometheus_counts_requests_by_status(http: Http, server: Any) -> None:
     def count(status: str) -> float:
         page = http("GET", "/monitoring/prometheus/metrics")[1].decode()
         start = f':tensorflow:serving:request_count{{model_name="toy",status="{status}"}} '
@@ -345,12 +354,12 @@ def test_prometheus_counts_requests_by_status(http, server) -> None:
     assert "actprobe_requests_in_flight 0.0" in page
 
 
-def test_metrics_know_no_models_that_callers_make_up(http) -> None:
+def test_metrics_know_no_models_that_callers_make_up(http: Http) -> None:
     http.predict({"inputs": [[1, 2, 3]]}, "madeup")
     assert b"madeup" not in http("GET", "/monitoring/prometheus/metrics")[1]
 
 
-def test_monitoring_config_moves_the_metrics_or_leaves_them_out(tmp_path) -> None:
+def test_monitoring_config_moves_the_metrics_or_leaves_them_out(tmp_path: Path) -> None:
     save_model(tmp_path / "models/toy/1")
     config = tmp_path / "monitoring.config"
     config.write_text('prometheus_config { enable: true path: "/numbers" }')
@@ -366,7 +375,7 @@ def test_monitoring_config_moves_the_metrics_or_leaves_them_out(tmp_path) -> Non
         pass
 
 
-def test_the_access_log_has_a_line_for_each_request(tmp_path) -> None:
+def test_the_access_log_has_a_line_for_each_request(tmp_path: Path) -> None:
     save_model(tmp_path / "models/toy/1")
     log = tmp_path / "access.jsonl"
     with running(options(tmp_path / "models", port=-1, access_log=str(log))) as server:
@@ -381,7 +390,7 @@ def test_the_access_log_has_a_line_for_each_request(tmp_path) -> None:
     assert (bad["status"], bad["bytes_out"]) == ("INVALID_ARGUMENT", 0)
 
 
-def test_a_model_that_takes_too_long_is_a_deadline_exceeded(tmp_path) -> None:
+def test_a_model_that_takes_too_long_is_a_deadline_exceeded(tmp_path: Path) -> None:
     save_model(tmp_path / "toy/1")
     with running(options(tmp_path, port=-1, rest_api_timeout_in_ms=50)) as server:
         ask = Http(f"http://127.0.0.1:{server.rest_api_port}")

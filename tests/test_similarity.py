@@ -1,5 +1,10 @@
 """Neurons against features: statistics with known answers."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,7 +128,9 @@ values = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
     st.floats(0.1, 10),
     st.floats(-5, 5),
 )
-def test_r_is_bounded_and_ignores_scale_and_offset_of_the_feature(activity, feature, scale, offset) -> None:
+def test_r_is_bounded_and_ignores_scale_and_offset_of_the_feature(
+    activity: Any, feature: Any, scale: Any, offset: Any
+) -> None:
     found = neuron_similarity(activity, feature)
     finite = ~np.isnan(found.r)
     assert (np.abs(found.r[finite]) <= 1).all()
@@ -155,8 +162,8 @@ def test_table_has_the_published_columns_and_every_neuron() -> None:
     assert row.r == pytest.approx(stats.pearsonr(activity["pool4"][:, 2], features["onset_rate"]).statistic)
     assert table["p_max"].isna().all()
     assert table["r_random"].isna().all()
-    assert found.layers["level"].isna().all()
-    assert found.layers["above_level"].isna().all()
+    assert found.layers["null_95"].isna().all()
+    assert found.layers["above_null"].isna().all()
     keys = ["model", "layer", "neuron", "feature"]
     assert found.detail[keys].equals(table[keys])
 
@@ -181,7 +188,9 @@ def test_r_interval_p_q_and_ranks_equal_scipy_to_ten_digits_with_ties() -> None:
     assert np.allclose(found.ranks.p, [rank.pvalue for rank in ranks], **exactly)
 
 
-def test_a_memory_map_in_blocks_gives_what_an_array_gives(tmp_path, monkeypatch) -> None:
+def test_a_memory_map_in_blocks_gives_what_an_array_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(9)
     activity, feature = rng.standard_normal((30, 70)).astype(np.float32), rng.standard_normal(30)
     whole = neuron_table("toy", {"fc": activity}, {"x": feature}, permutations=99)
@@ -204,7 +213,7 @@ def test_partial_correlation_is_that_of_the_residuals_with_a_degree_of_freedom_l
     rows = found.detail[found.detail["feature"] == "x"]
     assert rows["given"].eq("z").all()
 
-    def residual(values):
+    def residual(values: Any) -> Any:
         design = np.column_stack([np.ones(50), other])
         return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
 
@@ -272,8 +281,8 @@ def test_a_layer_is_summed_up_by_its_best_neuron_and_what_is_beyond_chance() -> 
     assert (row.best_neuron, row.neurons, row.constant, row.permutations) == (7, 30, 1, 199)
     assert row.best_r == found.neurons["r"][7]
     assert row.p_best == found.neurons["p_max"][7] == 1 / 200
-    assert row.above_level == (found.neurons["p_max"] <= 0.05).sum()
-    assert row.above_level == (found.neurons["r"].abs() > row.level).sum()
+    assert row.above_null == (found.neurons["p_max"] <= 0.05).sum()
+    assert row.above_null == (found.neurons["r"].abs() > row.null_95).sum()
     assert row.discoveries == (found.neurons["q"] <= 0.05).sum()
     assert np.isnan(found.neurons["p_max"][8])
 

@@ -1,5 +1,10 @@
 """Comparing networks over the same recordings: partners of units, and kernel alignment of layers."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +19,7 @@ def textbook_cka(x: np.ndarray, y: np.ndarray) -> float:
     n = len(x)
     centring = np.eye(n) - np.full((n, n), 1 / n)
 
-    def hsic(a, b):
+    def hsic(a: Any, b: Any) -> Any:
         return np.trace(a @ a.T @ centring @ b @ b.T @ centring) / (n - 1) ** 2
 
     return hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
@@ -24,7 +29,7 @@ def textbook_debiased(x: np.ndarray, y: np.ndarray) -> float:
     """Nguyen et al. (2021), equation 3: Song's unbiased estimator, kernels without their diagonals."""
     n, one = len(x), np.ones(len(x))
 
-    def hsic(a, b):
+    def hsic(a: Any, b: Any) -> Any:
         k, ell = a @ a.T, b @ b.T
         np.fill_diagonal(k, 0)
         np.fill_diagonal(ell, 0)
@@ -36,7 +41,9 @@ def textbook_debiased(x: np.ndarray, y: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("neurons_a", "neurons_b"), [(3, 7), (60, 5), (80, 90)])
 @pytest.mark.parametrize("small", [1024, 0], ids=["products of units", "products of neurons"])
-def test_both_estimates_equal_the_textbook(neurons_a: int, neurons_b: int, small: int, monkeypatch) -> None:
+def test_both_estimates_equal_the_textbook(
+    neurons_a: int, neurons_b: int, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("actprobe.statistics.cka.SMALL", small)
     monkeypatch.setattr("actprobe.statistics.correlation.BLOCK_BYTES", 1)  # blocks of 16 neurons
     rng = np.random.default_rng(0)
@@ -64,7 +71,7 @@ def test_few_recordings_make_unrelated_layers_look_alike_but_not_to_the_debiased
     assert abs(np.mean(debiased)) < 3 * np.std(debiased) / np.sqrt(40)
 
 
-def test_table_of_layers_from_memory_maps(tmp_path) -> None:
+def test_table_of_layers_from_memory_maps(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     layers = {name: rng.standard_normal((20, 6)).astype(np.float32) for name in ("conv1", "fc")}
     for name, values in layers.items():
@@ -98,10 +105,10 @@ def test_units_shuffled_and_turned_around_find_themselves() -> None:
     assert np.allclose(table["r"], -1)
     assert table["mutual"].all()
     assert table["p"].eq(0.01).all()
-    assert (table["level"] < 1).all()
+    assert (table["null_95"] < 1).all()
 
 
-def test_partners_are_those_of_the_whole_matrix_of_correlations(monkeypatch) -> None:
+def test_partners_are_those_of_the_whole_matrix_of_correlations(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     a = rng.standard_normal((25, 40))
     b = rng.standard_normal((25, 35)).astype(np.float32)
@@ -134,7 +141,7 @@ def test_unrelated_units_have_partners_no_better_than_chance() -> None:
         )
         shares.append((table["p"] <= 0.05).mean())
         above.append((table["q"] <= 0.05).any())
-        assert ((table["r"].abs() > table["level"]) == (table["p"] <= 0.05)).all()
+        assert ((table["r"].abs() > table["null_95"]) == (table["p"] <= 0.05)).all()
     assert np.mean(shares) == pytest.approx(0.05, abs=0.02)
     assert sum(above) <= stats.binom.ppf(0.99, 20, 0.05)
 
@@ -149,4 +156,4 @@ def test_excerpts_of_one_recording_are_dealt_out_together() -> None:
     table = align_units(a, b, groups=groups, permutations=99)
     assert (blind["p"] == 0.01).all()
     assert (table["p"] > 0.05).any()
-    assert (table["level"] > 2 * blind["level"]).all()
+    assert (table["null_95"] > 2 * blind["null_95"]).all()

@@ -227,7 +227,7 @@ def test_where_a_few_recordings_stand_out_the_formula_fails_and_permutations_do_
         found = neuron_table("noise", {"fc": x}, {"y": y}, permutations=99, seed=i)
         formula.append(found.layers["discoveries"][0] > 0)
         permuted.append(found.layers["discoveries_permuted"][0] > 0)
-        best.append(found.layers["above_level"][0] > 0)
+        best.append(found.layers["above_null"][0] > 0)
         ranks.append((found.detail["spearman_q"] <= 0.05).any())
     bound = stats.binom.ppf(0.99, 60, 0.05)
     assert sum(permuted) <= bound

@@ -1,6 +1,9 @@
 """Playlists: the excerpts that drive a neuron highest and lowest, listed and cut out."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +25,7 @@ LOWEST = Extremes(
 )
 
 
-def listed(paths=PATHS, **options) -> pd.DataFrame:
+def listed(paths: Any = PATHS, **options: Any) -> pd.DataFrame:
     options = {"example_seconds": 1.5, "start_seconds": lambda recording, example: float(example), **options}
     return playlist("fc", HIGHEST, LOWEST, paths, **options)
 
@@ -64,7 +67,7 @@ def test_an_excerpt_ends_with_its_recording() -> None:
     assert table["end_seconds"].tolist() == [7.0, 7.0]
 
 
-def test_neurons_come_in_the_order_asked(monkeypatch) -> None:
+def test_neurons_come_in_the_order_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actprobe.analyses.neurons.playlists.NEURONS_AT_ONCE", 1)
     table = listed(neurons=[1, 0], count=1)
     found = list(zip(table["neuron"], table["end"], strict=True))

@@ -1,7 +1,10 @@
 """Two finished runs held against each other, and what is drawn and said of runs."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +28,7 @@ def merged(
 
 
 @pytest.fixture
-def two_runs(monkeypatch):
+def two_runs(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], Any]:
     rng = np.random.default_rng(0)
     paths = [f"{i}.wav" for i in range(30)]
     one = {"conv1": rng.standard_normal((30, 12)), "fc": rng.standard_normal((30, 5))}
@@ -41,7 +44,9 @@ def two_runs(monkeypatch):
     return runs, order
 
 
-def test_runs_are_compared_over_the_recordings_that_both_have(two_runs, tmp_path: Path) -> None:
+def test_runs_are_compared_over_the_recordings_that_both_have(
+    two_runs: tuple[dict[str, Any], Any], tmp_path: Path
+) -> None:
     runs, order = two_runs
     found = compare.compare_runs(Path("a"), Path("b"), tmp_path, permutations=39)
     assert found.recordings == 26
@@ -62,7 +67,7 @@ def test_runs_are_compared_over_the_recordings_that_both_have(two_runs, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alignment.csv", "cka.csv"]
 
 
-def test_excerpts_are_averaged_over_their_recording(monkeypatch, tmp_path: Path) -> None:
+def test_excerpts_are_averaged_over_their_recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     paths = [f"{i}.wav" for i in range(12)]
     excerpts = rng.standard_normal((36, 4)).astype(np.float32)
@@ -74,7 +79,9 @@ def test_excerpts_are_averaged_over_their_recording(monkeypatch, tmp_path: Path)
     assert found.cka["cka"][0] == pytest.approx(1)
 
 
-def test_runs_without_recordings_in_common_are_refused(monkeypatch, tmp_path: Path) -> None:
+def test_runs_without_recordings_in_common_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     runs = {
         "a": merged("m", ["1", "2", "3"], {"fc": np.eye(3)}),
         "b": merged("m", ["1", "2", "4"], {"fc": np.eye(3)}),
@@ -87,7 +94,7 @@ def test_runs_without_recordings_in_common_are_refused(monkeypatch, tmp_path: Pa
         compare.compare_runs(tmp_path, tmp_path, tmp_path)
 
 
-def test_a_comparison_is_drawn_and_said(two_runs, tmp_path: Path) -> None:
+def test_a_comparison_is_drawn_and_said(two_runs: tuple[dict[str, Any], Any], tmp_path: Path) -> None:
     found = compare.compare_runs(Path("a"), Path("b"), tmp_path, permutations=99)
     save_figure(cka_figure(found), tmp_path / "cka.png")
     assert (tmp_path / "cka.png").stat().st_size > 5000
@@ -133,7 +140,7 @@ def neuron_run() -> SimpleNamespace:
     )
 
 
-def test_the_best_neurons_of_each_feature_are_drawn(neuron_run, tmp_path: Path) -> None:
+def test_the_best_neurons_of_each_feature_are_drawn(neuron_run: SimpleNamespace, tmp_path: Path) -> None:
     paths = draw_neurons(neuron_run, tmp_path, 2)
     assert paths[0].name == "loudness-1-conv1_linear-4.png"
     assert [path.name.rsplit("-", 2)[0] for path in paths[1:]] == [
@@ -144,17 +151,17 @@ def test_the_best_neurons_of_each_feature_are_drawn(neuron_run, tmp_path: Path) 
     assert sorted(tmp_path.glob("*.png")) == sorted(paths)
     assert all(path.stat().st_size > 5000 for path in paths)
     neuron_run.detail = neuron_run.detail.drop(columns=["r_random_0", "r_random_1"])
-    neuron_run.layers["level"] = np.nan
+    neuron_run.layers["null_95"] = np.nan
     assert len(draw_neurons(neuron_run, tmp_path, 1)) == 2
 
 
-def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run) -> None:
+def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run: SimpleNamespace) -> None:
     summary = neuron_summary(neuron_run)
     row = neuron_run.layers.iloc[0]
     strongest = next(line for line in summary.text.splitlines() if "conv1/linear     4" in line)
     assert "p_max 0.01" in strongest
     assert "random weights" in strongest
-    assert f"stays under |r| {row.level:.3f}, {row.above_level} of 20 are above" in summary.text
+    assert f"stays under |r| {row.null_95:.3f}, {row.above_null} of 20 are above" in summary.text
     assert f"{row.above_random} of the model's neurons are stronger" in summary.text
     assert summary.counts["constant_neurons"] == {"conv1/linear": 1}
     plain = neuron_table("toy", neuron_run.activity, neuron_run.features)
@@ -162,7 +169,7 @@ def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run) -> Non
     assert "by chance" not in neuron_summary(neuron_run).text
 
 
-def test_a_run_over_excerpts_says_what_they_are_worth(neuron_run) -> None:
+def test_a_run_over_excerpts_says_what_they_are_worth(neuron_run: SimpleNamespace) -> None:
     assert "independent" not in neuron_summary(neuron_run).text
     excerpts = {"loudness": neuron_run.features["loudness"]}
     tables = neuron_table("toy", neuron_run.activity, excerpts, groups=np.arange(40) // 4)

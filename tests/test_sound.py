@@ -1,6 +1,10 @@
 """Sonograms to sound: every front end is undone, and what comes out has the bands it was to have."""
 
+from __future__ import annotations
+
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ FRONT_ENDS = [SvdFrontEnd, VggishFrontEnd, MelgramFrontEnd, MmCnnFrontEnd]
 
 
 @pytest.fixture(scope="module")
-def meanstd(tmp_path_factory) -> str:
+def meanstd(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Something to standardise by that is not neutral."""
     path = tmp_path_factory.mktemp("norm") / "meanstd.npz"
     np.savez(path, mean=np.linspace(-3, -6, 80), std=np.linspace(1.5, 2.5, 80))
@@ -40,7 +44,7 @@ def music(front_end: FrontEnd) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_undoing_a_front_end_gives_the_bands_that_its_sound_has(kind, meanstd) -> None:
+def test_undoing_a_front_end_gives_the_bands_that_its_sound_has(kind: Any, meanstd: str) -> None:
     front_end = open_front_end(kind, meanstd)
     sound = music(front_end)
     sonifier = Sonifier(front_end)
@@ -51,7 +55,7 @@ def test_undoing_a_front_end_gives_the_bands_that_its_sound_has(kind, meanstd) -
 
 
 @pytest.mark.parametrize("name", ["mm_cnn", "cnn_at"])
-def test_what_a_file_standardises_by_is_given_back(name, tmp_path) -> None:
+def test_what_a_file_standardises_by_is_given_back(name: str, tmp_path: Path) -> None:
     if name == "mm_cnn":
         np.save(tmp_path / "mean.npy", np.random.default_rng(0).normal(-30, 9, (96, 128)))
         front_end: FrontEnd = MmCnnFrontEnd(tmp_path / "mean.npy")
@@ -65,7 +69,7 @@ def test_what_a_file_standardises_by_is_given_back(name, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_examples_are_undone_many_at_once(kind, meanstd) -> None:
+def test_examples_are_undone_many_at_once(kind: Any, meanstd: str) -> None:
     front_end = open_front_end(kind, meanstd)
     sound = music(front_end)
     example, reference = front_end.examples(sound)[0], front_end.reference(sound)
@@ -76,7 +80,7 @@ def test_examples_are_undone_many_at_once(kind, meanstd) -> None:
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_spectrum_has_the_bands_that_it_was_made_for(kind, meanstd) -> None:
+def test_spectrum_has_the_bands_that_it_was_made_for(kind: Any, meanstd: str) -> None:
     front_end = open_front_end(kind, meanstd)
     sonifier = Sonifier(front_end)
     framing = sonifier.framing
@@ -95,7 +99,7 @@ def test_spectrum_has_the_bands_that_it_was_made_for(kind, meanstd) -> None:
     ("kind", "own_phase"),
     [(MelgramFrontEnd, True), *product((SvdFrontEnd, VggishFrontEnd, MmCnnFrontEnd), (False, True))],
 )
-def test_round_trip_of_a_sound_is_within_two_decibels(kind, own_phase, meanstd) -> None:
+def test_round_trip_of_a_sound_is_within_two_decibels(kind: Any, own_phase: Any, meanstd: str) -> None:
     front_end = open_front_end(kind, meanstd)
     sound = music(front_end)
     sonifier = Sonifier(front_end)
@@ -111,7 +115,7 @@ def test_round_trip_of_a_sound_is_within_two_decibels(kind, own_phase, meanstd) 
         assert np.corrcoef(made[:count], sound[:count])[0, 1] > 0.9
 
 
-def test_error_says_how_far_levels_are_apart(meanstd) -> None:
+def test_error_says_how_far_levels_are_apart(meanstd: str) -> None:
     front_end = SvdFrontEnd(meanstd)
     sonifier = Sonifier(front_end)
     sound = music(front_end)
@@ -124,7 +128,7 @@ def test_error_says_how_far_levels_are_apart(meanstd) -> None:
     assert sonifier.error_db(np.zeros((115, 80)), white) == 0
 
 
-def test_phase_is_seeded(meanstd) -> None:
+def test_phase_is_seeded(meanstd: str) -> None:
     front_end = SvdFrontEnd(meanstd)
     sonifier = Sonifier(front_end)
     bands = sonifier.analyse(music(front_end))[:40]
@@ -133,7 +137,7 @@ def test_phase_is_seeded(meanstd) -> None:
     assert not np.array_equal(one, sonifier.sound(bands, iterations=4, seed=2))
 
 
-def test_an_absurd_sonogram_neither_blows_up_nor_clips(meanstd, tmp_path) -> None:
+def test_an_absurd_sonogram_neither_blows_up_nor_clips(meanstd: str, tmp_path: Path) -> None:
     """Inverters may give anything: exp(1000) must not be heard."""
     front_end = SvdFrontEnd(meanstd)
     sonifier = Sonifier(front_end)
@@ -150,7 +154,7 @@ def test_an_absurd_sonogram_neither_blows_up_nor_clips(meanstd, tmp_path) -> Non
     assert np.abs(soundfile.read(tmp_path / "soft.wav")[0] - soft).max() < 1e-4
 
 
-def test_silence_stays_silent(meanstd) -> None:
+def test_silence_stays_silent(meanstd: str) -> None:
     front_end = SvdFrontEnd(meanstd)
     silent = front_end.examples(np.zeros(front_end.example_samples, np.float32))[0]
     sonifier = Sonifier(front_end)
@@ -159,20 +163,20 @@ def test_silence_stays_silent(meanstd) -> None:
     assert np.abs(sonifier.sound(bands, iterations=2)).max() < 1e-6
 
 
-def test_what_cannot_be_undone_is_said(meanstd) -> None:
+def test_what_cannot_be_undone_is_said(meanstd: str) -> None:
     class Strange(FrontEnd):
         name = "strange"
 
-        def example_starts(self, samples):
+        def example_starts(self, samples: Any) -> Any:
             return np.zeros(1)
 
-        def examples(self, samples):
+        def examples(self, samples: Any) -> Any:
             return samples
 
-        def band_edges_hz(self):
+        def band_edges_hz(self) -> Any:
             return np.zeros(1)
 
-        def constants(self):
+        def constants(self) -> dict[str, Any]:
             return {}
 
     with pytest.raises(UsageError, match="how to undo the front end strange"):
@@ -189,7 +193,7 @@ def test_what_cannot_be_undone_is_said(meanstd) -> None:
 
 
 @pytest.mark.parametrize("name", ["svd", "cnn_at"])
-def test_sonify_gives_a_sound_with_the_bands_of_the_example(name) -> None:
+def test_sonify_gives_a_sound_with_the_bands_of_the_example(name: str) -> None:
     model = actprobe.load_model(name, normalization=None)
     front_end = model.frontend
     recording = actprobe.Waveform(music(front_end), front_end.sample_rate)

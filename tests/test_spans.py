@@ -1,5 +1,10 @@
 """Longer spans: excerpts that overlap by half, cut from common frames or each computed by itself."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,18 +24,18 @@ class Rows(FrontEnd):
     example_samples = 40
     example_shape = (4, 2)
 
-    def example_starts(self, samples):
+    def example_starts(self, samples: Any) -> Any:
         return np.arange(0, max(samples - 40, 0) + 1, 40)
 
-    def examples(self, samples):
+    def examples(self, samples: Any) -> Any:
         samples = np.pad(samples, (0, max(0, 40 - len(samples))))
         pieces = np.stack([samples[start : start + 40] for start in self.example_starts(len(samples))])
         return np.repeat(pieces.reshape(-1, 4, 10).mean(axis=2)[..., np.newaxis], 2, axis=2)
 
-    def band_edges_hz(self):
+    def band_edges_hz(self) -> Any:
         return np.arange(4.0)
 
-    def constants(self):
+    def constants(self) -> dict[str, Any]:
         return {}
 
 
@@ -61,7 +66,7 @@ def test_windows_of_a_span_have_one_range_in_common() -> None:
     assert np.allclose(span.join(span.examples), frames, atol=1e-4)
 
 
-def test_examples_that_are_standardised_alike_have_spans(tmp_path) -> None:
+def test_examples_that_are_standardised_alike_have_spans(tmp_path: Path) -> None:
     np.savez(tmp_path / "constants.npz", mean=-30.0, std=12.0)
     front_end = MelgramFrontEnd(tmp_path / "constants.npz")
     waveform = noise(33, 12000)
@@ -72,7 +77,7 @@ def test_examples_that_are_standardised_alike_have_spans(tmp_path) -> None:
     assert np.allclose(span.examples[0, offset:][inner], span.examples[1][inner], atol=1e-3)
 
 
-def test_excerpts_whose_values_mean_different_things_are_not_averaged(tmp_path) -> None:
+def test_excerpts_whose_values_mean_different_things_are_not_averaged(tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", np.zeros((96, 128)))
     waveform = noise(33, 12000)
     with pytest.raises(UsageError, match=r"longer spans need .* own mean and deviation: give constants"):

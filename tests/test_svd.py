@@ -1,6 +1,9 @@
 """The singing voice detector: front end and network equal the original, dense evaluation equals both."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +33,11 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 # Front end
 
 
-def test_filter_bank_is_that_of_the_original_bit_by_bit(golden_sound) -> None:
+def test_filter_bank_is_that_of_the_original_bit_by_bit(golden_sound: Any) -> None:
     assert np.array_equal(filter_bank(), golden_sound["filterbank"])
 
 
-def test_every_stage_of_the_front_end_equals_the_original(golden_sound, golden_svd) -> None:
+def test_every_stage_of_the_front_end_equals_the_original(golden_sound: Any, golden_svd: Model) -> None:
     pcm = (golden_sound["pcm_int16"] / 32768).astype(np.float32)
     spectrogram = magnitudes(pcm).numpy()
     assert np.abs(spectrogram[:3] - golden_sound["spect_first3"]).max() <= 1e-6
@@ -46,7 +49,7 @@ def test_every_stage_of_the_front_end_equals_the_original(golden_sound, golden_s
     assert np.abs(frames - golden_sound["normmel"]).max() <= 1e-6
 
 
-def test_excerpts_equal_the_original(golden_sound, golden_svd) -> None:
+def test_excerpts_equal_the_original(golden_sound: Any, golden_svd: Model) -> None:
     pcm = (golden_sound["pcm_int16"] / 32768).astype(np.float32)
     examples = golden_svd.frontend(pcm, int(golden_sound["sample_rate"]))
     assert examples.shape == (697 - 114, 115, 80)
@@ -127,18 +130,18 @@ def test_mel_edges_run_from_27_5_to_8000_hz() -> None:
 
 
 @pytest.fixture(scope="session")
-def golden(assets) -> dict[str, np.ndarray]:
+def golden(assets: Path) -> dict[str, np.ndarray]:
     with np.load(assets / "golden/a_svd_activations_small.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="session")
-def golden_run(golden, golden_svd) -> dict[str, np.ndarray]:
+def golden_run(golden: Any, golden_svd: Model) -> dict[str, np.ndarray]:
     return golden_svd.activations(golden["input"], EVERY_LAYER)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc8", "fc9"])
-def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
+def test_layer_equals_the_original(layer: str, golden: Any, golden_run: Any) -> None:
     ours = golden_run[layer]
     if ours.ndim == 4:
         ours = ours.transpose(0, 3, 1, 2)  # the original's order is channel, time, mel
@@ -156,7 +159,7 @@ def test_layer_equals_the_original(layer: str, golden, golden_run) -> None:
         assert np.abs(checks[name] - golden[name]).max() <= 1e-5 * np.abs(golden[name]).max()
 
 
-def test_an_input_of_the_original_gives_probabilities(assets, golden_svd) -> None:
+def test_an_input_of_the_original_gives_probabilities(assets: Path, golden_svd: Model) -> None:
     with np.load(assets / "golden/inputs_svd.npz") as arrays:
         run = golden_svd.activations(arrays["input"], ["fc7", "fc9"])
     assert run["fc9"].shape == (4, 1)

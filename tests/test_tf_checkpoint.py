@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
 ARRAYS = {name: seeded_kernel(name, shape, 5) for name, shape in SHAPES.items()}
 
 
-def save(path: Path, arrays, version: int = 1, slices: dict[str, list[str]] | None = None) -> Path:
+def save(path: Path, arrays: Any, version: int = 1, slices: dict[str, list[str]] | None = None) -> Path:
     """Write what `tf.train.Saver` would, by the operation that it runs."""
     names, specs, values = [], [], []
     for name, array in arrays.items():
@@ -49,7 +50,7 @@ def cut(spec: str) -> tuple[slice, ...]:
 
 
 @pytest.fixture(params=[1, 2])
-def version(request) -> int:
+def version(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
@@ -68,7 +69,7 @@ def data_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.data-00000-of-00001")
 
 
-def refusal(path: str | Path, shapes=SHAPES, **options) -> WeightsError:
+def refusal(path: str | Path, shapes: Any = SHAPES, **options: Any) -> WeightsError:
     with pytest.raises(WeightsError) as caught:
         read_tf_checkpoint(path, shapes, **options)
     message = str(caught.value)
@@ -80,7 +81,7 @@ def refusal(path: str | Path, shapes=SHAPES, **options) -> WeightsError:
 # What it gives
 
 
-def test_gives_the_variables_by_name_in_the_order_asked_for(valid) -> None:
+def test_gives_the_variables_by_name_in_the_order_asked_for(valid: Path) -> None:
     shapes = dict(reversed(SHAPES.items()))
     weights = read_tf_checkpoint(valid, shapes)
     assert list(weights.arrays) == list(shapes)
@@ -90,7 +91,7 @@ def test_gives_the_variables_by_name_in_the_order_asked_for(valid) -> None:
         np.testing.assert_array_equal(array, ARRAYS[name])
 
 
-def test_reads_what_the_saver_of_tensorflow_1_writes(tmp_path, version) -> None:
+def test_reads_what_the_saver_of_tensorflow_1_writes(tmp_path: Path, version: int) -> None:
     tf1 = backend.tf.compat.v1
     path = tmp_path / "saver.ckpt"
     with backend.tf.Graph().as_default(), tf1.Session() as session:
@@ -115,7 +116,9 @@ variable_shapes = npst.array_shapes(min_dims=0, max_dims=5, max_side=4)
     version=st.sampled_from([1, 2]),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_agrees_with_tensorflow_on_any_checkpoint(tmp_path, shapes, seed, version) -> None:
+def test_agrees_with_tensorflow_on_any_checkpoint(
+    tmp_path: Path, shapes: Any, seed: Any, version: int
+) -> None:
     """Whatever way the numbers took, TensorFlow, which wrote the file, is the witness."""
     rng = np.random.default_rng(seed)
     path = tmp_path / f"any{version}"
@@ -127,7 +130,7 @@ def test_agrees_with_tensorflow_on_any_checkpoint(tmp_path, shapes, seed, versio
         np.testing.assert_array_equal(weights.arrays[name], witness.get_tensor(name))
 
 
-def test_puts_the_slices_of_a_partitioned_variable_together(tmp_path) -> None:
+def test_puts_the_slices_of_a_partitioned_variable_together(tmp_path: Path) -> None:
     slices = {
         "net/fc/weights": ["0,3:-", "3,5:0,1", "3,5:1,2"],
         "net/conv1/weights": ["-:-:-:0,1", "-:-:-:1,3"],
@@ -143,14 +146,14 @@ def test_puts_the_slices_of_a_partitioned_variable_together(tmp_path) -> None:
         np.testing.assert_array_equal(array, restored)
 
 
-def test_puts_slices_of_version_2_together(tmp_path) -> None:
+def test_puts_slices_of_version_2_together(tmp_path: Path) -> None:
     path = save(tmp_path / "sliced", ARRAYS, 2, {"net/fc/weights": ["0,3:-", "3,5:-"]})
     np.testing.assert_array_equal(
         read_tf_checkpoint(path, SHAPES).arrays["net/fc/weights"], ARRAYS["net/fc/weights"]
     )
 
 
-def test_reads_a_checkpoint_of_several_data_files(tmp_path) -> None:
+def test_reads_a_checkpoint_of_several_data_files(tmp_path: Path) -> None:
     names = list(ARRAYS)
     parts = [
         save(tmp_path / f"part{i}", {name: ARRAYS[name] for name in names[i::2]}, version=2) for i in range(2)
@@ -168,23 +171,23 @@ def test_reads_a_checkpoint_of_several_data_files(tmp_path) -> None:
     assert weights.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_gives_the_digest_of_the_bytes_it_read(valid, version) -> None:
+def test_gives_the_digest_of_the_bytes_it_read(valid: Path, version: int) -> None:
     content = index_of(valid).read_bytes() + (data_of(valid).read_bytes() if version == 2 else b"")
     assert read_tf_checkpoint(valid, SHAPES).sha256 == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("end", ["", ".index", ".data-00000-of-00001"])
-def test_version_2_is_named_by_its_prefix_or_by_one_of_its_files(tmp_path, end) -> None:
+def test_version_2_is_named_by_its_prefix_or_by_one_of_its_files(tmp_path: Path, end: str) -> None:
     save(tmp_path / "model", ARRAYS, version=2)
     assert read_tf_checkpoint(f"{tmp_path}/model{end}", SHAPES).arrays.keys() == SHAPES.keys()
 
 
-def test_characters_that_tensorflow_takes_for_patterns_are_a_name_like_any_other(tmp_path) -> None:
+def test_characters_that_tensorflow_takes_for_patterns_are_a_name_like_any_other(tmp_path: Path) -> None:
     path = save(tmp_path / "model", ARRAYS).rename(tmp_path / "mod[e]l*?")
     assert read_tf_checkpoint(path, SHAPES).arrays.keys() == SHAPES.keys()
 
 
-def test_further_variables_such_as_an_optimizers_are_not_read(tmp_path, version) -> None:
+def test_further_variables_such_as_an_optimizers_are_not_read(tmp_path: Path, version: int) -> None:
     more = {
         **ARRAYS,
         "global_step": np.int64(7),
@@ -219,21 +222,21 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_refuses_other_variables_than_expected(tmp_path, version, case) -> None:
+def test_refuses_other_variables_than_expected(tmp_path: Path, version: int, case: Any) -> None:
     arrays, entry, reason = OTHERS[case]
     error = refusal(save(tmp_path / "other", arrays, version))
     assert error.entry == entry
     assert reason in error.reason
 
 
-def test_refuses_a_checkpoint_of_objects(tmp_path) -> None:
+def test_refuses_a_checkpoint_of_objects(tmp_path: Path) -> None:
     """What `tf.train.Checkpoint` and Keras 2 write has names of another kind."""
     tf = backend.tf
     prefix = tf.train.Checkpoint(weights=tf.Variable([1.0])).write(str(tmp_path / "objects"))
     assert refusal(prefix).entry == "net/conv1/biases"
 
 
-def test_names_the_variable_at_fault_as_one_printable_line(tmp_path, version) -> None:
+def test_names_the_variable_at_fault_as_one_printable_line(tmp_path: Path, version: int) -> None:
     path = save(tmp_path / "named", {**ARRAYS, "a\nb": np.float64(1)}, version)
     assert refusal(path, {**SHAPES, "a\nb": ()}).entry == "a\\nb"
 
@@ -241,7 +244,7 @@ def test_names_the_variable_at_fault_as_one_printable_line(tmp_path, version) ->
 @pytest.mark.parametrize(
     "kind", ["nothing", "folder", "pipe", "NUL", "empty file", "text", "too long a name"]
 )
-def test_refuses_what_is_not_a_regular_file(tmp_path, kind) -> None:
+def test_refuses_what_is_not_a_regular_file(tmp_path: Path, kind: str) -> None:
     path: str | Path = tmp_path / "file"
     if kind == "folder":
         Path(path).mkdir()
@@ -259,7 +262,7 @@ def test_refuses_what_is_not_a_regular_file(tmp_path, kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "short", "long"])
-def test_refuses_data_files_that_are_not_what_the_index_says(tmp_path, kind) -> None:
+def test_refuses_data_files_that_are_not_what_the_index_says(tmp_path: Path, kind: str) -> None:
     path = save(tmp_path / "model", ARRAYS, version=2)
     data = data_of(path)
     content = data.read_bytes()
@@ -278,13 +281,13 @@ def test_refuses_data_files_that_are_not_what_the_index_says(tmp_path, kind) -> 
     assert (error.entry == "net/fc/weights") == (kind == "short")
 
 
-def test_refuses_a_file_far_larger_than_the_network_without_reading_it(valid) -> None:
+def test_refuses_a_file_far_larger_than_the_network_without_reading_it(valid: Path) -> None:
     with index_of(valid).open("r+b") as file:
         file.truncate(1 << 40)
     assert "more than this network can need" in refusal(valid).reason
 
 
-def test_refuses_a_file_that_is_cut_off_or_added_to(valid) -> None:
+def test_refuses_a_file_that_is_cut_off_or_added_to(valid: Path) -> None:
     content = index_of(valid).read_bytes()
     for size in range(0, len(content), 7):
         index_of(valid).write_bytes(content[:size])
@@ -293,7 +296,7 @@ def test_refuses_a_file_that_is_cut_off_or_added_to(valid) -> None:
     refusal(valid)
 
 
-def test_notices_every_damaged_byte_that_could_reach_a_number(valid, version) -> None:
+def test_notices_every_damaged_byte_that_could_reach_a_number(valid: Path, version: int) -> None:
     file = data_of(valid) if version == 2 else valid
     content = bytearray(file.read_bytes())
     place = content.index(ARRAYS["net/fc/weights"].tobytes())
@@ -305,7 +308,7 @@ def test_notices_every_damaged_byte_that_could_reach_a_number(valid, version) ->
         content[place + offset] ^= 4
 
 
-def test_notices_a_checksum_that_is_not_that_of_its_block(valid) -> None:
+def test_notices_a_checksum_that_is_not_that_of_its_block(valid: Path) -> None:
     image = index_of(valid).read_bytes()
     data, _, index = spans_of_blocks(image)
     for _, stop in (data, index):
@@ -382,7 +385,7 @@ def extents_message(extents: list[tuple[int, int] | None]) -> bytes:
     return fields(*((1, b"" if e is None else fields((1, e[0]), (2, e[1]))) for e in extents))
 
 
-def listed(name: str, shape: tuple[int, ...], slices=None, dtype: int = 1) -> bytes:
+def listed(name: str, shape: tuple[int, ...], slices: Any = None, dtype: int = 1) -> bytes:
     """What the list of variables of version 1 says of one."""
     slices = [[None] * len(shape)] if slices is None else slices
     return fields(
@@ -391,7 +394,7 @@ def listed(name: str, shape: tuple[int, ...], slices=None, dtype: int = 1) -> by
 
 
 def slice_entry(
-    name: str, numbers: bytes, extents=None, *more: tuple[int, int | bytes]
+    name: str, numbers: bytes, extents: Any = None, *more: tuple[int, int | bytes]
 ) -> tuple[bytes, bytes]:
     """The key of a slice (tensorflow/core/util/saved_tensor_slice_util.cc) and its message."""
     extents = [None] * len(SHAPES.get(name, ())) if extents is None else extents
@@ -458,7 +461,7 @@ FORGED_1 = {
 }  # fmt: skip
 
 
-def test_forged_files_are_those_of_tensorflow_but_for_one_thing(tmp_path) -> None:
+def test_forged_files_are_those_of_tensorflow_but_for_one_thing(tmp_path: Path) -> None:
     """What the cases below start from is a checkpoint that TensorFlow can list, too."""
     path = tmp_path / "forged"
     path.write_bytes(version_1(LISTING, SLICES))
@@ -477,7 +480,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", FORGED_1)
-def test_refuses_a_forged_file_of_version_1_or_reads_the_same_numbers(tmp_path, case) -> None:
+def test_refuses_a_forged_file_of_version_1_or_reads_the_same_numbers(tmp_path: Path, case: Any) -> None:
     path = tmp_path / "forged"
     path.write_bytes(version_1(*FORGED_1[case]))
     check_forged(path, case)
@@ -528,7 +531,7 @@ FORGED_2 = {
 
 
 @pytest.mark.parametrize("case", FORGED_2)
-def test_refuses_a_forged_index_of_version_2_or_reads_the_same_numbers(tmp_path, case) -> None:
+def test_refuses_a_forged_index_of_version_2_or_reads_the_same_numbers(tmp_path: Path, case: Any) -> None:
     path = save(tmp_path / "forged", ARRAYS, version=2)
     index_of(path).write_bytes(version_2(entry_message(LAST)))
     assert read_tf_checkpoint(path, SHAPES).arrays.keys() == SHAPES.keys()
@@ -537,13 +540,13 @@ def test_refuses_a_forged_index_of_version_2_or_reads_the_same_numbers(tmp_path,
 
 
 @pytest.mark.parametrize("head", [fields((1, 2**63)), b""])
-def test_refuses_a_forged_head_of_version_2(tmp_path, head) -> None:
+def test_refuses_a_forged_head_of_version_2(tmp_path: Path, head: Any) -> None:
     path = save(tmp_path / "forged", ARRAYS, version=2)
     index_of(path).write_bytes(version_2(entry_message(LAST), head))
     refusal(path)
 
 
-def test_an_index_that_ends_the_process_of_its_reader_is_refused(tmp_path) -> None:
+def test_an_index_that_ends_the_process_of_its_reader_is_refused(tmp_path: Path) -> None:
     """TensorFlow aborts on it."""
     path = save(tmp_path / "forged", ARRAYS, version=2)
     index_of(path).write_bytes(version_2(b"\xff"))
@@ -563,7 +566,7 @@ def test_an_index_that_ends_the_process_of_its_reader_is_refused(tmp_path) -> No
         table([(b"k" * 5000, b"")]),
     ],
 )
-def test_refuses_a_forged_table(tmp_path, image) -> None:
+def test_refuses_a_forged_table(tmp_path: Path, image: Any) -> None:
     (tmp_path / "forged").write_bytes(image)
     refusal(tmp_path / "forged")
 
@@ -596,7 +599,7 @@ edits = st.one_of(
 )
 
 
-def edited(image: bytes, damage) -> bytes:
+def edited(image: bytes, damage: Any) -> bytes:
     """Damage a file and make its checksums right again, so that the damage is reached."""
     content = bytearray(image)
     for kind, where, value in damage:
@@ -628,7 +631,7 @@ def check_outcome(path: Path, content: bytes) -> None:
 
 @given(damages=st.lists(st.lists(edits, min_size=1, max_size=5), min_size=30, max_size=30))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_gives_sound_weights_or_a_refusal(valid, damages) -> None:
+def test_any_damage_gives_sound_weights_or_a_refusal(valid: Path, damages: Any) -> None:
     pristine = index_of(valid).with_name("pristine")
     if not pristine.exists():
         pristine.write_bytes(index_of(valid).read_bytes())
@@ -636,7 +639,7 @@ def test_any_damage_gives_sound_weights_or_a_refusal(valid, damages) -> None:
     check_each(lambda content: check_outcome(valid, content), [edited(image, damage) for damage in damages])
 
 
-def test_every_byte_of_the_table_may_be_forged(valid) -> None:
+def test_every_byte_of_the_table_may_be_forged(valid: Path) -> None:
     image = index_of(valid).read_bytes()
     images = [
         edited(image, [("byte", place / len(image), value)])

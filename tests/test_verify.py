@@ -1,11 +1,15 @@
 """Parity: goldens of the originals pass as they are, and whatever differs is found and named."""
 
+from __future__ import annotations
+
 import io
 import itertools
 import json
 import os
 import re
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,16 +29,16 @@ def svd() -> Model:
 
 
 @pytest.fixture(scope="module")
-def computed(svd) -> dict[str, np.ndarray]:
+def computed(svd: Model) -> dict[str, np.ndarray]:
     examples = np.random.default_rng(0).standard_normal((3, *SHAPE)).astype(np.float32)
     return {"input": examples, **svd.activations(examples, LAYERS)}
 
 
-def check(model: Model, path, **options) -> Parity:
+def check(model: Model, path: Any, **options: Any) -> Parity:
     return verify(model, read_golden(path, model.layers, model.frontend.example_shape), **options)
 
 
-def save(path, **arrays):
+def save(path: Any, **arrays: Any) -> Any:
     np.savez_compressed(path, **arrays)
     return path
 
@@ -70,7 +74,7 @@ def transposed(arrays: dict[str, np.ndarray], order: tuple[str, ...]) -> dict[st
     ],
 )
 def test_goldens_of_the_originals_pass_as_they_are(
-    assets, model, checkpoint, golden, layers, tolerance
+    assets: Path, model: str, checkpoint: str, golden: str, layers: int, tolerance: float
 ) -> None:
     opened = load_model(model, assets / checkpoint)
     parity = check(opened, assets / "golden" / golden, relative_tolerance=tolerance)
@@ -81,7 +85,7 @@ def test_goldens_of_the_originals_pass_as_they_are(
     assert not any(layer.passed for layer in check(wrong, assets / "golden" / golden).layers)
 
 
-def test_every_tap_of_the_original_vggish_is_a_layer_of_ours(assets) -> None:
+def test_every_tap_of_the_original_vggish_is_a_layer_of_ours(assets: Path) -> None:
     layers = layers_of("vggish")
     golden = read_golden(assets / "golden/vggish_seeded.npz", layers, (96, 64))
     taps = {part.entry.split("/")[0] for part in golden.parts}
@@ -92,7 +96,7 @@ def test_every_tap_of_the_original_vggish_is_a_layer_of_ours(assets) -> None:
 
 
 @pytest.mark.parametrize("order", [("batch", *inner) for inner in itertools.permutations(AXES[1:])])
-def test_file_may_have_its_own_order_of_axes(svd, computed, tmp_path, order) -> None:
+def test_file_may_have_its_own_order_of_axes(svd: Model, computed: Any, tmp_path: Path, order: Any) -> None:
     arrays = transposed(computed, order)
     parity = check(svd, save(tmp_path / "golden.npz", axes=", ".join(order), **arrays))
     assert parity.passed
@@ -101,7 +105,7 @@ def test_file_may_have_its_own_order_of_axes(svd, computed, tmp_path, order) -> 
         assert check(svd, save(tmp_path / "silent.npz", **arrays)).passed
 
 
-def test_cuts_and_statistics_are_understood(svd, computed, tmp_path) -> None:
+def test_cuts_and_statistics_are_understood(svd: Model, computed: Any, tmp_path: Path) -> None:
     conv1 = computed["conv1"]
     golden = {
         "input": computed["input"],
@@ -134,7 +138,7 @@ def test_cuts_and_statistics_are_understood(svd, computed, tmp_path) -> None:
         ]
 
 
-def test_difference_is_found_where_it_is_and_measured(svd, computed, tmp_path) -> None:
+def test_difference_is_found_where_it_is_and_measured(svd: Model, computed: Any, tmp_path: Path) -> None:
     mp6 = computed["mp6"].copy()
     mp6[2, 3, 4, 5] += 0.5
     path = save(tmp_path / "golden.npz", **{**computed, "mp6": mp6})
@@ -149,7 +153,7 @@ def test_difference_is_found_where_it_is_and_measured(svd, computed, tmp_path) -
     assert "FAIL: 3 of 4 layers" in str(parity)
 
 
-def test_output_that_is_not_a_number_fails(svd, computed, tmp_path) -> None:
+def test_output_that_is_not_a_number_fails(svd: Model, computed: Any, tmp_path: Path) -> None:
     broken = load_model("svd", seed=1)
     layer = broken.keras_model.get_layer("fc8")
     layer.set_weights([np.full_like(layer.get_weights()[0], np.nan), layer.get_weights()[1]])
@@ -174,7 +178,7 @@ def test_output_that_is_not_a_number_fails(svd, computed, tmp_path) -> None:
     ],
 )
 def test_array_that_does_not_fit_fails_its_layer_and_says_why(
-    svd, computed, tmp_path, name, array, said
+    svd: Model, computed: Any, tmp_path: Path, name: str, array: Any, said: str
 ) -> None:
     others = {key: value for key, value in computed.items() if key != name}
     parity = check(svd, save(tmp_path / "golden.npz", **others, **{name: array}))
@@ -183,20 +187,22 @@ def test_array_that_does_not_fit_fails_its_layer_and_says_why(
     assert re.search(said, failed[0].faults[0])
 
 
-def test_nothing_to_compare_is_no_pass(svd, computed, tmp_path) -> None:
+def test_nothing_to_compare_is_no_pass(svd: Model, computed: Any, tmp_path: Path) -> None:
     parity = check(svd, save(tmp_path / "golden.npz", input=computed["input"], conv9=computed["fc8"]))
     assert not parity.passed
     assert parity.unused == ("conv9",)
     assert "nothing to compare" in str(parity)
 
 
-def test_raw_decibels_with_mean_and_deviation_make_the_examples(svd, computed, tmp_path) -> None:
+def test_raw_decibels_with_mean_and_deviation_make_the_examples(
+    svd: Model, computed: Any, tmp_path: Path
+) -> None:
     raw = computed["input"] * 15.0 - 20.0
     golden = {"input_raw_db": raw, "input_mean": -20.0, "input_std": 15.0, "fc8": computed["fc8"]}
     assert check(svd, save(tmp_path / "golden.npz", **golden), relative_tolerance=1e-3).passed
 
 
-def npz(tmp_path, **members: bytes):
+def npz(tmp_path: Path, **members: bytes) -> Path:
     path = tmp_path / "golden.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -236,12 +242,16 @@ GOOD = npy(np.zeros((1, *SHAPE), np.float32))
         ),
     ],
 )
-def test_file_that_is_no_golden_is_refused(svd, tmp_path, members, said) -> None:
+def test_file_that_is_no_golden_is_refused(
+    svd: Model, tmp_path: Path, members: dict[str, Any], said: str
+) -> None:
     with pytest.raises(WeightsError, match=said):
         read_golden(npz(tmp_path, **members), svd.layers, SHAPE)
 
 
-def test_bomb_is_refused_before_it_is_unpacked(svd, tmp_path, monkeypatch) -> None:
+def test_bomb_is_refused_before_it_is_unpacked(
+    svd: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = npz(tmp_path, input=GOOD, fc8=npy(np.zeros((500_000,), np.float32)))
     monkeypatch.setattr("actprobe.models.golden_file.MAX_BYTES", 1_000_000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("was unpacked"))
@@ -250,7 +260,7 @@ def test_bomb_is_refused_before_it_is_unpacked(svd, tmp_path, monkeypatch) -> No
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
-def test_truncated_file_is_refused(svd, computed, tmp_path, kept) -> None:
+def test_truncated_file_is_refused(svd: Model, computed: Any, tmp_path: Path, kept: float) -> None:
     path = save(tmp_path / "golden.npz", **computed)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
@@ -258,7 +268,7 @@ def test_truncated_file_is_refused(svd, computed, tmp_path, kept) -> None:
         read_golden(path, svd.layers, SHAPE)
 
 
-def test_damaged_file_is_refused(svd, computed, tmp_path) -> None:
+def test_damaged_file_is_refused(svd: Model, computed: Any, tmp_path: Path) -> None:
     path = save(tmp_path / "golden.npz", **computed)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -269,7 +279,7 @@ def test_damaged_file_is_refused(svd, computed, tmp_path) -> None:
         read_golden(tmp_path / "nowhere.npz", svd.layers, SHAPE)
 
 
-def test_binary_prints_and_writes_the_report(binary, svd, computed, tmp_path) -> None:
+def test_binary_prints_and_writes_the_report(binary: Any, svd: Model, computed: Any, tmp_path: Path) -> None:
     golden = save(tmp_path / "golden.npz", **computed)
     flags = ["--model=svd", "--seed=1", f"--golden={golden}"]
     ended = binary("actprobe-verify", *flags, f"--output_dir={tmp_path / 'out'}")
@@ -289,14 +299,18 @@ def test_binary_prints_and_writes_the_report(binary, svd, computed, tmp_path) ->
         (["--golden=nowhere.npz"], 1, "nowhere.npz: no such file"),
     ],
 )
-def test_binary_says_what_is_wrong_in_one_line(binary, tmp_path, flags, code, said) -> None:
+def test_binary_says_what_is_wrong_in_one_line(
+    binary: Any, tmp_path: Path, flags: list[Any], code: int, said: str
+) -> None:
     ended = binary("actprobe-verify", "--model=svd", *flags, cwd=tmp_path)
     assert ended.returncode == code
     assert said in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
 
 
-def test_failure_is_an_exit_status_and_a_smoke_test_of_random_weights_is_one(binary, tmp_path) -> None:
+def test_failure_is_an_exit_status_and_a_smoke_test_of_random_weights_is_one(
+    binary: Any, tmp_path: Path
+) -> None:
     ended = binary(
         "actprobe-verify", "--model=vggish", "--smoke", env={**os.environ, "ACTPROBE_CACHE": str(tmp_path)}
     )

@@ -10,7 +10,9 @@ import gc
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,12 +93,12 @@ def test_log_mel_of_the_sine_of_the_smoke_test() -> None:
 
 
 @pytest.mark.parametrize("hertz", [440, 761.0988, 1268.1025, 2024.844, 3999.7])
-def test_full_scale_sines_equal_the_recipe_in_the_empty_bands_too(hertz) -> None:
+def test_full_scale_sines_equal_the_recipe_in_the_empty_bands_too(hertz: float) -> None:
     """In single precision inside the transform these differ by up to 1.4e-3."""
     assert np.abs(VggishFrontEnd().frames(sine(hertz)) - published_recipe(sine(hertz))).max() <= 1e-5
 
 
-def test_log_mel_of_real_music_equals_the_recipe(assets) -> None:
+def test_log_mel_of_real_music_equals_the_recipe(assets: Path) -> None:
     from actprobe.audio import load_audio
 
     samples = load_audio(assets / "audio/instrumental/bensound-thejazzpiano.mp3", sample_rate=16000).samples
@@ -149,7 +151,9 @@ def test_silence_is_the_logarithm_of_the_offset() -> None:
 
 
 @pytest.mark.parametrize("length", [15600, 16000, 31999, 32240, 32400, 40000, 48000])
-def test_long_recordings_are_computed_in_pieces_without_a_seam(monkeypatch, length) -> None:
+def test_long_recordings_are_computed_in_pieces_without_a_seam(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
     samples = chirp()[:length].astype(np.float32)
     whole = VggishFrontEnd().frames(samples)
     assert len(whole) == VggishFrontEnd().frames_in(length)
@@ -181,7 +185,7 @@ def seeded_arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def arrays():
+def arrays() -> Iterator[Any]:
     made = seeded_arrays()
     yield made
     made.clear()
@@ -189,7 +193,7 @@ def arrays():
 
 
 @pytest.fixture(scope="module")
-def vggish(arrays):
+def vggish(arrays: Any) -> Iterator[KerasModel]:
     keras_model = network.build()
     set_weights(keras_model, network.port(TfCheckpointWeights(arrays, "")))
     yield KerasModel(network_named("vggish"), keras_model, VggishFrontEnd(), WeightsRecord("unverified"))
@@ -197,18 +201,18 @@ def vggish(arrays):
 
 
 @pytest.fixture(scope="module")
-def golden(assets):
+def golden(assets: Path) -> Any:
     with np.load(assets / "golden/vggish_seeded.npz") as file:
         return dict(file)
 
 
 @pytest.fixture(scope="module")
-def golden_run(vggish, golden):
+def golden_run(vggish: KerasModel, golden: Any) -> Any:
     return vggish.activations(golden["input"], list(vggish.layers))
 
 
 @pytest.fixture(scope="module")
-def run(vggish):
+def run(vggish: KerasModel) -> Any:
     examples = vggish.frontend(chirp().astype(np.float32)[:16000], 16000)
     return vggish.activations(examples, list(vggish.layers))
 
@@ -223,7 +227,7 @@ TAPS = {
 
 
 @pytest.mark.parametrize("tap", TAPS)
-def test_layer_equals_the_original(tap, golden, golden_run) -> None:
+def test_layer_equals_the_original(tap: Any, golden: Any, golden_run: Any) -> None:
     ours = golden_run[TAPS[tap]]
     assert list(ours.shape) == list(golden[f"{tap}/shape"])
     checked = 0
@@ -241,14 +245,14 @@ def test_layer_equals_the_original(tap, golden, golden_run) -> None:
     assert checked == (2 if ours.ndim == 4 else 1)
 
 
-def test_embedding_is_before_the_rectifier_and_both_are_there(run) -> None:
+def test_embedding_is_before_the_rectifier_and_both_are_there(run: Any) -> None:
     embedding = run["embedding"]
     assert embedding.min() < 0
     assert np.array_equal(embedding, run["fc2"])
     assert np.array_equal(run["embedding/relu"], np.maximum(embedding, 0))
 
 
-def test_pre_activations_enter_their_rectifier(run) -> None:
+def test_pre_activations_enter_their_rectifier(run: Any) -> None:
     linear = [name for name in run if name.endswith("/linear")]
     assert len(linear) == 8
     for name in linear:
@@ -256,7 +260,7 @@ def test_pre_activations_enter_their_rectifier(run) -> None:
         assert np.array_equal(run[name.removesuffix("/linear")], np.maximum(run[name], 0))
 
 
-def test_layer_table_has_the_shapes_that_the_network_computes(run) -> None:
+def test_layer_table_has_the_shapes_that_the_network_computes(run: Any) -> None:
     for name, layer in layers_of("vggish").items():
         assert run[name].shape[1:] == layer.shape
 
@@ -310,19 +314,19 @@ def save(folder: Path, arrays: dict[str, np.ndarray], version: int) -> Path:
 
 
 @pytest.fixture
-def checkpoint(tmp_path, request, arrays):
+def checkpoint(tmp_path: Path, request: pytest.FixtureRequest, arrays: Any) -> Iterator[Any]:
     yield save(tmp_path, arrays, request.param)
     for file in tmp_path.iterdir():
         file.unlink()  # 288 MB, which pytest would keep
 
 
 @pytest.mark.parametrize("checkpoint", [2], indirect=True, ids="version {}".format)
-def test_model_holds_the_variables_of_a_checkpoint(checkpoint, arrays) -> None:
+def test_model_holds_the_variables_of_a_checkpoint(checkpoint: int, arrays: Any) -> None:
     check_model_of(checkpoint, arrays)
 
 
 @pytest.mark.parametrize("checkpoint", [1], indirect=True, ids="version {}".format)
-def test_loading_adds_at_most_700_megabytes(checkpoint, arrays) -> None:
+def test_loading_adds_at_most_700_megabytes(checkpoint: int, arrays: Any) -> None:
     """And what is loaded are the variables; one file of 288 MB serves both tests."""
     assert checkpoint.stat().st_size == 288_567_887
     check_model_of(checkpoint, arrays)
@@ -357,7 +361,7 @@ def check_model_of(checkpoint: Path, arrays: dict[str, np.ndarray]) -> None:
         assert np.array_equal(bias, arrays[f"vggish/{scope}/biases"])
 
 
-def test_other_checkpoints_are_refused_by_name(tmp_path) -> None:
+def test_other_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path, {"vggish/conv1/weights": np.zeros((3, 3, 1, 64), np.float32)}, 1)
     with pytest.raises(WeightsError, match=r"conv1/biases: this array is missing \(and 16 more\)"):
         load_model("vggish", path)
@@ -370,13 +374,15 @@ def test_other_checkpoints_are_refused_by_name(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def parameters():
+def parameters() -> tuple[Any, Any]:
     random = np.random.RandomState(7)
     eigen_vectors = random.standard_normal((128, 128)) * 0.08
     return eigen_vectors, random.standard_normal(128) * 0.5
 
 
-def test_features_of_the_golden_embeddings_are_the_same_bytes(golden, parameters) -> None:
+def test_features_of_the_golden_embeddings_are_the_same_bytes(
+    golden: Any, parameters: tuple[Any, Any]
+) -> None:
     expected = stored("vggish_postprocess")
     postprocess = VggishPostprocessor(*parameters)
     assert np.allclose(postprocess.project(golden["embedding"]), expected["pca_applied"], rtol=0, atol=1e-12)
@@ -385,7 +391,7 @@ def test_features_of_the_golden_embeddings_are_the_same_bytes(golden, parameters
     assert features.tobytes() == expected["quantised"].tobytes()
 
 
-def test_golden_projections_are_quantised_to_the_same_bytes(parameters) -> None:
+def test_golden_projections_are_quantised_to_the_same_bytes(parameters: tuple[Any, Any]) -> None:
     """The same without the embeddings, which are found back from their projection."""
     expected = stored("vggish_postprocess")
     assert quantise(expected["pca_applied"]).tobytes() == expected["quantised"].tobytes()
@@ -401,7 +407,9 @@ def test_quantisation_truncates() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(128,), (128, 1), (1, 128)])
-def test_parameters_are_read_from_the_npz_of_the_original(tmp_path, parameters, dtype, shape) -> None:
+def test_parameters_are_read_from_the_npz_of_the_original(
+    tmp_path: Path, parameters: tuple[Any, Any], dtype: Any, shape: tuple[int] | tuple[int, int]
+) -> None:
     eigen_vectors, means = (array.astype(dtype) for array in parameters)
     file = tmp_path / "vggish_pca_params.npz"
     np.savez_compressed(file, pca_eigen_vectors=eigen_vectors, pca_means=means.reshape(shape))
@@ -425,7 +433,9 @@ def test_parameters_are_read_from_the_npz_of_the_original(tmp_path, parameters, 
         ({"more": np.zeros(3)}, "more.npy"),
     ],
 )
-def test_other_parameters_are_refused_by_name(tmp_path, parameters, changed, entry) -> None:
+def test_other_parameters_are_refused_by_name(
+    tmp_path: Path, parameters: tuple[Any, Any], changed: dict[str, Any], entry: str
+) -> None:
     arrays = {"pca_eigen_vectors": parameters[0], "pca_means": parameters[1]} | changed
     file = tmp_path / "parameters.npz"
     np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
@@ -434,13 +444,13 @@ def test_other_parameters_are_refused_by_name(tmp_path, parameters, changed, ent
     assert refused.value.entry == entry
 
 
-def test_parameters_have_a_name_in_the_catalog(tmp_path, monkeypatch) -> None:
+def test_parameters_have_a_name_in_the_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTPROBE_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match="actprobe-fetch --model=vggish --name=vggish_pca"):
         VggishPostprocessor.read("vggish_pca")
 
 
-def test_embeddings_that_cannot_be_features_are_refused(parameters) -> None:
+def test_embeddings_that_cannot_be_features_are_refused(parameters: tuple[Any, Any]) -> None:
     postprocess = VggishPostprocessor(*parameters)
     with pytest.raises(UsageError, match=r"\[batch, 128\], not \[128\]"):
         postprocess(np.zeros(128))
@@ -461,7 +471,7 @@ class Fake:
         self.factor = factor
         self.examples: list[np.ndarray] = []
 
-    def activations(self, examples, layers):
+    def activations(self, examples: Any, layers: Any) -> dict[str, Any]:
         (layer,) = layers
         mean, deviation = self.moments[layer, len(self.examples)]
         self.examples.append(examples)
@@ -517,7 +527,7 @@ def test_smoke_test_of_the_features() -> None:
     assert all(check.passed for check in checks)
 
 
-def test_smoke_test_runs_on_the_network_and_random_weights_fail_it(vggish) -> None:
+def test_smoke_test_runs_on_the_network_and_random_weights_fail_it(vggish: KerasModel) -> None:
     checks = smoke_checks(vggish)
     assert [check.name for check in checks] == [
         f"{version.name}, {version.layer}, {kind}"

@@ -1,5 +1,10 @@
 """Networks of waveforms: what inverts their layers, and what comes out, to see and to hear."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import soundfile
@@ -22,7 +27,7 @@ RATE, SAMPLES = 8000, 1600
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory) -> actprobe.Corpus:
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> actprobe.Corpus:
     return actprobe.open_corpus(write_phantom(tmp_path_factory.mktemp("corpus"), recordings=4, seconds=3.0))
 
 
@@ -62,7 +67,9 @@ def excerpt(seconds: float = 1.0) -> actprobe.Waveform:
         ((32,), None),
     ],
 )
-def test_samples_are_doubled_along_time_by_small_kernels(features, strides) -> None:
+def test_samples_are_doubled_along_time_by_small_kernels(
+    features: tuple[int, int, int] | tuple[int], strides: tuple[int, int] | None
+) -> None:
     plan = design(features, (16000, 1), "linear", strides)
     assert plan.map_shape[0] >= 16000
     assert plan.map_shape[0] < 1.1 * 16000
@@ -94,7 +101,7 @@ def test_filters_laid_out_as_mel_positions_all_count() -> None:
 
 
 @pytest.mark.parametrize("features", [(100, 1, 8), (60,)])
-def test_an_inverter_begins_at_the_level_of_the_excerpts(features) -> None:
+def test_an_inverter_begins_at_the_level_of_the_excerpts(features: tuple[int, int, int] | tuple[int]) -> None:
     """Samples of 0.01, or the -10 of log-mel bands that nobody standardised, need not be learned."""
     plan = design(features, (800, 1), "linear")
     inverter = build_inverter(plan)
@@ -149,21 +156,21 @@ def test_samples_are_their_own_sound() -> None:
         frontend.sound(np.full((SAMPLES, 1), np.nan))
 
 
-def test_a_span_of_samples_joins_to_the_recording(model) -> None:
+def test_a_span_of_samples_joins_to_the_recording(model: Any) -> None:
     waveform = excerpt(1.0)
     span = cut_span(model.frontend, waveform, 0.1, seconds=0.7)
     assert len(span.examples) > 3
     assert np.allclose(span.join(span.examples)[:, 0], waveform.samples[800:6400], atol=1e-6)
 
 
-def test_sonify_gives_the_samples_back(model) -> None:
+def test_sonify_gives_the_samples_back(model: Any) -> None:
     example = model.frontend(excerpt())[0]
     sound = actprobe.sonify(model, example)
     assert sound.sample_rate == RATE
     assert np.array_equal(sound.samples, example[:, 0])
 
 
-def test_stored_examples_sound_as_the_front_end_they_are_of(tmp_path) -> None:
+def test_stored_examples_sound_as_the_front_end_they_are_of(tmp_path: Path) -> None:
     examples = np.zeros((2, SAMPLES, 1), np.float32)
     np.savez(tmp_path / "song.npz", examples=examples, times=np.array([0.0, 0.2]))
     frontend = StoredExamples(tmp_path, described_by=WaveformFrontEnd(RATE, SAMPLES))
@@ -175,7 +182,7 @@ def test_stored_examples_sound_as_the_front_end_they_are_of(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(model, corpus, tmp_path_factory) -> actprobe.Result:
+def trained(model: Any, corpus: Any, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
     return actprobe.train_inverter(
         model,
         corpus,
@@ -191,14 +198,14 @@ def trained(model, corpus, tmp_path_factory) -> actprobe.Result:
 
 
 @pytest.fixture(scope="module")
-def inverted(model, trained, tmp_path_factory) -> actprobe.Result:
+def inverted(model: Any, trained: Any, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
     return actprobe.invert(
         model, excerpt(), at=0.1, seconds=0.5, inverters=str(trained.path),
         output_dir=tmp_path_factory.mktemp("inverted"),
     )  # fmt: skip
 
 
-def test_an_inverter_of_samples_learns(model, trained, corpus) -> None:
+def test_an_inverter_of_samples_learns(model: Any, trained: Any, corpus: Any) -> None:
     """It leaves the mean behind it within some steps, the error of silence."""
     samples = actprobe.load_audio(corpus[0].path, RATE).samples
     examples = model.frontend.examples(samples)
@@ -206,13 +213,13 @@ def test_an_inverter_of_samples_learns(model, trained, corpus) -> None:
     assert np.square(found - examples).mean() < 0.3 * np.square(examples - examples.mean()).mean()
 
 
-def test_the_card_does_not_count_frames_between_samples(trained) -> None:
+def test_the_card_does_not_count_frames_between_samples(trained: Any) -> None:
     card = (trained.folder / "README.md").read_text()
     assert "frames apart" not in " ".join(card.split())
     assert "as the front end cuts them" in " ".join(card.split())
 
 
-def test_an_inversion_is_heard_as_it_is(inverted) -> None:
+def test_an_inversion_is_heard_as_it_is(inverted: Any) -> None:
     """The input is the recording, and an inversion has a phase of its own: there is nothing to estimate."""
     assert set(inverted.sounds) == {"original", "filters"}
     original, rate = soundfile.read(inverted.sounds["original"])
@@ -224,7 +231,7 @@ def test_an_inversion_is_heard_as_it_is(inverted) -> None:
     assert "error_db" not in inverted.record["sounds"]["filters.wav"]
 
 
-def test_arrays_and_figure_of_an_inversion(inverted) -> None:
+def test_arrays_and_figure_of_an_inversion(inverted: Any) -> None:
     arrays = inverted.arrays
     assert arrays["input"].shape == arrays["filters"].shape == (4000, 1)
     assert np.allclose(arrays["times"], 0.1 + np.arange(4000) / RATE)
@@ -233,14 +240,14 @@ def test_arrays_and_figure_of_an_inversion(inverted) -> None:
     assert (inverted.folder / "figures/inversion.png").exists()
 
 
-def test_the_report_shows_the_same_pictures(inverted, tmp_path) -> None:
+def test_the_report_shows_the_same_pictures(inverted: Any, tmp_path: Path) -> None:
     page = actprobe.report(inverted, output_dir=tmp_path)
     data = "".join(path.read_text("utf-8") for path in page.path.parent.rglob("*.js"))
     frames, bins = inverted.pictures.panels["input"].shape
     assert f'"shape": [{frames}, {bins}]' in data or f'"shape":[{frames},{bins}]' in data
 
 
-def test_inversion_by_optimisation_takes_samples(model) -> None:
+def test_inversion_by_optimisation_takes_samples(model: Any) -> None:
     examples = model.frontend(excerpt())[:1]
     features = model.activations(examples, ["filters"])["filters"]
     search = GradientInverter(model, "filters", GradientSettings(steps=60))
@@ -249,7 +256,9 @@ def test_inversion_by_optimisation_takes_samples(model) -> None:
     assert np.corrcoef(found[0, :, 0], examples[0, :, 0])[0, 1] > 0.8
 
 
-def test_inverters_are_evaluated_beside_silence(model, trained, corpus, tmp_path) -> None:
+def test_inverters_are_evaluated_beside_silence(
+    model: Any, trained: Any, corpus: Any, tmp_path: Path
+) -> None:
     found = actprobe.evaluate_inverters(
         model, corpus, inverters=str(trained.path), draws=1, excerpts_per_recording=2, output_dir=tmp_path
     )
@@ -258,7 +267,7 @@ def test_inverters_are_evaluated_beside_silence(model, trained, corpus, tmp_path
     assert by_method["input"] < 0.6 * by_method["zero"]
 
 
-def test_random_inverters_give_samples(model) -> None:
+def test_random_inverters_give_samples(model: Any) -> None:
     for layer in ("coarse", "means"):
         shape = model.layers[layer].shape
         found = load_inverter(model, layer, seed=1)(np.zeros((1, *shape), np.float32))

@@ -9,6 +9,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -68,7 +69,7 @@ def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.abs(seeded_kernel(name, shape, 3)) + np.float32(0.1)
 
 
-def write(path: Path, backend: str = "tensorflow", top: str = "", **options) -> Path:
+def write(path: Path, backend: str = "tensorflow", top: str = "", **options: Any) -> Path:
     """Write what Keras 1 would: a group per layer, its arrays, and the attributes with their names."""
     with h5py.File(path, "w", **options) as file:
         group = file.require_group(top) if top else file
@@ -85,7 +86,7 @@ def valid(tmp_path: Path) -> Path:
     return write(tmp_path / "weights.h5")
 
 
-def refusal(path: str | Path, shapes=SHAPES, **options) -> WeightsError:
+def refusal(path: str | Path, shapes: Any = SHAPES, **options: Any) -> WeightsError:
     with pytest.raises(WeightsError) as caught:
         read_keras1_h5(path, shapes, **options)
     message = str(caught.value)
@@ -98,7 +99,9 @@ def refusal(path: str | Path, shapes=SHAPES, **options) -> WeightsError:
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "theano"])
-def test_gives_the_numbers_by_name_without_suffix_and_says_which_backend_wrote_them(tmp_path, backend):
+def test_gives_the_numbers_by_name_without_suffix_and_says_which_backend_wrote_them(
+    tmp_path: Path, backend: str
+) -> None:
     path = write(tmp_path / "weights.h5", backend)
     weights = read_keras1_h5(path, SHAPES)
     assert weights.backend == backend
@@ -108,11 +111,11 @@ def test_gives_the_numbers_by_name_without_suffix_and_says_which_backend_wrote_t
         np.testing.assert_array_equal(array, numbers(key, SHAPES[key]))
 
 
-def test_gives_the_digest_of_the_bytes_it_read(valid):
+def test_gives_the_digest_of_the_bytes_it_read(valid: Path) -> None:
     assert read_keras1_h5(valid, SHAPES).sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
 
 
-def test_gives_arrays_of_its_own_that_may_be_written_to(valid):
+def test_gives_arrays_of_its_own_that_may_be_written_to(valid: Path) -> None:
     array = read_keras1_h5(valid, SHAPES).arrays["conv1/conv1_b"]
     array += 1
     np.testing.assert_array_equal(
@@ -120,12 +123,12 @@ def test_gives_arrays_of_its_own_that_may_be_written_to(valid):
     )
 
 
-def test_reads_a_file_that_is_open_for_writing(valid):
+def test_reads_a_file_that_is_open_for_writing(valid: Path) -> None:
     with h5py.File(valid, "r+"):
         assert read_keras1_h5(valid, SHAPES).backend == "tensorflow"
 
 
-def test_reads_a_read_only_file_and_leaves_it_as_it_was(valid):
+def test_reads_a_read_only_file_and_leaves_it_as_it_was(valid: Path) -> None:
     before = valid.read_bytes()
     valid.chmod(0o400)
     read_keras1_h5(valid, SHAPES)
@@ -133,7 +136,7 @@ def test_reads_a_read_only_file_and_leaves_it_as_it_was(valid):
     assert [path.name for path in valid.parent.iterdir()] == [valid.name]
 
 
-def test_with_a_root_reads_the_layers_below_it_and_ignores_the_optimizer_beside_it(tmp_path):
+def test_with_a_root_reads_the_layers_below_it_and_ignores_the_optimizer_beside_it(tmp_path: Path) -> None:
     path = write(tmp_path / "model.h5", "theano", top="model_weights")
     with h5py.File(path, "r+") as file:
         file["optimizer_weights/param_0"] = np.arange(3, dtype=">i8")  # not even float32
@@ -145,7 +148,7 @@ def test_with_a_root_reads_the_layers_below_it_and_ignores_the_optimizer_beside_
 
 
 @pytest.mark.parametrize("where", ["/", "conv1", "conv1/conv1_W:0"])
-def test_attributes_of_any_kind_change_nothing(valid, where):
+def test_attributes_of_any_kind_change_nothing(valid: Path, where: str) -> None:
     with h5py.File(valid, "r+") as file:
         attributes = file[where].attrs
         attributes["model_config"] = "{" * 60_000
@@ -167,7 +170,9 @@ array_shapes = npst.array_shapes(min_dims=0, max_dims=5, max_side=4)
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_agrees_with_hdf5_on_any_file_of_this_layout(tmp_path, layers, backend, seed):
+def test_agrees_with_hdf5_on_any_file_of_this_layout(
+    tmp_path: Path, layers: Any, backend: Any, seed: Any
+) -> None:
     """Whatever way the numbers took, h5py, which wrote the file, is the witness."""
     path = tmp_path / "any.h5"
     path.unlink(missing_ok=True)
@@ -196,7 +201,7 @@ def replaced(file: h5py.File, key: str) -> str:
     return key
 
 
-def with_dtype(dtype) -> Callable[[h5py.File, Path], None]:
+def with_dtype(dtype: Any) -> Callable[[h5py.File, Path], None]:
     def change(file: h5py.File, folder: Path) -> None:
         file.create_dataset(replaced(file, "conv1/conv1_b:0"), (4,), dtype, data=np.ones(4).astype(dtype))
 
@@ -210,7 +215,7 @@ def with_value(key: str, value: float) -> Callable[[h5py.File, Path], None]:
     return change
 
 
-def created(key: str = "conv1/conv1_b:0", **options) -> Callable[[h5py.File, Path], None]:
+def created(key: str = "conv1/conv1_b:0", **options: Any) -> Callable[[h5py.File, Path], None]:
     def change(file: h5py.File, folder: Path) -> None:
         if key in file:
             del file[key]
@@ -407,7 +412,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refuses_with_the_entry_and_the_reason(tmp_path, case):
+def test_refuses_with_the_entry_and_the_reason(tmp_path: Path, case: Any) -> None:
     change, entry, reason = REFUSED[case]
     path = write(tmp_path / "hostile.h5")
     with h5py.File(path, "r+") as file:
@@ -417,60 +422,60 @@ def test_refuses_with_the_entry_and_the_reason(tmp_path, case):
     assert error.entry == entry
 
 
-def test_negative_numbers_are_fine_elsewhere(valid):
+def test_negative_numbers_are_fine_elsewhere(valid: Path) -> None:
     with h5py.File(valid, "r+") as file:
         file["conv1/conv1_W:0"][...] = -1
     assert (read_keras1_h5(valid, SHAPES).arrays["conv1/conv1_W"] == -1).all()
 
 
-def test_refuses_a_file_without_the_root_it_should_have(valid):
+def test_refuses_a_file_without_the_root_it_should_have(valid: Path) -> None:
     error = refusal(valid, root="model_weights")
     assert (error.entry, error.reason) == ("model_weights", "this group is missing")
 
 
-def test_refuses_a_root_that_is_an_array(valid):
+def test_refuses_a_root_that_is_an_array(valid: Path) -> None:
     with h5py.File(valid, "r+") as file:
         file["model_weights"] = np.ones(4, np.float32)
     error = refusal(valid, root="model_weights")
     assert (error.entry, error.reason) == ("model_weights", "is not a group")
 
 
-def test_refuses_a_root_that_is_the_file_itself(valid):
+def test_refuses_a_root_that_is_the_file_itself(valid: Path) -> None:
     with h5py.File(valid, "r+") as file:
         file["model_weights"] = file["/"]
     assert refusal(valid, root="model_weights").reason == SECOND_LINK
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "theano"])
-def test_reads_files_of_newer_writers(tmp_path, backend):
+def test_reads_files_of_newer_writers(tmp_path: Path, backend: str) -> None:
     path = write(tmp_path / "latest.h5", backend, libver="latest")
     for key, array in read_keras1_h5(path, SHAPES).arrays.items():
         np.testing.assert_array_equal(array, numbers(key, SHAPES[key]))
 
 
 @pytest.mark.parametrize("options", [{"chunks": (2,)}, {"compression": "gzip"}, {"fletcher32": True}])
-def test_reads_numbers_that_are_stored_in_chunks(valid, options):
+def test_reads_numbers_that_are_stored_in_chunks(valid: Path, options: dict[str, Any]) -> None:
     with h5py.File(valid, "r+") as file:
         created(data=numbers("conv1/conv1_b", (4,)), **options)(file, valid.parent)
     array = read_keras1_h5(valid, SHAPES).arrays["conv1/conv1_b"]
     np.testing.assert_array_equal(array, numbers("conv1/conv1_b", (4,)))
 
 
-def test_refuses_chunks_that_were_written_in_part_only(valid):
+def test_refuses_chunks_that_were_written_in_part_only(valid: Path) -> None:
     with h5py.File(valid, "r+") as file:
         created(chunks=(2,))(file, valid.parent)
         file["conv1/conv1_b:0"][:2] = 1
     assert refusal(valid).reason == NEVER_WRITTEN
 
 
-def test_a_bomb_ends_at_the_limit_of_memory(valid):
+def test_a_bomb_ends_at_the_limit_of_memory(valid: Path) -> None:
     with h5py.File(valid, "r+") as file:
         created(shape=(4,), maxshape=(None,), chunks=(2**27,), compression="gzip")(file, valid.parent)
         file["conv1/conv1_b:0"][:] = 1  # 4 numbers in a chunk of 512 MB
     assert "cannot be read as an HDF5 file" in refusal(valid).reason
 
 
-def test_refuses_a_user_block(tmp_path):
+def test_refuses_a_user_block(tmp_path: Path) -> None:
     assert refusal(write(tmp_path / "block.h5", userblock_size=512)).reason == "is not an HDF5 file"
 
 
@@ -484,7 +489,7 @@ def test_refuses_a_user_block(tmp_path):
         (b"\x89HDF\r\n\x1a\n" + bytes(5_000), "cannot be read as an HDF5 file: "),
     ],
 )
-def test_refuses_what_is_not_hdf5(tmp_path, content, reason):
+def test_refuses_what_is_not_hdf5(tmp_path: Path, content: Any, reason: str) -> None:
     path = tmp_path / "weights.h5"
     path.write_bytes(content)
     error = refusal(path)
@@ -492,14 +497,14 @@ def test_refuses_what_is_not_hdf5(tmp_path, content, reason):
     assert error.reason.startswith(reason)
 
 
-def test_refuses_a_truncated_file_wherever_it_ends(valid):
+def test_refuses_a_truncated_file_wherever_it_ends(valid: Path) -> None:
     whole = valid.read_bytes()
     for size in range(1, len(whole), 97):
         valid.write_bytes(whole[:size])
         refusal(valid)
 
 
-def test_refuses_what_is_not_a_file(tmp_path):
+def test_refuses_what_is_not_a_file(tmp_path: Path) -> None:
     assert refusal(tmp_path).reason == "is not a regular file"
     assert refusal(tmp_path / "nothing.h5").reason == "no such file"
     assert "too long" in refusal(tmp_path / ("n" * 300)).reason
@@ -507,18 +512,18 @@ def test_refuses_what_is_not_a_file(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_refuses_a_pipe_without_waiting_for_a_writer(tmp_path):
+def test_refuses_a_pipe_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.h5")
     assert refusal(tmp_path / "pipe.h5").reason == "is not a regular file"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_refuses_a_file_that_may_not_be_read(valid):
+def test_refuses_a_file_that_may_not_be_read(valid: Path) -> None:
     valid.chmod(0)
     assert "Permission denied" in refusal(valid).reason
 
 
-def test_refuses_a_file_larger_than_the_network_can_need_without_reading_it(tmp_path):
+def test_refuses_a_file_larger_than_the_network_can_need_without_reading_it(tmp_path: Path) -> None:
     path = write(tmp_path / "large.h5")
     with path.open("r+b") as file:
         file.truncate(1 << 40)  # sparse
@@ -533,7 +538,7 @@ def test_refuses_a_file_larger_than_the_network_can_need_without_reading_it(tmp_
 
 
 @pytest.mark.parametrize("shape", [(2**50,), (2**20, 2**20, 2**10), (2**63,)])
-def test_declared_shapes_cost_no_memory(valid, shape):
+def test_declared_shapes_cost_no_memory(valid: Path, shape: tuple[Any] | tuple[Any, Any, Any]) -> None:
     small = tuple(range(5, 5 + len(shape)))
     with h5py.File(valid, "r+") as file:
         del file["conv1/conv1_b:0"]
@@ -561,12 +566,12 @@ def test_declared_shapes_cost_no_memory(valid, shape):
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory) -> bytes:
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write(tmp_path_factory.mktemp("image") / "weights.h5").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def mutant(tmp_path_factory) -> Path:
+def mutant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutant") / "weights.h5"
 
 
@@ -671,7 +676,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", FORGED)
-def test_refuses_a_forged_header_or_reads_the_same_numbers(valid, case):
+def test_refuses_a_forged_header_or_reads_the_same_numbers(valid: Path, case: Any) -> None:
     entry, kind, offset, forged = FORGED[case]
     sound = read_keras1_h5(valid, SHAPES).arrays
     content = bytearray(valid.read_bytes())
@@ -716,7 +721,7 @@ FORGED_GROUP = {
 
 
 @pytest.mark.parametrize("case", FORGED_GROUP)
-def test_refuses_a_forged_group(valid, case):
+def test_refuses_a_forged_group(valid: Path, case: Any) -> None:
     structure, offset, forged = FORGED_GROUP[case]
     content, *places = group_structures(valid, "conv1")
     start = dict(zip(("tree", "heap", "symbols"), places, strict=True))[structure] + offset
@@ -725,7 +730,7 @@ def test_refuses_a_forged_group(valid, case):
     assert refusal(valid).entry.startswith("conv1")
 
 
-def test_refuses_a_name_that_occurs_twice(valid):
+def test_refuses_a_name_that_occurs_twice(valid: Path) -> None:
     content, _, _, symbols = group_structures(valid, "conv1")
     content[symbols + 48 : symbols + 56] = content[symbols + 8 : symbols + 16]
     valid.write_bytes(content)
@@ -733,12 +738,12 @@ def test_refuses_a_name_that_occurs_twice(valid):
     assert error.entry == "conv1/conv1_W:0"
 
 
-def test_refuses_a_name_with_a_slash_that_would_look_like_a_layer(valid):
+def test_refuses_a_name_with_a_slash_that_would_look_like_a_layer(valid: Path) -> None:
     valid.write_bytes(valid.read_bytes().replace(b"pool1\0", b"po/l1\0"))
     assert refusal(valid).entry == "po/l1"
 
 
-def test_refuses_a_name_without_end(valid):
+def test_refuses_a_name_without_end(valid: Path) -> None:
     content, _, heap, symbols = group_structures(valid, "conv1")
     (names,) = struct.unpack_from("<Q", content, heap + 24)
     (name,) = struct.unpack_from("<Q", content, symbols + 8)
@@ -748,7 +753,7 @@ def test_refuses_a_name_without_end(valid):
     assert refusal(valid).entry == "conv1"
 
 
-def test_refuses_a_b_tree_that_contains_itself(valid):
+def test_refuses_a_b_tree_that_contains_itself(valid: Path) -> None:
     content, tree, *_ = group_structures(valid, "conv1")
     content[tree + 5] = 1
     content[tree + 32 : tree + 40] = struct.pack("<Q", tree)
@@ -757,7 +762,7 @@ def test_refuses_a_b_tree_that_contains_itself(valid):
     assert read_keras1_h5(write(valid), SHAPES).backend == "tensorflow"  # and the next file is read
 
 
-def test_empty_nodes_of_a_b_tree_do_not_buy_time(valid):
+def test_empty_nodes_of_a_b_tree_do_not_buy_time(valid: Path) -> None:
     content = bytearray(valid.read_bytes())
     first = len(content)
     content += b"SNOD\1\0\0\0" * 600
@@ -773,12 +778,12 @@ def test_empty_nodes_of_a_b_tree_do_not_buy_time(valid):
 
 @given(st.lists(st.lists(edits, min_size=1, max_size=6), min_size=30, max_size=30))
 @settings(max_examples=50, deadline=None)
-def test_any_damage_gives_sound_weights_or_a_refusal(image, mutant, damages):
+def test_any_damage_gives_sound_weights_or_a_refusal(image: bytes, mutant: Path, damages: Any) -> None:
     images = [functools.reduce(edited, damage, image) for damage in damages]
     check_each(lambda content: check_outcome(mutant, content), images)
 
 
-def test_every_word_of_the_file_may_be_forged(image, mutant):
+def test_every_word_of_the_file_may_be_forged(image: bytes, mutant: Path) -> None:
     words = range(0, len(image), 8)
     images = [edited(image, ("word", place, value)) for place in words for value in (0, place, 2**64 - 1)]
     check_each(lambda content: check_outcome(mutant, content), images)
@@ -787,7 +792,7 @@ def test_every_word_of_the_file_may_be_forged(image, mutant):
 @given(st.binary(max_size=300))
 @example(bytes(300))
 @settings(max_examples=200, deadline=None)
-def test_anything_behind_a_sound_superblock_is_refused(image, mutant, tail):
+def test_anything_behind_a_sound_superblock_is_refused(image: bytes, mutant: Path, tail: Any) -> None:
     content = image[:96] + tail
     size = struct.pack("<Q", len(content))
     mutant.write_bytes(content[:40] + size + content[48:])
@@ -806,21 +811,21 @@ def originals(assets: Path) -> dict[str, Keras1Weights]:
     }
 
 
-def test_the_original_files_say_which_backend_wrote_them(originals):
+def test_the_original_files_say_which_backend_wrote_them(originals: Any) -> None:
     assert {name: weights.backend for name, weights in originals.items()} == {
         "tensorflow": "tensorflow",
         "theano": "theano",
     }
 
 
-def test_the_original_files_hold_all_parameters_of_the_paper(originals):
+def test_the_original_files_hold_all_parameters_of_the_paper(originals: Any) -> None:
     # 865,950 trainable parameters as the authors count them, and two statistics per normalised channel.
     sizes = {key: array.size for key, array in originals["theano"].arrays.items()}
     assert sum(sizes.values()) == 870_154
     assert sum(size for key, size in sizes.items() if "running" not in key) == 865_950
 
 
-def test_the_original_files_differ_by_a_flip_of_the_kernels_and_nothing_else(originals):
+def test_the_original_files_differ_by_a_flip_of_the_kernels_and_nothing_else(originals: Any) -> None:
     tensorflow, theano = originals["tensorflow"].arrays, originals["theano"].arrays
     assert tensorflow.keys() == theano.keys() == CNN_AT_SHAPES.keys()
     for key, array in tensorflow.items():
@@ -837,7 +842,9 @@ def test_the_original_files_differ_by_a_flip_of_the_kernels_and_nothing_else(ori
         ("mm_cnn/epoch.115-val_loss.0.902-fbeta.0.673.hdf5", MM_CNN_SHAPES, "model_weights"),
     ],
 )
-def test_the_original_files_hold_what_hdf5_reads_from_them(assets, filename, shapes, root):
+def test_the_original_files_hold_what_hdf5_reads_from_them(
+    assets: Path, filename: str, shapes: Any, root: str | None
+) -> None:
     path = assets / "originals" / filename
     weights = read_keras1_h5(path, shapes, root=root)
     with h5py.File(path, "r") as file:
@@ -846,7 +853,7 @@ def test_the_original_files_hold_what_hdf5_reads_from_them(assets, filename, sha
             np.testing.assert_array_equal(array, group[key + SUFFIX[weights.backend]][()])
 
 
-def test_the_definition_at_the_head_of_the_repository_does_not_fit_the_file(assets):
+def test_the_definition_at_the_head_of_the_repository_does_not_fit_the_file(assets: Path) -> None:
     # Its first normalisation runs over the 96 bands instead of the 1366 frames.
     shapes = {key: (96,) if key.startswith("bn_0") else shape for key, shape in CNN_AT_SHAPES.items()}
     error = refusal(assets / "originals/cnn_at/music_tagger_cnn_weights_theano.h5", shapes)
@@ -857,7 +864,7 @@ def test_the_definition_at_the_head_of_the_repository_does_not_fit_the_file(asse
 # The catalog
 
 
-def test_the_catalog_knows_the_original_files_by_their_hashes(assets):
+def test_the_catalog_knows_the_original_files_by_their_hashes(assets: Path) -> None:
     for entry in checkpoints.entries("cnn_at"):
         content = (assets / "originals/cnn_at" / entry.filename).read_bytes()
         assert len(content) == entry.size_bytes
@@ -867,7 +874,7 @@ def test_the_catalog_knows_the_original_files_by_their_hashes(assets):
         assert checkpoints.find_by_sha256(hashlib.sha256(content).hexdigest()) is entry
 
 
-def test_the_catalog_has_both_published_files_of_cnn_at():
+def test_the_catalog_has_both_published_files_of_cnn_at() -> None:
     assert {entry.filename for entry in checkpoints.entries("cnn_at")} == {
         "music_tagger_cnn_weights_tensorflow.h5",
         "music_tagger_cnn_weights_theano.h5",
@@ -877,7 +884,7 @@ def test_the_catalog_has_both_published_files_of_cnn_at():
     )
 
 
-def test_every_catalog_entry_can_be_told_apart_and_verified():
+def test_every_catalog_entry_can_be_told_apart_and_verified() -> None:
     def values(field: str) -> list:
         return [getattr(entry, field) for entry in checkpoints.entries() if getattr(entry, field) is not None]
 
@@ -893,7 +900,7 @@ def test_every_catalog_entry_can_be_told_apart_and_verified():
         assert entry.origin
 
 
-def test_the_catalog_finds_a_hash_in_either_case_and_nothing_for_an_unknown_one():
+def test_the_catalog_finds_a_hash_in_either_case_and_nothing_for_an_unknown_one() -> None:
     entry = checkpoints.entries("cnn_at")[0]
     assert checkpoints.find_by_sha256(entry.sha256.upper()) is entry
     assert checkpoints.find_by_sha256("0" * 64) is None
@@ -905,7 +912,7 @@ def test_the_catalog_finds_a_hash_in_either_case_and_nothing_for_an_unknown_one(
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 64, 128), (2000, 50), (3, 3, 1, 4000)])
-def test_he_normal_has_the_variance_of_the_paper(shape):
+def test_he_normal_has_the_variance_of_the_paper(shape: tuple[int, int, int, int] | tuple[int, int]) -> None:
     kernel = he_normal(shape, np.random.default_rng(0))
     fan_in = np.prod(shape[:-1])
     assert kernel.dtype == np.float32
@@ -915,14 +922,14 @@ def test_he_normal_has_the_variance_of_the_paper(shape):
     assert abs(kernel.var() * fan_in / 2 - 1) < 4 * np.sqrt(2 / kernel.size)
 
 
-def test_he_normal_keeps_the_scale_of_rectified_activations_through_many_layers():
+def test_he_normal_keeps_the_scale_of_rectified_activations_through_many_layers() -> None:
     x = np.random.default_rng(0).standard_normal((200, 512)).astype(np.float32)
     for layer in range(10):
         x = np.maximum(x, 0) @ seeded_kernel(f"dense{layer}", (512, 512), 0)
     assert 0.5 < x.var() < 2.0
 
 
-def test_a_seeded_kernel_depends_on_seed_and_name_only():
+def test_a_seeded_kernel_depends_on_seed_and_name_only() -> None:
     kernel = seeded_kernel("conv1", (3, 3, 1, 8), 5)
     seeded_kernel("conv2", (3, 3, 8, 8), 5)
     np.testing.assert_array_equal(kernel, seeded_kernel("conv1", (3, 3, 1, 8), 5))
@@ -930,7 +937,7 @@ def test_a_seeded_kernel_depends_on_seed_and_name_only():
     assert not np.array_equal(kernel, seeded_kernel("conv2", (3, 3, 1, 8), 5))
 
 
-def test_seeded_kernels_are_the_same_for_ever():
+def test_seeded_kernels_are_the_same_for_ever() -> None:
     # Recorded with numpy 1.26; a change of numpy's streams must not go unnoticed.
     kernel = seeded_kernel("conv1", (1, 1, 1, 4), 0)
     np.testing.assert_array_equal(kernel.ravel(), np.float32([1.6173297, -1.4954125, -1.1130061, 2.6891329]))

@@ -1,5 +1,10 @@
 """A user's own Keras model: every layer equals Keras' own, has a place, and every analysis takes it."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import soundfile
@@ -16,11 +21,11 @@ FRAMES, BANDS = MelgramFrontEnd.example_shape
 
 
 @pytest.fixture(scope="module")
-def layers():
+def layers() -> Any:
     return backend.keras.layers
 
 
-def model_of(layers, *stack, shape=(40, 12, 1), **options):
+def model_of(layers: Any, *stack: Any, shape: tuple[int, int, int] = (40, 12, 1), **options: Any) -> Any:
     """A functional model from a stack of layers."""
     inputs = tensor = layers.Input(shape, name="given")
     for layer in stack:
@@ -28,17 +33,17 @@ def model_of(layers, *stack, shape=(40, 12, 1), **options):
     return backend.keras.Model(inputs, tensor, **options)
 
 
-def examples(shape=(40, 12), count=3) -> np.ndarray:
+def examples(shape: tuple[int, int] = (40, 12), count: int = 3) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, *shape)).astype(np.float32)
 
 
-def keras_output(keras_model, layer: str, inputs: np.ndarray) -> np.ndarray:
+def keras_output(keras_model: Any, layer: str, inputs: np.ndarray) -> np.ndarray:
     part = backend.keras.Model(keras_model.input, keras_model.get_layer(layer).output)
     return part(inputs, training=False).numpy()
 
 
 @pytest.fixture(scope="module")
-def small(layers):
+def small(layers: Any) -> Any:
     """Convolution, normalisation with statistics, pooling and dense layers on melgrams."""
     backend.keras.utils.set_random_seed(0)
     keras_model = model_of(
@@ -59,7 +64,7 @@ def small(layers):
 
 
 @pytest.fixture(scope="module")
-def wrapped(small):
+def wrapped(small: Any) -> Any:
     return wrap_model(small, MelgramFrontEnd())
 
 
@@ -67,7 +72,7 @@ NAMES = ["conv", "bn", "leaky", "pool", "dropout", "gap", "tags"]
 
 
 @pytest.mark.parametrize("layer", NAMES)
-def test_layer_equals_that_of_kerass_own_sub_model(small, wrapped, layer) -> None:
+def test_layer_equals_that_of_kerass_own_sub_model(small: Any, wrapped: Any, layer: Any) -> None:
     inputs = examples((FRAMES, BANDS), 2)
     ours = wrapped.activations(inputs, [layer])[layer]
     expected = keras_output(small, layer, inputs[..., np.newaxis])
@@ -76,7 +81,7 @@ def test_layer_equals_that_of_kerass_own_sub_model(small, wrapped, layer) -> Non
     assert np.abs(ours - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-def test_what_enters_a_nonlinearity_is_there(small, wrapped) -> None:
+def test_what_enters_a_nonlinearity_is_there(small: Any, wrapped: Any) -> None:
     inputs = examples((FRAMES, BANDS), 2)
     acts = wrapped.activations(inputs, ["conv/linear", "conv", "leaky/linear", "bn", "tags/linear", "tags"])
     kernel, bias = small.get_layer("conv").get_weights()
@@ -88,7 +93,7 @@ def test_what_enters_a_nonlinearity_is_there(small, wrapped) -> None:
     assert acts["tags/linear"].min() < 0
 
 
-def test_the_users_model_stays_as_it_was(small, wrapped, layers) -> None:
+def test_the_users_model_stays_as_it_was(small: Any, wrapped: Any, layers: Any) -> None:
     wrapped.activations(examples((FRAMES, BANDS), 1), ["conv/linear", "tags"])
     assert small.get_layer("conv").activation is backend.keras.activations.elu
     for layer in small.layers:
@@ -97,8 +102,8 @@ def test_the_users_model_stays_as_it_was(small, wrapped, layers) -> None:
     assert copy.count_params() == small.count_params() == wrapped.keras_model.count_params()
 
 
-def test_weights_are_shared_and_their_digest_tells_models_apart(layers) -> None:
-    def build(units=3, activation="relu"):
+def test_weights_are_shared_and_their_digest_tells_models_apart(layers: Any) -> None:
+    def build(units: int = 3, activation: str = "relu") -> Any:
         dense = layers.Dense(units, activation, kernel_initializer="ones", name="dense")
         return model_of(layers, layers.Flatten(name="flatten"), dense, name="m")
 
@@ -141,7 +146,7 @@ class Frames(FrontEnd):
     sample_rate = frame_hop = frame_length = 1
     first_frame = 0
 
-    def __init__(self, shape) -> None:
+    def __init__(self, shape: Any) -> None:
         super().__init__()
         self.example_shape = shape
         self.example_samples = shape[0]
@@ -149,13 +154,13 @@ class Frames(FrontEnd):
     def band_edges_hz(self) -> np.ndarray:
         return np.arange(self.example_shape[1] + 2.0)
 
-    def example_starts(self, samples):
+    def example_starts(self, samples: Any) -> None:
         raise NotImplementedError
 
     examples = constants = example_starts
 
 
-def by_frames(keras_model):
+def by_frames(keras_model: Any) -> Any:
     return wrap_model(keras_model, Frames(tuple(keras_model.inputs[0].shape[1:3])))
 
 
@@ -171,7 +176,7 @@ STACKS = {
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_positions_listen_where_the_table_says(layers, stack) -> None:
+def test_positions_listen_where_the_table_says(layers: Any, stack: Any) -> None:
     """The first and last frame that move a position are the ends of its receptive field."""
     backend.keras.utils.set_random_seed(0)
     model = by_frames(model_of(layers, *STACKS[stack](layers)))
@@ -191,7 +196,7 @@ def test_positions_listen_where_the_table_says(layers, stack) -> None:
         assert heard[-1] == min(39, round(time + reach))
 
 
-def test_branches_see_what_any_of_them_sees_and_the_rest_is_not_claimed(layers) -> None:
+def test_branches_see_what_any_of_them_sees_and_the_rest_is_not_claimed(layers: Any) -> None:
     inputs = layers.Input((40, 12, 1))
     narrow = layers.Conv2D(2, (3, 1), padding="same", name="narrow")(inputs)
     wide = layers.Conv2D(2, (9, 5), padding="same", name="wide")(inputs)
@@ -209,7 +214,7 @@ def test_branches_see_what_any_of_them_sees_and_the_rest_is_not_claimed(layers) 
     assert "nan" in str(model.layers)
 
 
-def test_nested_models_are_opened_too(layers) -> None:
+def test_nested_models_are_opened_too(layers: Any) -> None:
     backend.keras.utils.set_random_seed(0)
     innermost = backend.keras.Sequential(
         [layers.InputLayer((40, 12, 2)), layers.Conv2D(3, 3, activation="relu", name="conv")],
@@ -233,7 +238,7 @@ def test_nested_models_are_opened_too(layers) -> None:
     assert model.layers["inner/pool"].receptive_field_seconds == 6
 
 
-def test_layer_that_is_called_again_is_there_twice(layers) -> None:
+def test_layer_that_is_called_again_is_there_twice(layers: Any) -> None:
     shared = layers.Conv2D(1, 3, padding="same", activation="relu", name="shared")
     model = wrap_model(model_of(layers, shared, shared))
     assert list(model.layers) == ["shared/linear", "shared", "shared#2/linear", "shared#2"]
@@ -242,7 +247,7 @@ def test_layer_that_is_called_again_is_there_twice(layers) -> None:
     assert acts["shared#2"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_several_outputs_ranks_and_types(layers) -> None:
+def test_several_outputs_ranks_and_types(layers: Any) -> None:
     tf = backend.tf
     inputs = layers.Input((40, 12))
     sequence, state = layers.GRU(5, return_sequences=True, return_state=True, name="gru")(inputs)
@@ -263,7 +268,7 @@ def test_several_outputs_ranks_and_types(layers) -> None:
     }  # fmt: skip
 
 
-def test_input_without_channel_axis_and_of_any_length(layers) -> None:
+def test_input_without_channel_axis_and_of_any_length(layers: Any) -> None:
     inputs = layers.Input((None, BANDS))
     tensor = layers.Reshape((-1, BANDS, 1), name="as_map")(inputs)
     tensor = layers.Conv2D(2, 3, padding="same", name="conv")(tensor)
@@ -274,7 +279,7 @@ def test_input_without_channel_axis_and_of_any_length(layers) -> None:
         wrap_model(keras_model)
 
 
-def test_outputs_are_the_units_of_the_last_layer_with_labels_if_given(layers) -> None:
+def test_outputs_are_the_units_of_the_last_layer_with_labels_if_given(layers: Any) -> None:
     dense = layers.Dense(3, "softmax", name="animal")
     keras_model = model_of(layers, layers.Flatten(name="flat"), dense, name="mine")
     assert [str(output) for output in wrap_model(keras_model).outputs] == ["animal/0", "animal/1", "animal/2"]
@@ -287,7 +292,7 @@ def test_outputs_are_the_units_of_the_last_layer_with_labels_if_given(layers) ->
             wrap_model(keras_model, outputs=wrong)
 
 
-def test_half_precision_comes_out_as_float32(layers) -> None:
+def test_half_precision_comes_out_as_float32(layers: Any) -> None:
     dense = layers.Dense(3, "relu", dtype="float16", name="dense")
     acts = wrap_model(model_of(layers, layers.Flatten(), dense)).activations(
         examples(), ["dense", "dense/linear"]
@@ -295,7 +300,7 @@ def test_half_precision_comes_out_as_float32(layers) -> None:
     assert {array.dtype for array in acts.values()} == {np.dtype(np.float32)}
 
 
-def refused(layers, kind: str):
+def refused(layers: Any, kind: str) -> Any:
     keras = backend.keras
     match kind:
         case "two inputs":
@@ -304,7 +309,7 @@ def refused(layers, kind: str):
         case "subclassed":
 
             class Mine(keras.Model):
-                def call(self, inputs):
+                def call(self, inputs: Any) -> Any:
                     return inputs
 
             return Mine(name="mine")
@@ -332,17 +337,17 @@ def refused(layers, kind: str):
         ("function", "function is not a tf_keras model"),
     ],
 )
-def test_model_that_cannot_be_opened_says_why(layers, kind, said) -> None:
+def test_model_that_cannot_be_opened_says_why(layers: Any, kind: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         wrap_model(refused(layers, kind))
 
 
-def test_front_end_of_another_shape_is_refused(layers) -> None:
+def test_front_end_of_another_shape_is_refused(layers: Any) -> None:
     with pytest.raises(UsageError, match=r"takes \[None, 40, 12, 1\], but melgram gives .* 1366 .* by 96"):
         wrap_model(model_of(layers, layers.Flatten()), MelgramFrontEnd())
 
 
-def test_neurons_of_a_wrapped_model(wrapped, small, tmp_path) -> None:
+def test_neurons_of_a_wrapped_model(wrapped: Any, small: Any, tmp_path: Path) -> None:
     write_phantom(tmp_path / "in", recordings=5, seconds=4)
     recordings = open_corpus(tmp_path / "in")
     found = actprobe.neurons(
@@ -356,7 +361,9 @@ def test_neurons_of_a_wrapped_model(wrapped, small, tmp_path) -> None:
     assert found.activity["pool"][0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_activations_of_a_wrapped_model_and_none_without_a_front_end(wrapped, layers, tmp_path) -> None:
+def test_activations_of_a_wrapped_model_and_none_without_a_front_end(
+    wrapped: Any, layers: Any, tmp_path: Path
+) -> None:
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).standard_normal(12000) * 0.1, 12000)
     recordings = open_corpus(tmp_path / "a.wav")
     found = actprobe.activations(wrapped, recordings, layers=["tags"], output_dir=tmp_path / "out")

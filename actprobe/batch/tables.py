@@ -18,7 +18,7 @@ TEXT = (
     "corpus", "against", "class", "measure",
 )  # fmt: skip
 COUNTS = (
-    "sample_rate", "examples", "best_neuron", "above_level", "above_random", "discoveries",
+    "sample_rate", "examples", "best_neuron", "above_null", "above_random", "discoveries",
     "discoveries_permuted", "neuron_b",
 )  # fmt: skip
 

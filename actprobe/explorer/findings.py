@@ -72,10 +72,10 @@ def _against_chance(best: pd.Series, levels: pd.DataFrame) -> list[str]:
     same = levels[(levels["layer"] == best["layer"]) & (levels["feature"] == best["feature"])]
     own, random = same[same["weights"] == "model"], same[same["weights"] != "model"]
     parts = []
-    if len(own) and pd.notna(own["level"].iloc[0]):
+    if len(own) and pd.notna(own["null_95"].iloc[0]):
         parts.append(
             f"with the recordings permuted, the best of the layer's {int(own['neurons'].iloc[0])} neurons "
-            f"stays under |r| = {own['level'].iloc[0]:.2f} in 19 of 20 permutations"
+            f"stays under |r| = {own['null_95'].iloc[0]:.2f} in 19 of 20 permutations"
         )
     if len(random):
         reach = random["best_r"].abs()

@@ -166,7 +166,7 @@ def _levels(run: ShownRun) -> list[dict[str, Any]]:
             {
                 "layer": layer,
                 "feature": feature,
-                "permuted": float(own["level"].iloc[0]) if len(own) else None,
+                "permuted": float(own["null_95"].iloc[0]) if len(own) else None,
                 "random": [float(r) for r in random["best_r"]],
             }
         )

@@ -10,9 +10,9 @@ Networks:
 
 Inverters:
 
-- ``serving_default``: ``features`` of a layer -> ``sonogram`` [batch, time, mel];
-- ``from_mel``: ``sonogram`` -> features -> inverted ``sonogram``;
-- ``from_waveform``: ``waveform`` -> the inverted ``sonogram`` of every example, [batch, examples, time,
+- ``serving_default``: ``features`` of a layer -> ``mel_spectrogram`` [batch, time, mel];
+- ``from_mel``: ``mel_spectrogram`` -> features -> inverted ``mel_spectrogram``;
+- ``from_waveform``: ``waveform`` -> the inverted ``mel_spectrogram`` of every example, [batch, examples, time,
   mel], with ``times`` and ``frame_times``.
 """
 
@@ -161,13 +161,13 @@ def inverter_signatures(
     units = "in the normalised units of the network's front end"
     features = ExportTensor("features", ("batch", *inverter.feature_shape), f"activations of {where}")
     excerpt = f"inverted excerpt, {units}"
-    inverted = ExportTensor("sonogram", ("batch", *inverter.example_shape), excerpt)
+    inverted = ExportTensor("mel_spectrogram", ("batch", *inverter.example_shape), excerpt)
 
     def invert(features: Any) -> dict[str, Any]:
-        return {"sonogram": inverter.keras_model(features, training=False)}
+        return {"mel_spectrogram": inverter.keras_model(features, training=False)}
 
     def invert_python(features: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        return {"sonogram": inverter(features)}
+        return {"mel_spectrogram": inverter(features)}
 
     signatures = [ExportSignature("serving_default", features, (inverted,), invert, invert_python)]
     if model is None:
@@ -182,17 +182,17 @@ def inverter_signatures(
         raise UsageError(f"an inverter of {where} does not fit {inverter.layer} of {model.name}")
     part = _part(model, [inverter.layer])
 
-    def from_mel(sonogram: Any) -> dict[str, Any]:
-        return invert(part(sonogram)[inverter.layer])
+    def from_mel(mel_spectrogram: Any) -> dict[str, Any]:
+        return invert(part(mel_spectrogram)[inverter.layer])
 
     def from_mel_python(examples: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         return invert_python(model.activations(examples, [inverter.layer])[inverter.layer])
 
-    taken = ExportTensor("sonogram", ("batch", *model.frontend.example_shape), _examples(model))
+    taken = ExportTensor("mel_spectrogram", ("batch", *model.frontend.example_shape), _examples(model))
     signatures.append(ExportSignature("from_mel", taken, (inverted,), from_mel, from_mel_python))
     graph, notes = _example_graph(model)
     if graph is not None:
-        given = (ExportTensor("sonogram", ("batch", "examples", *inverter.example_shape), excerpt),)
+        given = (ExportTensor("mel_spectrogram", ("batch", "examples", *inverter.example_shape), excerpt),)
         times = ("times", "frame_times")
         signatures.append(_from_waveform(model, graph, given, from_mel, from_mel_python, times))
     return signatures, notes

@@ -20,7 +20,7 @@ from actprobe.statistics.correlation import constant_neurons, discovery_rates, n
 from actprobe.statistics.permutation import ALPHA, permuted_units
 
 ALIGNMENT_COLUMNS = (
-    "layer_a", "neuron_a", "layer_b", "neuron_b", "n", "r", "level", "p", "q", "mutual",
+    "layer_a", "neuron_a", "layer_b", "neuron_b", "n", "r", "null_95", "p", "q", "mutual",
 )  # fmt: skip
 
 NEURONS_AT_ONCE = 1024
@@ -46,10 +46,10 @@ def align_units(
     ``a`` and ``b`` are [units, neurons], over the same units (recordings or excerpts), in memory or
     memory-mapped; otherwise, or where they are not finite, ValueError. ``groups`` [units]: excerpts of one
     recording share a number, and stand in the order of their time. ``permutations`` of the recordings give
-    ``level``, ``p`` and ``q``; 0 leaves them NaN.
+    ``null_95``, ``p`` and ``q``; 0 leaves them NaN.
 
     One row a neuron of A, columns `ALIGNMENT_COLUMNS`: its partner in B (empty for a constant neuron) and
-    their r; ``level``, the ``|r|`` that the best of B's neurons exceeds by chance in 5 % of the permutations;
+    their r; ``null_95``, the ``|r|`` that the best of B's neurons exceeds by chance in 5 % of the permutations;
     ``p``, the part of the permutations whose best reaches r (the true order counted among them); ``q``, the
     false discovery rate over A's neurons; ``mutual``, whether A's neuron is in turn the best for its partner.
     """
@@ -86,7 +86,7 @@ def align_units(
             "neuron_b": pd.Series(partner, dtype="Int64").mask(partner < 0),
             "n": len(a),
             "r": r,
-            "level": null_95,
+            "null_95": null_95,
             "p": p,
             "q": discovery_rates(p),
             "mutual": known & (to_a.index[partner] == neurons) if len(to_a.index) else known,

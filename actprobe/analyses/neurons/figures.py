@@ -169,7 +169,7 @@ def _layer(axes: Axes, run: NeuronFindings, found: Mapping[str, Any]) -> None:
         (run.layers["layer"] == found["layer"])
         & (run.layers["feature"] == found["feature"])
         & (run.layers["weights"] == "model")
-    ]["level"].iloc[0]
+    ]["null_95"].iloc[0]
     if np.isfinite(null_95):
         axes.axvspan(-null_95, null_95, color="0.88", zorder=0, label="95 % of the best under permutation")
     axes.axvline(found["r"], color=FEATURE_COLOUR, linewidth=1.8, linestyle="--", label="this neuron")

@@ -147,12 +147,12 @@ def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
         parts = []
         if row["permutations"]:
             parts.append(
-                f"by chance its best neuron stays under |r| {row['level']:.3f}, {row['above_level']} of "
+                f"by chance its best neuron stays under |r| {row['null_95']:.3f}, {row['above_null']} of "
                 f"{row['neurons']} are above"
             )
         if len(random):
             reached = ", ".join(f"{r:.3f}" for r in random["best_r"].abs())
-            counts = ", ".join(str(count) for count in random["above_level"].dropna())
+            counts = ", ".join(str(count) for count in random["above_null"].dropna())
             above = f" ({counts} above their chance)" if counts else ""
             parts.append(
                 f"with random weights the best reaches {reached}{above}, {row['above_random']} of the "

@@ -26,7 +26,7 @@ NEURON_COLUMNS = (
 )  # fmt: skip
 LAYER_COLUMNS = (
     "model", "layer", "feature", "weights", "n", "recordings", "neurons", "constant", "best_neuron", "best_r",
-    "level", "p_best", "above_level", "above_random", "discoveries", "discoveries_permuted",
+    "null_95", "p_best", "above_null", "above_random", "discoveries", "discoveries_permuted",
     "permutations",
 )  # fmt: skip
 
@@ -45,8 +45,8 @@ class NeuronTables:
         q_partial, and r_random_0, r_random_1 ... for each seed of random weights.
     layers : pandas.DataFrame
         One row a layer, feature and set of weights: `LAYER_COLUMNS`; ``weights`` is ``model`` for the
-        network itself and ``random 0``, ``random 1`` ... for each seed of random ones. ``level`` is the 95th
-        percentile of max ``|r|`` under permutation, with the weights of the row; ``above_level`` counts
+        network itself and ``random 0``, ``random 1`` ... for each seed of random ones. ``null_95`` is the 95th
+        percentile of max ``|r|`` under permutation, with the weights of the row; ``above_null`` counts
         the neurons beyond it (``p_max`` of 0.05 at most), ``discoveries`` those with q of 0.05 at most,
         ``discoveries_permuted`` those with q_permuted of 0.05 at most, and ``above_random`` those of the
         model that are stronger than every neuron of every random seed.
@@ -83,7 +83,7 @@ def neuron_table(
     random_activity : sequence of mapping, optional
         As ``activity``, of the same network with random weights, one mapping a seed.
     permutations : int, optional
-        Permutations of the recordings behind ``p_max`` and ``level``; 0 leaves them NaN.
+        Permutations of the recordings behind ``p_max`` and ``null_95``; 0 leaves them NaN.
     given : str, optional
         A feature that the partial correlations are given.
     seed : int, optional
@@ -216,9 +216,9 @@ def _layer_row(found: NeuronSimilarity, best: BestOfK) -> dict[str, Any]:
         "constant": int(found.constant.sum()),
         "best_neuron": first,
         "best_r": np.nan if first is None else found.r[first],
-        "level": best.null_95,
+        "null_95": best.null_95,
         "p_best": np.nan if first is None else p[first],
-        "above_level": int((p <= ALPHA).sum()) if len(best.maxima) else None,
+        "above_null": int((p <= ALPHA).sum()) if len(best.maxima) else None,
         "above_random": None,
         "discoveries": int((found.q <= ALPHA).sum()),
         "discoveries_permuted": int((best.q(found.r) <= ALPHA).sum()) if len(best.maxima) else None,

@@ -178,7 +178,7 @@ class Client:
         ServingError
             The server refused, did not answer, or was not reached.
         """
-        return self.predict({"features": features}, model=model)["sonogram"]
+        return self.predict({"features": features}, model=model)["mel_spectrogram"]
 
     def activations(
         self,
