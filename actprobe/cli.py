@@ -23,6 +23,7 @@ except ModuleNotFoundError:  # started from a checkout by a Python without the d
 
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.provenance import invoked_by
+from actprobe.renamed import renaming
 from actprobe.version import __version__
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def corpus_given() -> str:
     if FLAGS.input:
         return str(FLAGS.input)
     text = corpus_text(FLAGS.corpus, FLAGS.corpus_dir)
-    logging.warning("--corpus and --corpus_dir are older names of --input: give --input=%s", text)
+    logging.warning("%s", renaming("pair of flags", "--corpus and --corpus_dir", f"--input={text}"))
     return text
 
 

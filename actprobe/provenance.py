@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from actprobe.renamed import with_old_columns
 from actprobe.version import __version__
 
 __all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
@@ -116,10 +117,11 @@ def write_csv(path: Path, frame: Any) -> None:
     path : Path
         The file to be.
     frame : pandas.DataFrame
-        The table; numbers are written so that they read back the same.
+        The table; numbers are written so that they read back the same. Columns that were renamed are there
+        under both names for one release (`actprobe.renamed`).
     """
     with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n", errors=ESCAPED)
+        with_old_columns(path.name, frame).to_csv(temporary, index=False, lineterminator="\n", errors=ESCAPED)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

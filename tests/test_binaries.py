@@ -55,7 +55,7 @@ def test_the_older_names_of_input_work_for_this_release_and_name_it(
     ended = binary(f"actprobe-{name}", *flags, *older)
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        f"--corpus and --corpus_dir are older names of --input: give --input=mir1k:{tmp_path}",
+        f"--corpus and --corpus_dir is deprecated and will go in the next release: use --input=mir1k:{tmp_path}",
         f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/",
     ]
 

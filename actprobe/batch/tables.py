@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 
 from actprobe.errors import CorpusError
 from actprobe.provenance import atomic_path
+from actprobe.renamed import COLUMNS, renaming
 
 # Of a CSV: text, whatever it looks like, empty where nothing is said; and counts, missing where unknown.
 TEXT = (
@@ -21,6 +24,36 @@ COUNTS = (
     "sample_rate", "examples", "best_neuron", "above_null", "above_random", "discoveries",
     "discoveries_permuted", "neuron_b",
 )  # fmt: skip
+
+
+class RenamedTable(pd.DataFrame):
+    """A table whose columns can be read by their old names, with a `DeprecationWarning`.
+
+    Examples
+    --------
+    >>> table = RenamedTable({"null_95": [0.1]})
+    >>> table.old_names = {"level": "null_95"}
+    >>> float(table["level"][0])
+    0.1
+    """
+
+    _metadata = ["old_names"]  # noqa: RUF012 - as pandas has it
+    old_names: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+
+    @property
+    def _constructor(self) -> type[RenamedTable]:
+        return RenamedTable
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, list):
+            return super().__getitem__([self._name_now(name) for name in key])
+        return super().__getitem__(self._name_now(key))
+
+    def _name_now(self, name: Any) -> Any:
+        if not isinstance(name, str) or name not in self.old_names or name in self.columns:
+            return name
+        warnings.warn(renaming("column", name, self.old_names[name]), DeprecationWarning, stacklevel=3)
+        return self.old_names[name]
 
 
 def write_parquet(path: Path, frame: pd.DataFrame, run_key: str) -> None:
@@ -45,7 +78,19 @@ def read_frame(path: Path) -> pd.DataFrame:
             na_values=[""],
             float_precision="round_trip",
         )
+        frame = _with_names_of_today(path.name, frame)
         counts = {name: "Int64" for name in COUNTS if name in frame}
         return frame.fillna({name: "" for name in TEXT if name in frame}).astype(counts)
     except (OSError, ValueError, TypeError) as error:
         raise CorpusError(path, f"is not a readable table ({error})") from error
+
+
+def _with_names_of_today(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table that was read the names of today alone, whichever it was written with."""
+    names = COLUMNS.get(name, {})
+    if not names or table.empty:
+        return table
+    both = [old for old, new in names.items() if old in table and new in table]
+    renamed = RenamedTable(table.drop(columns=both).rename(columns=names))
+    renamed.old_names = names
+    return renamed

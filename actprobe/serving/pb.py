@@ -3,7 +3,8 @@
 essentia brings a TensorFlow of its own (2.5 in essentia-tensorflow 2.1b6), so attributes that have their
 default value are left out of the graph: an older TensorFlow refuses those it does not know. Nodes:
 
-- ``examples`` -> every exported layer, under its own name (``features`` -> ``mel_spectrogram`` of an inverter);
+- ``examples`` -> every exported layer, under its own name (of an inverter ``features`` ->
+  ``mel_spectrogram``);
 - ``waveform`` -> ``from_waveform/NAME``, where there is a front end: essentia's MonoLoader can be put
   straight before it.
 """

@@ -12,8 +12,8 @@ Inverters:
 
 - ``serving_default``: ``features`` of a layer -> ``mel_spectrogram`` [batch, time, mel];
 - ``from_mel``: ``mel_spectrogram`` -> features -> inverted ``mel_spectrogram``;
-- ``from_waveform``: ``waveform`` -> the inverted ``mel_spectrogram`` of every example, [batch, examples, time,
-  mel], with ``times`` and ``frame_times``.
+- ``from_waveform``: ``waveform`` -> the inverted ``mel_spectrogram`` of every example, [batch, examples,
+  time, mel], with ``times`` and ``frame_times``.
 """
 
 from __future__ import annotations

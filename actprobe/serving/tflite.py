@@ -1,9 +1,10 @@
 """A TensorFlow Lite file: the network or inverter without its front end, for phones and small boards.
 
 It has one signature: of a network, ``activations``, ``examples`` -> layers; of an inverter,
-``serving_default``, ``features`` -> ``mel_spectrogram``. An interpreter computes all the outputs that a signature
-has, so a network gives its outputs only, unless layers are asked for. The front ends are left out: their
-double precision and loops over recordings have no place among TensorFlow Lite's built-in operations.
+``serving_default``, ``features`` -> ``mel_spectrogram``. An interpreter computes all the outputs that a
+signature has, so a network gives its outputs only, unless layers are asked for. The front ends are left
+out: their double precision and loops over recordings have no place among TensorFlow Lite's built-in
+operations.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def align_units(
     ``null_95``, ``p`` and ``q``; 0 leaves them NaN.
 
     One row a neuron of A, columns `ALIGNMENT_COLUMNS`: its partner in B (empty for a constant neuron) and
-    their r; ``null_95``, the ``|r|`` that the best of B's neurons exceeds by chance in 5 % of the permutations;
+    their r; ``null_95``, the 95th percentile of the ``|r|`` of the best of B's neurons under permutation;
     ``p``, the part of the permutations whose best reaches r (the true order counted among them); ``q``, the
     false discovery rate over A's neurons; ``mutual``, whether A's neuron is in turn the best for its partner.
     """

@@ -45,8 +45,8 @@ class NeuronTables:
         q_partial, and r_random_0, r_random_1 ... for each seed of random weights.
     layers : pandas.DataFrame
         One row a layer, feature and set of weights: `LAYER_COLUMNS`; ``weights`` is ``model`` for the
-        network itself and ``random 0``, ``random 1`` ... for each seed of random ones. ``null_95`` is the 95th
-        percentile of max ``|r|`` under permutation, with the weights of the row; ``above_null`` counts
+        network itself and ``random 0``, ``random 1`` ... for each seed of random ones. ``null_95`` is the
+        95th percentile of max ``|r|`` under permutation, with the weights of the row; ``above_null`` counts
         the neurons beyond it (``p_max`` of 0.05 at most), ``discoveries`` those with q of 0.05 at most,
         ``discoveries_permuted`` those with q_permuted of 0.05 at most, and ``above_random`` those of the
         model that are stronger than every neuron of every random seed.

@@ -178,7 +178,8 @@ class Client:
         ServingError
             The server refused, did not answer, or was not reached.
         """
-        return self.predict({"features": features}, model=model)["mel_spectrogram"]
+        (inverted,) = self.predict({"features": features}, model=model).values()
+        return inverted
 
     def activations(
         self,
