@@ -38,7 +38,7 @@ def require(extra: str, what: str) -> None:
     Examples
     --------
     >>> from actprobe.extras import require
-    >>> require("cluster", "executor dask:2")  # doctest: +SKIP
+    >>> require("serve", "actprobe-serve")
     """
     wanted = [module for module in EXTRAS[extra] if sys.modules.get(module) is None]
     missing = [module for module in wanted if find_spec(module) is None]

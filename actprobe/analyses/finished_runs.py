@@ -51,8 +51,9 @@ def load_run(folder: str | Path) -> Result:
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.table.head()  # doctest: +SKIP
+    >>> found = actprobe.load_run("NEURONS")
+    >>> sorted(found.table["feature"].unique())
+    ['loudness', 'onset_rate']
     """
     folder = Path(folder)
     read_record(folder)

@@ -33,7 +33,7 @@ class RenamedTable(pd.DataFrame):
     --------
     >>> table = RenamedTable({"null_95": [0.1]})
     >>> table.old_names = {"level": "null_95"}
-    >>> float(table["level"][0])
+    >>> float(table["level"][0])  # warns
     0.1
     """
 

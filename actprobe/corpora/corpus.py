@@ -37,8 +37,9 @@ class Corpus(Sequence[Recording]):
 
     Examples
     --------
-    >>> corpus = actprobe.open_corpus("FOLDER")  # doctest: +SKIP
-    >>> corpus[0].name, corpus[:10].source, corpus.labels  # doctest: +SKIP
+    >>> corpus = actprobe.open_corpus("FOLDER")
+    >>> len(corpus), corpus[0].name
+    (6, 'blue_1.wav')
     """
 
     items: tuple[Recording, ...]
@@ -105,9 +106,14 @@ def open_corpus(source: CorpusLike) -> Corpus:
 
     Examples
     --------
-    >>> actprobe.open_corpus("FOLDER")  # doctest: +SKIP
-    >>> actprobe.open_corpus("mir1k/test:/data/MIR-1K")  # doctest: +SKIP
-    >>> actprobe.open_corpus(table[table["genre"] == "jazz"])  # doctest: +SKIP
+    >>> len(actprobe.open_corpus("FOLDER"))
+    6
+    >>> len(actprobe.open_corpus("mir1k/train:MIR-1K"))
+    2
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"path": ["song.mp3", "song.flac"], "genre": ["jazz", "rock"]})
+    >>> actprobe.open_corpus(table[table["genre"] == "jazz"]).labels["genre"].tolist()
+    ['jazz']
     """
     match source:
         case Corpus():

@@ -22,8 +22,8 @@ class DetectorResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> model = actprobe.load_model(found.model, found.path, found.normalization)  # doctest: +SKIP
+    >>> found = actprobe.load_run("DETECTOR")
+    >>> model = actprobe.load_model(found.model, found.path, found.normalization)
     """
 
     KIND = "detector"

@@ -81,8 +81,8 @@ def report(
 
     Examples
     --------
-    >>> found = actprobe.neurons(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
-    >>> actprobe.report(found, "OTHER_RUN", output_dir="REPORT").path  # doctest: +SKIP
+    >>> actprobe.report("NEURONS", "INVERTED", output_dir="REPORT").path.name
+    'index.html'
     """
     if not runs:
         raise UsageError("a report needs the folder of at least one finished run")

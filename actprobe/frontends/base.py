@@ -72,8 +72,8 @@ class FrontEnd(ABC):
 
     Examples
     --------
-    >>> examples = model.frontend(actprobe.load_audio("song.mp3"))  # doctest: +SKIP
-    >>> examples.shape[1:] == model.frontend.example_shape  # doctest: +SKIP
+    >>> frontend = actprobe.load_model("svd").frontend
+    >>> frontend(actprobe.load_audio("song.mp3")).shape[1:] == frontend.example_shape
     True
     """
 

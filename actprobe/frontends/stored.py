@@ -45,8 +45,10 @@ class StoredExamples(FrontEnd):
 
     Examples
     --------
-    >>> frontend = StoredExamples("FOLDER", described_by=LogMelFrontEnd(n_mels=64))  # doctest: +SKIP
-    >>> model = actprobe.wrap_model(network, frontend=frontend)  # doctest: +SKIP
+    >>> from actprobe.frontends import StoredExamples
+    >>> frontend = StoredExamples("ACTIVATIONS")
+    >>> frontend.example_shape
+    (115, 80)
     """
 
     name = "stored"

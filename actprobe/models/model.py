@@ -213,8 +213,11 @@ class Model(ABC):
 
         Examples
         --------
-        >>> frames = model.frontend.frames(waveform.samples)  # doctest: +SKIP
-        >>> activations = model.dense(["conv1"])(frames)["conv1"]  # doctest: +SKIP
+        >>> model = actprobe.load_model("svd", checkpoint="svd-open")
+        >>> waveform = actprobe.load_audio("song.mp3", model.frontend.sample_rate)
+        >>> frames = model.frontend.frames(waveform.samples)
+        >>> model.dense(["fc8"])(frames)["fc8"].shape[-1]
+        64
         """
         raise UsageError(f"{self.name} cannot be evaluated densely: {self.dense_refusal(layers)}")
 
@@ -251,8 +254,10 @@ class Model(ABC):
 
         Examples
         --------
-        >>> examples = model.frontend(actprobe.load_audio("song.mp3"))  # doctest: +SKIP
-        >>> model.activations(examples, [model.output_layer])  # doctest: +SKIP
+        >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+        >>> examples = model.frontend(actprobe.load_audio("song.mp3"))
+        >>> model.activations(examples[:2], ["mp3", "fc8/linear"])["fc8/linear"].shape
+        (2, 64)
         """
         batches = list(self.iter_activations(examples, layers, batch_size=batch_size))
         return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -149,8 +149,9 @@ def export(
 
     Examples
     --------
-    >>> exported = actprobe.export(model, output_dir="served")  # doctest: +SKIP
-    >>> exported.signatures  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open")
+    >>> exported = actprobe.export(model, output_dir="SERVED")
+    >>> exported.signatures
     ('serving_default', 'activations', 'from_waveform')
     """
     began = time.time()

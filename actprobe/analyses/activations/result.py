@@ -22,8 +22,9 @@ class ActivationResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found["song.wav"]["LAYER"].shape  # doctest: +SKIP
+    >>> found = actprobe.load_run("ACTIVATIONS")
+    >>> found["red_1.wav"]["fc8"].shape[-1]
+    64
     """
 
     KIND = "activations"

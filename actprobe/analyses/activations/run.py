@@ -88,8 +88,12 @@ def activations(
 
     Examples
     --------
-    >>> found = actprobe.activations(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
-    >>> found["song.wav"]["LAYER"].shape  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.activations(
+    ...     model, "FOLDER", layers=["mp3", "fc8"], output_dir="ACTIVATIONS"
+    ... )
+    >>> found["red_1.wav"]["fc8"].shape[-1]
+    64
     """
     began = time.time()
     names = [layer.name for layer in model.layers.select(layers)]

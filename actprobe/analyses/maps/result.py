@@ -29,9 +29,9 @@ class MapResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("score").tail()  # doctest: +SKIP
-    >>> found.plot("LAYER/27", "percussive")  # doctest: +SKIP
+    >>> found = actprobe.load_run("MAPS")
+    >>> best = found.table.sort_values("score").tail()
+    >>> figure = found.plot()
     """
 
     KIND = "maps"

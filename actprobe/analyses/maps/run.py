@@ -126,9 +126,13 @@ def maps(
 
     Examples
     --------
-    >>> found = actprobe.maps(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("score", ascending=False).head()  # doctest: +SKIP
-    >>> found.plot("LAYER/27", "percussive")  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.maps(
+    ...     model, "FOLDER", layers=["conv1"], features=["percussive"], null_partners=1, output_dir="MAPS"
+    ... )
+    >>> found.table.shape[0]  # one row a channel
+    64
+    >>> best = found.table.sort_values("score", ascending=False).head()
     """
     began = time.time()
     model.layers.select(layers)

@@ -66,8 +66,9 @@ def compare(
 
     Examples
     --------
-    >>> found = actprobe.compare("RUN_A", "RUN_B", output_dir="OUT")  # doctest: +SKIP
-    >>> found.cka, found.plot()  # doctest: +SKIP
+    >>> found = actprobe.compare("NEURONS", "NEURONS_RANDOM", output_dir="COMPARED")
+    >>> found.cka[["layer_a", "layer_b"]].iloc[0].tolist()
+    ['fc8', 'fc8']
     """
     began = time.time()
     dir_a, dir_b = (run.folder if isinstance(run, NeuronResult) else Path(run) for run in (run_a, run_b))

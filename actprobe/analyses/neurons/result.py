@@ -23,9 +23,9 @@ class NeuronResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("q").head()  # doctest: +SKIP
-    >>> found.plot("LAYER/12", "onset_rate")  # doctest: +SKIP
+    >>> found = actprobe.load_run("NEURONS")
+    >>> strongest = found.table.sort_values("q").head()
+    >>> figure = found.plot("fc8/12", "loudness")
     """
 
     KIND = "neurons"
@@ -110,8 +110,8 @@ class ComparisonResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.compare("RUN_A", "RUN_B", output_dir="OUT")  # doctest: +SKIP
-    >>> found.plot()  # doctest: +SKIP
+    >>> found = actprobe.load_run("COMPARED")
+    >>> figure = found.plot()
     """
 
     KIND = "comparison"

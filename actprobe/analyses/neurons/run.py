@@ -129,8 +129,13 @@ def neurons(
 
     Examples
     --------
-    >>> found = actprobe.neurons(model, "FOLDER", layers=["LAYER"], output_dir="OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("p_max").head()  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.neurons(
+    ...     model, "FOLDER", layers=["fc8"], features=["onset_rate", "loudness"], output_dir="NEURONS"
+    ... )
+    >>> found.table.shape[0]  # 64 units, two features
+    128
+    >>> strongest = found.table.sort_values("p_max").head()
     """
     began = time.time()
     chosen = model.layers.select(layers)

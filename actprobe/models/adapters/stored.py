@@ -143,8 +143,12 @@ def open_activations(
 
     Examples
     --------
-    >>> model = actprobe.open_activations("ACTIVATIONS")  # doctest: +SKIP
-    >>> actprobe.neurons(model, "FOLDER", layers=["conv1"], output_dir="OUT")  # doctest: +SKIP
+    >>> model = actprobe.open_activations("ACTIVATIONS")
+    >>> found = actprobe.neurons(
+    ...     model, "FOLDER", layers=["fc8"], features=["loudness"], output_dir="FROM_ACTIVATIONS"
+    ... )
+    >>> len(found.table)
+    64
     """
     folder = Path(folder)
     record = StoredFiles(folder).record

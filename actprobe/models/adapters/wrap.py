@@ -66,9 +66,18 @@ def wrap_model(
 
     Examples
     --------
-    >>> model = actprobe.wrap_model(keras_model, frontend, outputs=["dog", "cat"])  # doctest: +SKIP
-    >>> model = actprobe.wrap_model(torch_module, frontend, axes="mel,time")  # doctest: +SKIP
-    >>> actprobe.neurons(model, "FOLDER", layers=["conv1"], output_dir="OUT")  # doctest: +SKIP
+    >>> from actprobe.backend import keras
+    >>> from actprobe.frontends import LogMelFrontEnd
+    >>> network = keras.Sequential([
+    ...     keras.layers.Input((100, 40, 1)),
+    ...     keras.layers.Conv2D(8, 5, activation="relu", name="conv"),
+    ...     keras.layers.GlobalMaxPooling2D(name="pool"),
+    ...     keras.layers.Dense(2, activation="softmax", name="classes"),
+    ... ])
+    >>> frontend = LogMelFrontEnd(n_fft=512, hop_length=160, n_mels=40, frames=100, hop=50)
+    >>> model = actprobe.wrap_model(network, frontend, outputs=["speech", "music"])
+    >>> list(model.layers)
+    ['conv/linear', 'conv', 'pool', 'classes/linear', 'classes']
     """
     axes_named(axes)
     check_frontend(frontend)

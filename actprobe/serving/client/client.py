@@ -53,9 +53,9 @@ class Client:
 
     Examples
     --------
-    >>> client = Client("http://localhost:8501", model="inverter")  # doctest: +SKIP
+    >>> client = Client("http://localhost:8501", model="svd_inverter_fc8")  # doctest: +SKIP
     >>> client.invert(features).shape  # doctest: +SKIP
-    (1, 100, 40)
+    (1, 115, 80)
     """
 
     def __init__(

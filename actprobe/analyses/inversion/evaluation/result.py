@@ -16,9 +16,9 @@ class EvaluationResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("nre")  # doctest: +SKIP
-    >>> found.plot()  # doctest: +SKIP
+    >>> found = actprobe.load_run("NRE")
+    >>> found.table["layer"].tolist()
+    ['fc7', 'fc8']
     """
 
     KIND = "evaluation"

@@ -123,8 +123,12 @@ def evaluate_inverters(
 
     Examples
     --------
-    >>> found = actprobe.evaluate_inverters(model, "FOLDER", output_dir="OUT")  # doctest: +SKIP
-    >>> found.table[["layer", "method", "nre"]]  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.evaluate_inverters(
+    ...     model, "FOLDER", layers=["fc7", "fc8"], draws=2, output_dir="NRE"
+    ... )
+    >>> found.table[["layer", "method", "nre"]].shape
+    (2, 3)
     """
     began = time.time()
     named = None if layers == ALL else [layer.name for layer in model.layers.select(layers)]

@@ -29,9 +29,11 @@ class InversionResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.table.sort_values("error")  # doctest: +SKIP
-    >>> found.mel_spectrograms["LAYER"].shape, found.sounds["LAYER"]  # doctest: +SKIP
+    >>> found = actprobe.load_run("INVERTED")
+    >>> found.mel_spectrograms["fc8"].shape
+    (115, 80)
+    >>> found.sounds["fc8"].name
+    'fc8.wav'
     """
 
     KIND = "inversion"

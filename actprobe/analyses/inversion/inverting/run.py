@@ -96,8 +96,11 @@ def invert(
 
     Examples
     --------
-    >>> found = actprobe.invert(model, "song.mp3", at=30, output_dir="OUT")  # doctest: +SKIP
-    >>> found.plot()  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.invert(model, "song.mp3", at=1, layers=["mp3", "fc8"], output_dir="INVERTED")
+    >>> found.table["layer"].tolist()
+    ['mp3', 'fc8']
+    >>> figure = found.plot()
     """
     began = time.time()
     named = None if layers == ALL else [layer.name for layer in model.layers.select(layers)]

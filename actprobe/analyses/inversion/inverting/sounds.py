@@ -55,9 +55,11 @@ def sonify(
 
     Examples
     --------
-    >>> example = model.frontend(actprobe.load_audio("song.mp3"))[0]  # doctest: +SKIP
-    >>> sound = actprobe.sonify(model, example)  # doctest: +SKIP
-    >>> sound.samples, sound.sample_rate  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> example = model.frontend(actprobe.load_audio("song.mp3"))[0]
+    >>> sound = actprobe.sonify(model, example)
+    >>> sound.sample_rate
+    22050
     """
     frontend = model.frontend
     samples = None

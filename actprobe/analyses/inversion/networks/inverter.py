@@ -148,8 +148,11 @@ def load_inverter(
 
     Examples
     --------
-    >>> invert = actprobe.load_inverter(model, "fc8", "inverter.npz")  # doctest: +SKIP
-    >>> inverted = invert(model.activations(examples, ["fc8"])["fc8"])  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> examples = model.frontend(actprobe.load_audio("song.mp3"))[:2]
+    >>> invert = actprobe.load_inverter(model, "fc8")
+    >>> invert(model.activations(examples, ["fc8"])["fc8"]).shape
+    (2, 115, 80)
     """
     network, frontend = _of_network(model)
     name, canonical = network.name, network.layers[layer].name

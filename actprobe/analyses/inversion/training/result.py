@@ -23,9 +23,10 @@ class TrainingResult(Result):
 
     Examples
     --------
-    >>> found = actprobe.load_run("OUT")  # doctest: +SKIP
-    >>> found.plot()  # doctest: +SKIP
-    >>> invert = found.inverter()  # doctest: +SKIP
+    >>> found = actprobe.load_run("TRAINED")
+    >>> inverter = found.inverter()
+    >>> inverter.layer
+    'fc8'
     """
 
     KIND = "training"

@@ -152,8 +152,12 @@ def train_inverter(
 
     Examples
     --------
-    >>> found = actprobe.train_inverter(model, "FOLDER", layer="LAYER", output_dir="OUT")  # doctest: +SKIP
-    >>> inverted = found.inverter()(model.activations(examples, ["LAYER"])["LAYER"])  # doctest: +SKIP
+    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
+    >>> found = actprobe.train_inverter(
+    ...     model, "FOLDER", layer="fc8", epochs=1, steps_per_epoch=2, output_dir="TRAINED"
+    ... )
+    >>> found.inverter().layer
+    'fc8'
     """
     began = time.time()
     model.layers.select([layer])
