@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError, WeightsError
@@ -26,13 +27,14 @@ def golden(assets: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def golden_examples(golden: Any) -> np.ndarray:
+def golden_examples(golden: Any) -> NDArray[Any]:
     standardised = (golden["input_raw_db"] - golden["input_mean"]) / golden["input_std"]
-    return standardised.T[np.newaxis].astype(np.float32)
+    values: NDArray[Any] = standardised.T[np.newaxis].astype(np.float32)
+    return values
 
 
 @pytest.fixture(scope="session")
-def golden_run(cnn_at: Model, golden_examples: Any) -> dict[str, np.ndarray]:
+def golden_run(cnn_at: Model, golden_examples: Any) -> dict[str, NDArray[Any]]:
     return cnn_at.activations(golden_examples, list(cnn_at.layers))
 
 
@@ -259,6 +261,7 @@ print(compute_scalars(actprobe.Waveform(samples, 44100), ["onset_rate"])["onset_
 def test_what_a_network_offers_fits_its_layers(name: Any) -> None:
     network = network_named(name)
     assert network.layers is layers_of(name)
+    assert network.outputs is not None
     units = {(output.layer, output.unit) for output in network.outputs}
     assert len(units) == len(network.outputs)
     for output in network.outputs:
@@ -268,6 +271,8 @@ def test_what_a_network_offers_fits_its_layers(name: Any) -> None:
     assert network.exported == tuple(layer.name for layer in network.layers.select(network.exported))
     if network.comparator is not None:
         assert network.layers[network.comparator].is_map
+    assert network.frontend is not None
+    assert network.specs is not None
     for layer, plan in network.inverters.items():
         assert plan.feature_shape == network.layers[layer].shape
         assert plan.example_shape == network.frontend().example_shape
@@ -275,10 +280,12 @@ def test_what_a_network_offers_fits_its_layers(name: Any) -> None:
 
 
 def test_outputs_are_labelled_where_their_meaning_is_known() -> None:
-    tags = network_named("cnn_at").outputs
+    tags, instruments = network_named("cnn_at").outputs, network_named("mm_cnn").outputs
+    assert tags is not None
     assert [str(output) for output in tags] == list(TAGS)
     assert tags[9].meaning == "probability of the tag"
-    assert [str(output) for output in network_named("mm_cnn").outputs][-1] == "human singing voice"
+    assert instruments is not None
+    assert [str(output) for output in instruments][-1] == "human singing voice"
     (singing,) = load_model("svd").outputs
     assert (singing.layer, singing.meaning) == ("fc9", "probability of singing at the centre frame")
     assert network_named("vggish").outputs == ()
@@ -320,7 +327,7 @@ def test_adding_a_network_is_one_file_and_one_name(tmp_path: Path, monkeypatch: 
 
     (tmp_path / "planted.py").write_text(PLANTED)
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
-    monkeypatch.setattr(registry, "NETWORKS", (*NETWORKS, "planted"))
+    monkeypatch.setattr(registry, "NETWORKS", {**NETWORKS, "planted": "planted"})
     model = load_model("planted", seed=2)
     assert model.output_layer == "end"
     assert model.exported == ("end",)

@@ -140,9 +140,11 @@ def _statistic(name: str, array: Array, layer: Layer, kind: str, examples: int) 
         return np.asarray(reduce(activations.astype(np.float64), axis=(1, 2)))
 
     def size(activations: Array) -> float:
-        return float(np.max(reduce(np.abs(activations.astype(np.float64)), axis=(1, 2))))
+        magnitude = np.max if kind == "min" else reduce
+        return float(np.max(magnitude(np.abs(activations.astype(np.float64)), axis=(1, 2))))
 
-    measure = size if kind in ("mean", "sum") else None  # the others do not cancel
+    # Means and sums may cancel, and the least of rectified values may be a small difference of large sums.
+    measure = size if kind in ("mean", "sum", "min") else None
     return Part(layer.name, name, f"{kind} of channels", 0, array, take, measure, True, fault)
 
 

@@ -8,21 +8,26 @@ from typing import Any
 from actprobe import backend
 from actprobe.models.specs import (
     Activation,
+    Add,
     BatchNorm,
     Branches,
+    Concat,
     Conv,
     Dense,
     Dropout,
     Elu,
     Flatten,
+    From,
+    Harmonics,
     Identity,
+    MaxMean,
     MaxPool,
     Pad,
     Relu,
     Spec,
-    padding_before,
 )
 
+LEAST_FUSED_EPSILON = 1.001e-5  # the fused kernel raises a smaller one without a word
 LEAKY_RELU_SLOPE = 0.01  # Lasagne's leaky_rectify, which the networks here use
 
 
@@ -46,18 +51,21 @@ def _stack(tensor: Any, specs: Sequence[Spec], outputs: dict[str, Any], kernels:
     layers = backend.keras.layers
     for spec in specs:
         match spec:
-            case Conv(name, filters, kernel, padding, activation):
+            case Conv(name, filters, kernel, padding, activation, stride):
                 if padding == "same_theano":
-                    zeros = [(padding_before(size, padding), (size - 1) // 2) for size in kernel]
+                    zeros = [(size // 2, (size - 1) // 2) for size in kernel]
                     tensor = layers.ZeroPadding2D(zeros, name=f"{name}_pad")(tensor)
                     padding = "valid"
-                conv = layers.Conv2D(filters, kernel, padding=padding, kernel_initializer=kernels, name=name)
-                tensor = conv(tensor)
+                tensor = layers.Conv2D(
+                    filters, kernel, stride, padding, kernel_initializer=kernels, name=name
+                )(tensor)
                 tensor = _activate(tensor, name, activation, outputs)
             case BatchNorm(name, epsilon, axis):
-                # The fused kernel raises any epsilon below 1.001e-5 without a word.
                 tensor = layers.BatchNormalization(
-                    axis={"channel": -1, "time": 1}[axis], epsilon=epsilon, fused=False, name=name
+                    axis={"channel": -1, "time": 1}[axis],
+                    epsilon=epsilon,
+                    fused=None if epsilon >= LEAST_FUSED_EPSILON else False,
+                    name=name,
                 )(tensor)
             case Elu(name):
                 tensor = layers.ELU(name=name)(tensor)
@@ -65,8 +73,8 @@ def _stack(tensor: Any, specs: Sequence[Spec], outputs: dict[str, Any], kernels:
                 tensor = layers.ReLU(name=name.replace("/", "_"))(tensor)
             case Identity():
                 pass
-            case MaxPool(name, size):
-                tensor = layers.MaxPooling2D(size, padding="valid", name=name)(tensor)
+            case MaxPool(name, size, stride):
+                tensor = layers.MaxPooling2D(size, stride, padding="valid", name=name)(tensor)
             case Pad(name, time, mel):
                 tensor = layers.ZeroPadding2D((time, mel), name=name)(tensor)
             case Flatten(name, order):
@@ -79,11 +87,34 @@ def _stack(tensor: Any, specs: Sequence[Spec], outputs: dict[str, Any], kernels:
             case Dropout(name, rate):
                 tensor = layers.Dropout(rate, name=name)(tensor)
                 continue
+            case From(name):
+                tensor = outputs[name]
+                continue
+            case Add(name, earlier):
+                tensor = layers.Add(name=name)([outputs[each] for each in earlier])
+            case Concat(name, earlier):
+                tensor = layers.Concatenate(axis=-1, name=name)([outputs[each] for each in earlier])
+            case MaxMean(name, maximum, mean):
+                outputs[maximum] = layers.GlobalMaxPooling2D(name=maximum)(tensor)
+                outputs[mean] = layers.GlobalAveragePooling2D(name=mean)(tensor)
+                pairs = [layers.Reshape((-1, 1))(outputs[each]) for each in (maximum, mean)]
+                tensor = layers.Flatten(name=name)(layers.Concatenate(axis=2)(pairs))
+            case Harmonics(name, shifts, bins):
+                shifted = [_shifted(tensor, shift, bins) for shift in shifts]
+                tensor = layers.Concatenate(axis=-1, name=name)(shifted)
             case Branches(name, stacks):
                 parts = [_stack(tensor, stack, outputs, kernels) for stack in stacks]
                 tensor = layers.Concatenate(axis=-1, name=name)(parts)
         outputs[spec.name] = tensor
     return tensor
+
+
+def _shifted(tensor: Any, shift: int, bins: int) -> Any:
+    """Take `bins` bins from number `shift` on, zeros beyond both ends."""
+    layers, size = backend.keras.layers, tensor.shape[2]
+    first, end = max(shift, 0), min(shift + bins, size)
+    cut = layers.Cropping2D(((0, 0), (first, size - end)))(tensor)
+    return layers.ZeroPadding2D(((0, 0), (first - shift, shift + bins - end)))(cut)
 
 
 def _activate(tensor: Any, name: str, activation: Activation, outputs: dict[str, Any]) -> Any:

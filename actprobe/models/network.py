@@ -52,9 +52,15 @@ class Network:
             object.__setattr__(self, "exported", (last.name,))
 
 
-def network_in(module: ModuleType) -> Network:
-    """Read what a network's file declares: NAME, LAYERS, FRONTEND and build, and whatever else it offers."""
+def network_in(module: ModuleType, name: str) -> Network:
+    """Read what a network's file declares: LAYERS, FRONTEND and build, and whatever else it offers.
+
+    The file of a family has a function ``variant``, name -> `Network`, instead.
+    """
     declared = vars(module)
+    if "variant" in declared:
+        variant: Network = declared["variant"](name)
+        return variant
     optional = {
         "outputs": "OUTPUTS",
         "comparator": "COMPARATOR",
@@ -66,7 +72,7 @@ def network_in(module: ModuleType) -> Network:
         "smoke": "SMOKE",
     }
     return Network(
-        declared["NAME"],
+        name,
         declared["LAYERS"],
         frontend=declared["FRONTEND"],
         build=declared["build"],

@@ -1,13 +1,14 @@
 """The networks by name, and `load_model`.
 
 Adding a network is adding its file in `actprobe.models.networks` and its name to `NETWORKS`; what it offers
-is read from the file, see `actprobe.models.network`.
+is read from the file, see `actprobe.models.network`. A family of networks shares a file.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,19 @@ from actprobe.models.random_weights import seed_weights
 from actprobe.models.weights import WeightsRecord, set_weights
 from actprobe.weights.cache import identify, locate, mismatch
 
-NETWORKS = ("cnn_at", "cnn_at_fcvid", "mm_cnn", "mm_cnn_multilayer", "svd", "vggish")
+# Name -> the module that describes it.
+NETWORKS: Mapping[str, str] = {
+    "cnn_at": "cnn_at",
+    "cnn_at_fcvid": "cnn_at_fcvid",
+    "mm_cnn": "mm_cnn",
+    "mm_cnn_multilayer": "mm_cnn_multilayer",
+    "musicnn_msd": "musicnn",
+    "musicnn_mtt": "musicnn",
+    "svd": "svd",
+    "vgg_msd": "musicnn",
+    "vgg_mtt": "musicnn",
+    "vggish": "vggish",
+}
 
 
 @cache
@@ -34,7 +47,7 @@ def network_named(name: str) -> Network:
     """Read what a network offers, without building it; no such name is a `UsageError`."""
     if name not in NETWORKS:
         raise UsageError(f"there is no model {name!r}; there is {', '.join(NETWORKS)}")
-    return network_in(importlib.import_module(f"actprobe.models.networks.{name}"))
+    return network_in(importlib.import_module(f"actprobe.models.networks.{NETWORKS[name]}"), name)
 
 
 def layers_of(name: str) -> LayerTable:

@@ -12,19 +12,24 @@ from actprobe.frontends.base import FrontEnd
 from actprobe.models.layer_table import Layer, LayerTable
 from actprobe.models.receptive_field import Axis, State, as_layer
 from actprobe.models.specs import (
+    Add,
     BatchNorm,
     Branches,
+    Concat,
     Conv,
     Dense,
     Dropout,
     Elu,
     Flatten,
+    From,
+    Harmonics,
     Identity,
+    MaxMean,
     MaxPool,
     Pad,
     Relu,
     Spec,
-    padding_before,
+    window_of,
 )
 
 
@@ -44,8 +49,18 @@ def layer_table(
         for spec in specs:
             if isinstance(spec, Dropout):
                 continue
+            if isinstance(spec, From):
+                state, previous = states[spec.name], spec.name
+                continue
             if isinstance(spec, Branches):
                 state = _together([walk(state, previous, stack) for stack in spec.stacks])
+            elif isinstance(spec, Add | Concat):
+                state = _joined(spec, [states[name] for name in spec.layers])
+            elif isinstance(spec, MaxMean):
+                for name, kind in ((spec.maximum, "maximum"), (spec.mean, "mean")):
+                    states[name] = replace(state, vector=True, kind=kind)
+                    layers.append(describe(name, states[name], name))
+                state = replace(state, vector=True, channels=2 * state.channels, kind="concatenation")
             else:
                 before, state = state, _apply(state, spec)
                 linear = f"{spec.name}/linear"
@@ -56,36 +71,25 @@ def layer_table(
                 elif isinstance(spec, Conv):
                     layers.append(describe(linear, state, spec.name, "pre-activation"))
             layers.append(describe(spec.name, state, spec.name))
-            previous = spec.name
+            states[spec.name], previous = state, spec.name
         return state
 
     layers: list[Layer] = []
+    states: dict[str, State] = {}
     walk(State(Axis(frames), Axis(bands), channels=1), "", specs)
     return LayerTable(network, layers, aliases)
 
 
 def _apply(state: State, spec: Spec) -> State:
     match spec:
-        case Conv(_, filters, (time, mel), padding, _):
-            shrink = padding == "valid"
-            return replace(
-                state,
-                kind="conv",
-                channels=filters,
-                time=state.time.window(
-                    time, 1, padding_before(time, padding), state.time.size - shrink * (time - 1)
-                ),
-                mel=state.mel.window(
-                    mel, 1, padding_before(mel, padding), state.mel.size - shrink * (mel - 1)
-                ),
-            )
-        case MaxPool(_, (time, mel)):
-            return replace(
-                state,
-                kind="max pool",
-                time=state.time.window(time, time, 0, state.time.size // time),
-                mel=state.mel.window(mel, mel, 0, state.mel.size // mel),
-            )
+        case Conv(_, filters, size, padding, _, stride):
+            return replace(_windowed(state, size, stride, padding), kind="conv", channels=filters)
+        case MaxPool(_, size, stride):
+            return replace(_windowed(state, size, stride or size, "valid"), kind="max pool")
+        case Harmonics(_, shifts, bins):
+            low, high = min(shifts), max(shifts)
+            mel = state.mel.window(high - low + 1, 1, -low, bins)
+            return replace(state, kind="harmonic stacking", channels=len(shifts), mel=mel)
         case Pad(_, time, mel):
             return replace(
                 state, kind="zero padding", time=state.time.padded(*time), mel=state.mel.padded(*mel)
@@ -102,8 +106,22 @@ def _apply(state: State, spec: Spec) -> State:
             return replace(state, kind="relu")
         case Identity():
             return replace(state, kind="identity")
-        case Dropout() | Branches():
+        case Dropout() | Branches() | From() | Add() | Concat() | MaxMean():
             raise AssertionError(f"{spec.name} is not a layer of its own")
+
+
+def _windowed(state: State, size: tuple[int, int], stride: tuple[int, int], padding: str) -> State:
+    def slide(axis: Axis, length: int, step: int) -> Axis:
+        return axis.window(length, step, *window_of(axis.size, length, step, padding))
+
+    return replace(
+        state, time=slide(state.time, size[0], stride[0]), mel=slide(state.mel, size[1], stride[1])
+    )
+
+
+def _joined(spec: Add | Concat, states: Sequence[State]) -> State:
+    together = _together(states)
+    return replace(together, kind="sum", channels=states[0].channels) if isinstance(spec, Add) else together
 
 
 def _together(states: Sequence[State]) -> State:

@@ -15,10 +15,11 @@ Activation: TypeAlias = Literal["linear", "relu", "leaky_relu", "elu", "sigmoid"
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution with bias, stride 1; ``NAME/linear`` is the value before its activation.
+    """Convolution with bias; ``NAME/linear`` is the value before its activation.
 
-    The kernel is (time, mel). The padding ``same`` keeps the shape by zeros on both sides, the odd one
-    behind, as TensorFlow has it; ``same_theano`` puts the odd one in front; ``valid`` pads nothing.
+    Kernel and stride are (time, mel). The padding ``same`` gives a value for every stride by zeros on both
+    sides, the odd one behind, as TensorFlow has it; ``same_theano`` puts the odd one in front; ``valid`` pads
+    nothing.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Conv:
     kernel: tuple[int, int]
     padding: Literal["same", "same_theano", "valid"] = "same"
     activation: Activation = "linear"
+    stride: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Maximum over non-overlapping tiles of (time, mel); an incomplete last tile is dropped."""
+    """Maximum over windows of (time, mel), by default tiles; an incomplete last one is dropped."""
 
     name: str
     size: tuple[int, int]
+    stride: tuple[int, int] | None = None  # the size
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,74 @@ class Branches:
     stacks: tuple[tuple[Spec, ...], ...]
 
 
+@dataclass(frozen=True)
+class From:
+    """What follows takes an earlier layer instead of the one before."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of earlier layers of one shape."""
+
+    name: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Earlier layers put together along the last axis, in this order."""
+
+    name: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MaxMean:
+    """Maximum and mean of every channel over its map, two layers, and the vector max 0, mean 0, max 1, ..."""
+
+    name: str
+    maximum: str
+    mean: str
+
+
+@dataclass(frozen=True)
+class Harmonics:
+    """Harmonic stacking (Bittner et al. 2022): a map of one channel, shifted along the bins of its mel axis.
+
+    Channel k has at bin b what was at ``b + shifts[k]``, zero where nothing was; the first `bins` are left.
+    """
+
+    name: str
+    shifts: tuple[int, ...]
+    bins: int
+
+
 Spec: TypeAlias = (
-    Conv | BatchNorm | Elu | Relu | Identity | MaxPool | Pad | Flatten | Dense | Dropout | Branches
+    Conv
+    | BatchNorm
+    | Elu
+    | Relu
+    | Identity
+    | MaxPool
+    | Pad
+    | Flatten
+    | Dense
+    | Dropout
+    | Branches
+    | From
+    | Add
+    | Concat
+    | MaxMean
+    | Harmonics
 )
 
 
-def padding_before(size: int, padding: str) -> int:
-    """Count the zeros in front of an axis, for a kernel of `size`; see `Conv`."""
-    return {"valid": 0, "same": (size - 1) // 2, "same_theano": size // 2}[padding]
+def window_of(size: int, length: int, step: int, padding: str) -> tuple[int, int]:
+    """Give zeros in front of an axis of `size` and positions left by a kernel of `length`; see `Conv`."""
+    if padding == "valid":
+        return 0, (size - length) // step + 1
+    positions = -(-size // step)
+    zeros = max((positions - 1) * step + length - size, 0)
+    return (zeros + 1) // 2 if padding == "same_theano" else zeros // 2, positions

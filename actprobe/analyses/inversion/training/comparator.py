@@ -55,10 +55,13 @@ def layer_function(model: Model, layer: str, precision: str = "float32") -> Call
 def _known(spec: Spec) -> bool:
     match spec:
         case Conv():
-            return spec.padding in ("valid", "same") and spec.activation in ACTIVATIONS
+            plain = spec.padding in ("valid", "same") and spec.stride == (1, 1)
+            return plain and spec.activation in ACTIVATIONS
         case Dense():
             return spec.activation in ACTIVATIONS
-    return isinstance(spec, MaxPool | Flatten | Dropout)
+        case MaxPool():
+            return spec.stride in (None, spec.size)
+    return isinstance(spec, Flatten | Dropout)
 
 
 def _quick_function(
