@@ -138,6 +138,7 @@ VGG: tuple[Spec, ...] = (
 )
 
 ARCHITECTURES = {"musicnn": MUSICNN, "vgg": VGG}
+COMPARATORS = {"musicnn": "cnn3", "vgg": "batch_normalization_5"}
 EXPORTED = {"musicnn": ("penultimate", "dense_1"), "vgg": ("flatten", "dense")}
 
 
@@ -174,6 +175,7 @@ def variant(name: str) -> Network:
     return Network(
         name,
         layers,
+        comparator=COMPARATORS[architecture],
         outputs=labelled(EXPORTED[architecture][-1], TAGS[corpus], "probability of the tag"),
         exported=EXPORTED[architecture],
         specs=specs,
