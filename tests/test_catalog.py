@@ -48,7 +48,9 @@ def test_files_of_entries_never_meet_in_the_cache() -> None:
     assert len({(entry.model, entry.filename) for entry in ENTRIES}) == len(ENTRIES)
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in ENTRIES if entry.wheel is None], ids=lambda entry: entry.name
+)
 def test_digests_are_those_of_the_published_file(assets: Path, entry: Any) -> None:
     path = assets / "originals" / entry.model / entry.filename
     if not path.exists():

@@ -28,7 +28,7 @@ OTHER = np.random.default_rng(1).bytes(300_000)
 class Server:
     """A web server that answers as a test tells it to."""
 
-    answer: Callable[[http.server.BaseHTTPRequestHandler], None] = None
+    answer: Callable[[http.server.BaseHTTPRequestHandler], object] | None = None
     ranges: list[str | None] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     url: str = ""
@@ -41,6 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             told.ranges.append(self.headers.get("Range"))
+            assert told.answer is not None
             told.answer(self)
 
         def log_message(self, *_: Any) -> None:
@@ -77,7 +78,9 @@ def entry(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     )
 
 
-def send(content: bytes, *, status: int = 200, length: int | None = -1, **headers: str) -> Any:
+def send(
+    content: bytes, *, status: int = 200, length: int | None = -1, **headers: str
+) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
     """Answer with some bytes; a length of None leaves the end to the closing of the connection."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -93,7 +96,7 @@ def send(content: bytes, *, status: int = 200, length: int | None = -1, **header
     return answer
 
 
-def send_range(content: bytes) -> Any:
+def send_range(content: bytes) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
     """Answer as a server that knows ranges."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -248,7 +251,7 @@ def test_server_that_falls_silent_is_given_up_and_its_bytes_are_kept(
 
 
 def test_unreachable_server(entry: CatalogEntry) -> None:
-    with http.server.HTTPServer(("127.0.0.1", 0), None) as web:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
         port = web.server_port
     assert "cannot be reached" in refusal(replace(entry, url=f"http://127.0.0.1:{port}/toy.npz"))
 
@@ -380,7 +383,7 @@ def test_own_copy_that_is_no_regular_file_is_not_read(entry: CatalogEntry, tmp_p
 @pytest.fixture
 def offline(tmp_path: Path) -> dict[str, str]:
     """An environment in which every address leads to a port where nobody answers."""
-    with http.server.HTTPServer(("127.0.0.1", 0), None) as web:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
         nobody = f"http://127.0.0.1:{web.server_port}"
     environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     return {
@@ -430,7 +433,7 @@ def test_binary_takes_a_copy_and_has_nothing_left_to_do(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--model=resnet"], "it has weights of cnn_at, mm_cnn, svd, vggish"),
+        (["--model=resnet"], "it has weights of basic_pitch, cnn_at, crepe_full, "),
         (["--model=cnn_at", "--name=cnn_at_msd"], "cnn_at_msd_tensorflow, cnn_at_msd_theano"),
         (["--model=cnn_at", "--name=all", "--from_file=x"], "say which by --name"),
     ],

@@ -25,12 +25,18 @@ from actprobe.models.model import Model
 from actprobe.models.network import Network, network_in
 from actprobe.models.random_weights import seed_weights
 from actprobe.models.weights import WeightsRecord, set_weights
-from actprobe.weights.cache import identify, locate, mismatch
+from actprobe.weights.cache import fetch_command, identify, locate, mismatch
 
 # Name -> the module that describes it.
 NETWORKS: Mapping[str, str] = {
+    "basic_pitch": "basic_pitch",
     "cnn_at": "cnn_at",
     "cnn_at_fcvid": "cnn_at_fcvid",
+    "crepe_full": "crepe",
+    "crepe_large": "crepe",
+    "crepe_medium": "crepe",
+    "crepe_small": "crepe",
+    "crepe_tiny": "crepe",
     "mm_cnn": "mm_cnn",
     "mm_cnn_multilayer": "mm_cnn_multilayer",
     "musicnn_msd": "musicnn",
@@ -112,8 +118,7 @@ def load_model(
     if normalization is None and named is not None and named.normalization:
         normalization = named.normalization
     frontend = frontend_of(name, normalization, **frontend_options)
-    published = path is not None and network.read is not None and not is_saved(path)
-    weights = network.read(path) if published and network.read is not None else None
+    weights = None if path is None else _published(network, path)
     keras_model = network.build()
     if path is None:
         seed_weights(keras_model, seed)
@@ -142,6 +147,18 @@ def load_model(
     return opened
 
 
+def _published(network: Network, path: Path) -> Any:
+    """Read a file as its authors published it; None where only Keras can have saved it."""
+    if network.read is None:
+        return None
+    try:
+        return network.read(path)
+    except WeightsError:
+        if not is_saved(path):
+            raise
+        return None
+
+
 def frontend_of(name: str, normalization: str | Path | None = None, **options: Any) -> FrontEnd:
     """Make the front end of a network, as `load_model` does, without the network."""
     network = network_named(name)
@@ -164,7 +181,7 @@ def _normalization(file: str | Path, model: str) -> Path:
 
 
 def _mending(entry: CatalogEntry) -> str:
-    return f"actprobe-fetch --model={entry.model} --name={entry.name} mends it"
+    return f"{fetch_command(entry)} mends it"
 
 
 def _record(path: str, sha256: str, entry: CatalogEntry | None) -> WeightsRecord:

