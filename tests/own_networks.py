@@ -7,7 +7,7 @@ import numpy as np
 import actprobe
 from actprobe.frontends import LogMelFrontEnd, WaveformFrontEnd
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "sample_rate": 16000, "n_fft": 512, "hop_length": 160, "n_mels": 40, "frames": 64, "hop": 32,
     "log": "log10_1p",
 }  # fmt: skip
@@ -57,7 +57,7 @@ def keras3() -> Any:
 def pytorch() -> Any:
     import torch
 
-    class ThreeClasses(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class ThreeClasses(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.conv1, self.relu1 = torch.nn.Conv2d(1, 6, 5), torch.nn.ReLU()

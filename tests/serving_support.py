@@ -117,12 +117,18 @@ def options(base: Path, **changes: Any) -> ServerOptions:
     return replace(chosen, **changes)
 
 
+class ToldServer(Server):
+    """A server that remembers what it said."""
+
+    def __init__(self, given: ServerOptions) -> None:
+        self.said: list[str] = []
+        super().__init__(given, self.said.append)
+
+
 @contextmanager
-def running(given: ServerOptions) -> Iterator[Server]:
+def running(given: ServerOptions) -> Iterator[ToldServer]:
     """A server in this process; polls only when it is told to, `server.repository.poll()`."""
-    said: list[str] = []
-    server = Server(given, said.append)
-    server.said = said
+    server = ToldServer(given)
     server.start()
     try:
         yield server
@@ -188,6 +194,7 @@ class Process:
             env={**os.environ, **environment},
         )
         self.grpc = self.rest = ""
+        assert self.child.stdout is not None
         while line := self.child.stdout.readline():
             kind, _, address = line.strip().partition(" at ")
             setattr(self, kind.lower(), address.split(" ")[0])

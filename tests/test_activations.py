@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 import actprobe
 from actprobe import load_audio
@@ -47,7 +48,7 @@ def finished(
     return run(random_cnn_at, folder, output_dir), output_dir
 
 
-def load(run: ActivationResult, output_dir: Path, name: str) -> dict[str, np.ndarray]:
+def load(run: ActivationResult, output_dir: Path, name: str) -> dict[str, NDArray[Any]]:
     file = run.recordings.set_index("path").file[name]
     with np.load(output_dir / file, allow_pickle=False) as arrays:
         return dict(arrays)
@@ -109,7 +110,7 @@ def test_second_run_computes_only_what_is_missing_or_damaged(
     asked = []
     original = Model.iter_activations
 
-    def watched(self, examples: Any, *args: Any, **kwargs: Any) -> Any:
+    def watched(self: Any, examples: Any, *args: Any, **kwargs: Any) -> Any:
         asked.append(len(examples))
         return original(self, examples, *args, **kwargs)
 

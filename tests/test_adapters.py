@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import actprobe
 from actprobe import backend, wrap_model
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import UsageError
 from actprobe.frontends import SvdFrontEnd
+from actprobe.models.adapters.torch import TorchModel
 
 try:
     import torch
@@ -103,7 +105,7 @@ def twins() -> dict[str, Any]:
     return found
 
 
-def examples(shape: tuple[Any, Any] = (FRAMES, BANDS), count: int = 3) -> np.ndarray:
+def examples(shape: tuple[int, ...] = (FRAMES, BANDS), count: int = 3) -> NDArray[Any]:
     return np.random.default_rng(1).standard_normal((count, *shape)).astype(np.float32)
 
 
@@ -313,7 +315,7 @@ def test_waveform_front_end_cuts_samples() -> None:
 
 @needs_torch
 def test_pytorch_networks_of_waveforms() -> None:
-    class Raw(nn.Module):
+    class Raw(nn.Module):  # type: ignore[misc]
         def __init__(self, channel: Any) -> None:
             super().__init__()
             self.conv, self.pool, self.channel = nn.Conv1d(1, 4, 64, stride=16), nn.AvgPool1d(4), channel
@@ -338,7 +340,7 @@ def test_pytorch_networks_of_waveforms() -> None:
 def torch_of(forward: Any, **modules: Any) -> Any:
     """A PyTorch network of named modules and a function that calls them."""
 
-    class Mine(nn.Module):
+    class Mine(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             for name, module in modules.items():
@@ -408,6 +410,7 @@ def test_pytorch_attention_in_either_order(first: bool) -> None:
     }  # fmt: skip
     acts = model.activations(examples(), list(shapes))
     entered = acts["enter"]
+    assert isinstance(model, TorchModel)
     inner = model.module.mha
     turned = torch.from_numpy(entered[:, :, 0] if first else entered[:, :, 0].transpose(1, 0, 2).copy())
     with torch.no_grad():
@@ -444,9 +447,10 @@ def test_a_pytorch_network_stays_as_it_was_and_its_control_keeps_nothing_trained
 def test_weights_without_a_reset_are_random_in_the_control_too() -> None:
     net = torch_of(lambda net, x: net.norm(x @ net.own) * net.scale, norm=nn.LayerNorm(4))
     net.own, net.scale = nn.Parameter(torch.ones(BANDS, 4)), nn.Parameter(torch.full((4,), 7.0))
-    control = wrap_model(net, frontend()).with_random_weights(5).module
-    assert control.own.std() > 0.05
-    assert torch.equal(control.scale, torch.ones(4))
+    control = wrap_model(net, frontend()).with_random_weights(5)
+    assert isinstance(control, TorchModel)
+    assert control.module.own.std() > 0.05
+    assert torch.equal(control.module.scale, torch.ones(4))
     assert net.own.std() == 0
 
 
@@ -598,7 +602,7 @@ def test_an_inverter_of_a_pytorch_network_learns_from_the_input_loss(
 ) -> None:
     model = twins["torch"]
     corpus = write_phantom(tmp_path / "in", recordings=4, seconds=4)
-    given = {"layer": "pool", "epochs": 2, "steps_per_epoch": 3, "batch_size": 4}
+    given: dict[str, Any] = {"layer": "pool", "epochs": 2, "steps_per_epoch": 3, "batch_size": 4}
     trained = actprobe.train_inverter(model, corpus, loss="input", output_dir=tmp_path / "out", **given)
     assert trained.table["loss"].iloc[-1] < trained.table["loss"].iloc[0]
     song = actprobe.open_corpus(corpus)[0].path

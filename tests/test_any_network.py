@@ -20,6 +20,7 @@ import pytest
 import soundfile
 
 import actprobe
+from actprobe.analyses.neurons.result import NeuronResult
 from actprobe.corpora.phantom import write_phantom
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +90,7 @@ def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_neuron_has_a_row(name: str, run_of: Any) -> None:
     found = actprobe.load_run(run_of(name) / "neurons")
+    assert isinstance(found, NeuronResult)
     sizes = {layer: found.activity[layer].shape[1] for layer in LAYERS[name][0].split(",")}
     assert found.table.groupby("layer")["neuron"].nunique().to_dict() == sizes
     assert (found.table["n"] == 6).all()
@@ -99,7 +101,7 @@ def test_every_neuron_has_a_row(name: str, run_of: Any) -> None:
 @pytest.mark.parametrize("kind", ["neurons", "maps"])
 def test_the_same_network_gives_the_same_table(name: str, kind: str, run_of: Any) -> None:
     wanted, found = (pd.read_csv(run_of(each) / kind / f"{kind}.csv") for each in ("keras2", name))
-    columns = [column for column in wanted.select_dtypes("number") if "random" not in column]
+    columns = [column for column in wanted.select_dtypes("number") if "random" not in str(column)]
     assert list(found["layer"]) == list(wanted["layer"])
     np.testing.assert_allclose(found[columns], wanted[columns], atol=1e-4)
 

@@ -18,8 +18,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from audio_support import source_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.audio import RESAMPLER, Source, Waveform, as_waveform, load_audio
@@ -31,29 +33,32 @@ RATE = 44_100
 SECONDS = 1.0
 
 
-def sine(frequency: float, *, rate: int = RATE, seconds: float = SECONDS, level: float = 0.5) -> np.ndarray:
-    return level * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+def sine(frequency: float, *, rate: int = RATE, seconds: float = SECONDS, level: float = 0.5) -> NDArray[Any]:
+    values: NDArray[Any] = level * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+    return values
 
 
-def stereo(seconds: float = SECONDS) -> np.ndarray:
+def stereo(seconds: float = SECONDS) -> NDArray[Any]:
     return np.stack([sine(440, seconds=seconds), sine(1000, seconds=seconds, level=0.3)], axis=1)
 
 
-def encoded(samples: np.ndarray, container: str, codec: str, rate: int = RATE, **options: Any) -> bytes:
+def encoded(samples: NDArray[Any], container: str, codec: str, rate: int = RATE, **options: Any) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=container, subtype=codec, **options)
     return buffer.getvalue()
 
 
 def muxed(
-    path: Path, codec: str, samples: np.ndarray, *, rate: int = 48_000, video: str | None = None
+    path: Path, codec: str, samples: NDArray[Any], *, rate: int = 48_000, video: str | None = None
 ) -> Path:
     """Encode mono samples by PyAV, with one second of grey pictures per second of video if asked."""
     with av.open(str(path), "w") as container:
         audio = container.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(audio, av.AudioStream)
         audio.bit_rate = 128_000
         if video:
             pictures = container.add_stream(video, rate=5)
+            assert isinstance(pictures, av.VideoStream)
             pictures.width = pictures.height = 64
             pictures.pix_fmt = "yuv420p"
             for index in range(20):
@@ -116,9 +121,9 @@ def test_samples_are_the_channel_mean(
     path = write(tmp_path / f"a.{container.lower()}", encoded(samples, container, codec, rate))
     waveform = load_audio(path, decoder=decoder)
     assert waveform.samples.dtype == np.float32
-    assert waveform.sample_rate == waveform.source.sample_rate == rate
-    assert waveform.source.channels == 2
-    assert waveform.source.warnings == ()
+    assert waveform.sample_rate == source_of(waveform).sample_rate == rate
+    assert source_of(waveform).channels == 2
+    assert source_of(waveform).warnings == ()
     length = min(len(waveform.samples), len(samples))
     assert abs(len(waveform.samples) - len(samples)) <= (1000 if codec == "OPUS" else 0)
     error = np.abs(waveform.samples[:length] - samples[:length].mean(axis=1))
@@ -137,7 +142,7 @@ def test_any_number_of_channels(tmp_path: Path, channels: int) -> None:
     samples = np.random.default_rng(channels).uniform(-0.9, 0.9, (300_000, channels)).astype(np.float32)
     path = write(tmp_path / "a.wav", encoded(samples, "WAV", "FLOAT"))
     waveform = load_audio(path)
-    assert waveform.source.channels == channels
+    assert source_of(waveform).channels == channels
     np.testing.assert_allclose(waveform.samples, samples.mean(axis=1), atol=2e-7)
 
 
@@ -158,11 +163,11 @@ def test_what_libsndfile_does_not_read_comes_from_ffmpeg(
 ) -> None:
     path = muxed(tmp_path / name, codec, sine(1000, rate=48_000, seconds=2), video=video)
     waveform = load_audio(path, 22_050)
-    assert waveform.source.decoder.startswith(f"PyAV {av.__version__} (FFmpeg libavcodec ")
+    assert source_of(waveform).decoder.startswith(f"PyAV {av.__version__} (FFmpeg libavcodec ")
     assert waveform.seconds == pytest.approx(2, abs=0.06)
     assert strongest_hz(waveform) == pytest.approx(1000, abs=2)
     assert np.sqrt(np.mean(waveform.samples[2000:-4000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.06)
-    assert waveform.source.warnings == ()
+    assert source_of(waveform).warnings == ()
 
 
 def test_mp3_without_frame_count_is_read_to_its_end(tmp_path: Path) -> None:
@@ -172,10 +177,10 @@ def test_mp3_without_frame_count_is_read_to_its_end(tmp_path: Path) -> None:
     mp3 = encoded(samples, "MP3", "MPEG_LAYER_III", bitrate_mode="VARIABLE", compression_level=0.5)
     path = write(tmp_path / "a.mp3", without_first_frame(mp3))
     assert load_audio(path).seconds == pytest.approx(10, abs=0.1)
-    assert load_audio(path).source.warnings == ()
+    assert source_of(load_audio(path)).warnings == ()
     shortened = load_audio(path, decoder="soundfile")
     assert shortened.seconds < 9
-    assert "libsndfile stopped where it guessed the end" in shortened.source.warnings[0]
+    assert "libsndfile stopped where it guessed the end" in source_of(shortened).warnings[0]
 
 
 def test_source_says_where_samples_come_from(tmp_path: Path) -> None:
@@ -191,7 +196,7 @@ def test_source_says_where_samples_come_from(tmp_path: Path) -> None:
         resampler=RESAMPLER,
         warnings=(),
     )
-    assert load_audio(path).source.resampler == ""
+    assert source_of(load_audio(path)).resampler == ""
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
@@ -238,7 +243,8 @@ def test_rates_that_are_none(tmp_path: Path, rate: Any) -> None:
 
 def test_numpy_integers_are_rates(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", encoded(stereo(), "WAV", "PCM_16"))
-    assert load_audio(path, np.int64(8_000)).sample_rate == 8_000
+    rate: Any = np.int64(8_000)
+    assert load_audio(path, rate).sample_rate == 8_000
 
 
 def test_other_wrong_usage(tmp_path: Path) -> None:
@@ -384,10 +390,10 @@ def test_truncation_warns_and_then_refuses(tmp_path: Path, container: Any, codec
     path = write(tmp_path / "a.bin", whole[: len(whole) * 3 // 4])
     waveform = load_audio(path)
     assert 2.5 < waveform.seconds < 3.4
-    assert waveform.source.header_seconds == pytest.approx(4, abs=0.1)
-    (warning,) = [each for each in waveform.source.warnings if "header" in each]
+    assert source_of(waveform).header_seconds == pytest.approx(4, abs=0.1)
+    (warning,) = [each for each in source_of(waveform).warnings if "header" in each]
     assert warning.startswith(
-        f"Decoded {waveform.seconds:.2f} s of the {waveform.source.header_seconds:.2f} s"
+        f"Decoded {waveform.seconds:.2f} s of the {source_of(waveform).header_seconds:.2f} s"
     )
     reason = refusal(write(tmp_path / "b.bin", whole[: len(whole) * 2 // 5]))
     assert "in its header could be decoded" in reason
@@ -397,10 +403,10 @@ def test_truncation_warns_and_then_refuses(tmp_path: Path, container: Any, codec
 def test_ogg_without_its_last_page_warns(tmp_path: Path, codec: str) -> None:
     """An Ogg header promises no duration: what tells a truncated one is the missing end page."""
     whole = encoded(np.random.default_rng(0).normal(0, 0.2, (48_000 * 8, 2)), "OGG", codec, 48_000)
-    assert load_audio(write(tmp_path / "a.ogg", whole)).source.warnings == ()
+    assert source_of(load_audio(write(tmp_path / "a.ogg", whole))).warnings == ()
     waveform = load_audio(write(tmp_path / "b.ogg", whole[: len(whole) // 2]))
     assert 1 < waveform.seconds < 6
-    assert waveform.source.warnings[0] == "The Ogg stream has no end page: it was probably cut off."
+    assert source_of(waveform).warnings[0] == "The Ogg stream has no end page: it was probably cut off."
 
 
 @pytest.mark.parametrize("decoder", ["auto", "soundfile", "pyav"])
@@ -429,7 +435,7 @@ def test_sizes_that_streaming_writers_leave_are_no_promise(tmp_path: Path, size:
     data[4:8] = min(size + 36, 0xFFFFFFFF).to_bytes(4, "little")
     waveform = load_audio(write(tmp_path / "a.wav", bytes(data)), decoder=decoder)
     assert waveform.seconds == SECONDS
-    assert waveform.source.warnings == ()
+    assert source_of(waveform).warnings == ()
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
@@ -443,7 +449,7 @@ def test_mp3_frame_count_is_read(tmp_path: Path, mode: str, rate: int, channels:
         path = write(tmp_path / "a.mp3", data)
         with path.open("rb") as stream:
             assert read_header(stream).seconds == pytest.approx(3, abs=1e-6)
-        assert load_audio(path).source.warnings == ()
+        assert source_of(load_audio(path)).warnings == ()
     with write(path, without_first_frame(mp3)).open("rb") as stream:
         header = read_header(stream)
     assert (header.is_mpeg, header.seconds) == (True, None)
@@ -456,8 +462,8 @@ def test_broken_packets_are_skipped_and_counted(tmp_path: Path) -> None:
         flac[place] ^= 0xFF
     waveform = load_audio(write(tmp_path / "a.flac", bytes(flac)))
     assert 7 < waveform.seconds < 8
-    assert waveform.source.decoder.startswith("PyAV")
-    gave_up, skipped, _ = waveform.source.warnings
+    assert source_of(waveform).decoder.startswith("PyAV")
+    gave_up, skipped, _ = source_of(waveform).warnings
     assert gave_up.startswith("Another decoder gave up on it (soundfile: ")
     assert re.match(r"\d+ of \d+ packets are broken and were skipped", skipped)
     for place in range(len(flac) // 10, len(flac), 1000):
@@ -639,7 +645,7 @@ def test_healthy_recordings_give_no_warnings(assets: Path) -> None:
     ]
     paths += sorted((assets / "audio/MIR-1K/Wavfile").iterdir())[::40]
     assert len(paths) > 200
-    assert {path.name: load_audio(path).source.warnings for path in paths} == {
+    assert {path.name: source_of(load_audio(path)).warnings for path in paths} == {
         path.name: () for path in paths
     }
 
@@ -667,8 +673,8 @@ def test_tfio_agrees_with_soundfile(tmp_path: Path, container: str, codec: str) 
     path = write(tmp_path / "a.bin", encoded(stereo(), container, codec))
     waveform = load_audio(path, decoder="tfio")
     reference = load_audio(path, decoder="soundfile")
-    assert waveform.source.decoder.startswith("tensorflow-io 0.")
-    assert (waveform.sample_rate, waveform.source.channels, waveform.source.warnings) == (RATE, 2, ())
+    assert source_of(waveform).decoder.startswith("tensorflow-io 0.")
+    assert (waveform.sample_rate, source_of(waveform).channels, source_of(waveform).warnings) == (RATE, 2, ())
     tolerance = 2e-6 if container in ("OGG", "MP3") else 0
     np.testing.assert_allclose(waveform.samples, reference.samples, rtol=0, atol=tolerance)
 
@@ -689,7 +695,7 @@ def test_tfio_is_not_given_files_that_crash_it(tmp_path: Path) -> None:
     assert load_audio(path).seconds == SECONDS
     assert "sizes in the wav disagree" in refusal(path, decoder="tfio")
     cut = write(tmp_path / "b.mp3", GOOD["mp3"][: len(GOOD["mp3"]) * 3 // 4])
-    assert load_audio(cut).source.warnings
+    assert source_of(load_audio(cut)).warnings
     assert "can crash on damage: Decoded 0." in refusal(cut, decoder="tfio")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from audio_support import source_of
+from numpy.typing import NDArray
 
 from actprobe.audio import load_audio
 from actprobe.errors import AudioError, UsageError
@@ -16,11 +19,12 @@ from actprobe.errors import AudioError, UsageError
 RATE = 48_000
 
 
-def sine(seconds: float, rate: int = RATE, frequency: float = 440.0) -> np.ndarray:
-    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+def sine(seconds: float, rate: int = RATE, frequency: float = 440.0) -> NDArray[Any]:
+    values: NDArray[Any] = 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)
+    return values
 
 
-def encoded(samples: np.ndarray, container: str, codec: str, rate: int = RATE) -> bytes:
+def encoded(samples: NDArray[Any], container: str, codec: str, rate: int = RATE) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=container, subtype=codec)
     return buffer.getvalue()
@@ -31,7 +35,7 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def level(samples: np.ndarray) -> float:
+def level(samples: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(samples))))
 
 
@@ -49,15 +53,15 @@ def test_every_link_of_a_chained_ogg_is_decoded(tmp_path: Path, codec: str, deco
     links = [encoded(sine(seconds), "OGG", codec) for seconds in (2, 1, 3)]
     waveform = load_audio(write(tmp_path / "a.ogg", b"".join(links)), decoder=decoder)
     assert waveform.seconds == pytest.approx(6, abs=0.1)
-    assert waveform.source.header_seconds == pytest.approx(6, abs=0.05)
-    assert waveform.source.warnings == ()
+    assert source_of(waveform).header_seconds == pytest.approx(6, abs=0.05)
+    assert source_of(waveform).warnings == ()
 
 
 def test_links_of_other_rates_are_resampled(tmp_path: Path) -> None:
     data = encoded(sine(2), "OGG", "VORBIS") + encoded(sine(2, 22_050), "OGG", "VORBIS", 22_050)
     waveform = load_audio(write(tmp_path / "a.ogg", data))
     assert waveform.seconds == pytest.approx(4, abs=0.01)
-    assert "The sampling rate changes on the way (48000, 22050 Hz)" in waveform.source.warnings[0]
+    assert "The sampling rate changes on the way (48000, 22050 Hz)" in source_of(waveform).warnings[0]
     assert level(waveform.samples[-RATE:]) == pytest.approx(level(waveform.samples[:RATE]), rel=0.05)
 
 
@@ -68,7 +72,7 @@ def test_damaged_pages_of_an_ogg_are_counted(tmp_path: Path, codec: str) -> None
     for at in places[len(places) // 2 : len(places) // 2 + 2]:
         ogg[at + 200] ^= 0xFF
     waveform = load_audio(write(tmp_path / "a.ogg", bytes(ogg)))
-    assert "Pages of the Ogg stream are damaged (2) or missing (0)." in waveform.source.warnings
+    assert "Pages of the Ogg stream are damaged (2) or missing (0)." in source_of(waveform).warnings
     for at in places[3:-1]:
         ogg[at + 300] ^= 0xFF
     with pytest.raises(AudioError, match=r"s of the 8\.0\d s in its header could be decoded"):
@@ -78,8 +82,10 @@ def test_damaged_pages_of_an_ogg_are_counted(tmp_path: Path, codec: str) -> None
 def test_an_ogg_cut_inside_its_end_page_says_so(tmp_path: Path) -> None:
     ogg = encoded(np.random.default_rng(0).normal(0, 0.2, RATE * 2), "OGG", "VORBIS")
     waveform = load_audio(write(tmp_path / "a.ogg", ogg[: (pages(ogg)[-1] + len(ogg)) // 2 + 100]))
-    assert waveform.source.warnings[0] == "The Ogg stream ends inside its end page: it was probably cut off."
-    assert waveform.source.header_seconds == pytest.approx(2, abs=0.01)
+    assert (
+        source_of(waveform).warnings[0] == "The Ogg stream ends inside its end page: it was probably cut off."
+    )
+    assert source_of(waveform).header_seconds == pytest.approx(2, abs=0.01)
 
 
 @pytest.mark.parametrize(("first", "second"), [(44_100, 22_050), (22_050, 44_100)])
@@ -90,9 +96,9 @@ def test_mpeg_streams_one_after_the_other_lose_nothing(
     parts = zip((first, second), seconds, strict=True)
     data = b"".join(encoded(sine(long, rate), "MP3", "MPEG_LAYER_III", rate) for rate, long in parts)
     waveform = load_audio(write(tmp_path / "a.mp3", data))
-    assert waveform.source.sample_rate == first
+    assert source_of(waveform).sample_rate == first
     assert waveform.seconds == pytest.approx(sum(seconds), abs=0.2)
-    assert f"changes on the way ({first}, {second} Hz)" in waveform.source.warnings[-1]
+    assert f"changes on the way ({first}, {second} Hz)" in source_of(waveform).warnings[-1]
 
 
 @pytest.mark.parametrize("upper", [True, False])
@@ -106,7 +112,7 @@ def test_samples_in_wider_containers_keep_their_level(tmp_path: Path, bits: int,
     path = write(tmp_path / "a.wav", b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
     waveform = load_audio(path)
     np.testing.assert_allclose(waveform.samples, 0.75 * sine(1), atol=2 / 2 ** (bits - 1))
-    assert waveform.source.warnings == ()
+    assert source_of(waveform).warnings == ()
 
 
 @pytest.mark.parametrize("blocks", [3, 4, 5])
@@ -130,7 +136,7 @@ def test_id3_tags_before_other_formats(tmp_path: Path) -> None:
 def test_channels_that_cancel_each_other_are_named(tmp_path: Path, share: float, warned: bool) -> None:
     left = sine(1)
     path = write(tmp_path / "a.wav", encoded(np.stack([left, -share * left], axis=1), "WAV", "FLOAT"))
-    warnings = load_audio(path).source.warnings
+    warnings = source_of(load_audio(path)).warnings
     assert any("cancel each other" in each for each in warnings) == warned
     np.testing.assert_allclose(load_audio(path, mono="left").samples, left, atol=1e-6)
     np.testing.assert_allclose(load_audio(path, mono="right").samples, -share * left, atol=1e-6)

@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ print(json.dumps({{
 """
 
 
-def printed(code: str, *arguments: str) -> dict[str, Any]:
+def printed(code: str, *arguments: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -108,7 +109,7 @@ def printed(code: str, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
+def expected() -> Any:
     """What features give where nothing stands in the way."""
     return printed(FEATURES.format(first="sys"))
 
@@ -194,7 +195,7 @@ def odd() -> None:
 
 
 @pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process that cannot load essentia."""
     monkeypatch.setattr("actprobe.backend.essentia_loads", lambda: False)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])

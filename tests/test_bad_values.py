@@ -23,7 +23,7 @@ from actprobe.batch.prepare import prepare_recording
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import open_corpus
 from actprobe.errors import CorpusError, FeatureError, UsageError
-from actprobe.explorer.findings import findings
+from actprobe.explorer.findings import finding
 from actprobe.explorer.reading import shown_runs
 from actprobe.features import registry
 from actprobe.features.registry import get_feature
@@ -159,8 +159,8 @@ def fragile_maps(hop: int = 4) -> Any:
 def run(model: Any, corpus: Any, output_dir: Any, **options: Any) -> Any:
     options = {
         "layers": ["sums", "ratio"], "features": ["peak"], "random_seeds": 1, "permutations": 50,
-        "executor": "local:1", "figures": 0,
-    } | options  # fmt: skip
+        "executor": "local:1", "figures": 0, **options,
+    }  # fmt: skip
     return actprobe.neurons(model, corpus, output_dir=output_dir, **options)
 
 
@@ -169,11 +169,11 @@ def taken_in(
     folder: Path,
     store: ShardStore,
     names: str = "peak",
-    layers: tuple[str] = ("sums",),
+    layers: tuple[str, ...] = ("sums",),
     **options: Any,
 ) -> dict[str, Any]:
     """Take a folder through a neuron job in this process; shard and ledger row of each recording."""
-    options = {"unit": "recording", "batch_size": 8, "random_seeds": (1,)} | options
+    options = {"unit": "recording", "batch_size": 8, "random_seeds": (1,), **options}
     wanted = tuple(get_feature(name) for name in names.split(","))
     job = NeuronJob(ModelHandle(model), layers, wanted, evaluation=model.evaluation(layers), **options)
     consumer, rows = job.consumer(store), []
@@ -327,6 +327,7 @@ class TestFrontEndThatGivesNoNumber:
         x = keras.layers.Reshape((115, 80, 1))(inputs)
         network = keras.Model(inputs, keras.layers.Conv2D(3, (3, 80), activation="relu", name="sums")(x))
         model = wrap_model(network, self.Spoiling(hop=hop), "mine")
+        assert isinstance(model.frontend, self.Spoiling)
         model.frontend.limit = 1
         assert model.evaluation(("sums",)) == evaluation
         found = taken_in(model, songs, ShardStore(tmp_path / "a", "key"), unit="excerpt")
@@ -417,13 +418,18 @@ class TestFeatureThatFails:
         store = ShardStore(tmp_path, "key")
         taken_in(fragile(), quiet, store, "half,careless")
         [first, second, *_] = open_corpus(quiet)
-        assert store.finished(first).features.keys() == {"half", "careless"}
+        whole, partial = store.finished(first), store.load(second)
+        assert whole is not None
+        assert whole.features.keys() == {"half", "careless"}
         assert store.finished(second) is None
-        assert store.load(second).facts["warning"] == (
+        assert partial is not None
+        assert partial.facts["warning"] == (
             "feature half: it is too short to tell; feature careless: KeyError: False"
         )
         taken_in(fragile(), quiet, store, "half")
-        assert store.finished(second).features == {}
+        mended = store.finished(second)
+        assert mended is not None
+        assert mended.features == {}
 
     def test_in_some_excerpts_costs_these(self, songs: Path, tmp_path: Path) -> None:
         found = taken_in(fragile(), songs, ShardStore(tmp_path, "key"), "peak,loud_only", unit="excerpt")
@@ -448,7 +454,7 @@ class TestFeatureMapThatFails:
             keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(x)), SvdFrontEnd(hop=40), "maps"
         )
 
-        def compared(corpus: Any, features: Any, folder: Path, figures: int = 0) -> Any:
+        def compared(corpus: Any, features: Any, folder: str, figures: int = 0) -> Any:
             return actprobe.maps(
                 model, corpus, layers=["conv"], features=features, output_dir=tmp_path / folder,
                 null_partners=2, executor="local:1", figures=figures,
@@ -467,7 +473,7 @@ class TestFeatureMapThatFails:
         own = open_viewer(found, model).counts["conv"][:, 1, 0]
         assert np.isnan(own).any(axis=(1, 2)).tolist() == [False, True] * 3
         np.testing.assert_allclose(rows.keypoints_map, own[::2, :, 0].mean(axis=0))
-        assert "match some (over 3)" in " ".join(findings(shown_runs([found])[0]))
+        assert "some (over 3) better than" in finding(shown_runs([found])[0])
 
     def test_leaves_a_p_and_a_null_of_the_partners_that_have_it(self) -> None:
         """As if a recording had fewer partners: 1 of 2 * 3 ways to pick."""

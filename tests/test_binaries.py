@@ -35,7 +35,9 @@ def test_input_is_the_same_flag_in_every_binary_that_takes_a_corpus(binary: Any)
     said = {}
     for name in ("activations", "evaluate-inverters", "maps", "neurons", "train-detector", "train-inverter"):
         shown = " ".join(binary(f"actprobe-{name}", "--help").stdout.split())
-        said[name] = re.search(r"--input: (Recordings: .*? such as mir1k:FOLDER\.)", shown)[1]
+        found = re.search(r"--input: (Recordings: .*? such as mir1k:FOLDER\.)", shown)
+        assert found is not None
+        said[name] = found[1]
         assert ("older name of --input" in shown) == (name not in ("activations", "maps", "neurons"))
     assert len(set(said.values())) == 1
 
@@ -54,8 +56,9 @@ def test_the_older_names_of_input_work_for_this_release_and_name_it(
     older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}", f"--output_dir={tmp_path / 'out'}"]
     ended = binary(f"actprobe-{name}", *flags, *older)
     assert ended.returncode == 1
+    older_flags = "--corpus and --corpus_dir is deprecated and will go in the next release"
     assert ended.stderr.splitlines() == [
-        f"--corpus and --corpus_dir is deprecated and will go in the next release: use --input=mir1k:{tmp_path}",
+        f"{older_flags}: use --input=mir1k:{tmp_path}",
         f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/",
     ]
 
@@ -188,12 +191,13 @@ def test_unknown_weights_need_to_be_allowed(binary: Any, tensorflow_weights: Pat
 
 def run_on_annotated(
     binary: Any, assets: Path, weights: Path, output_dir: Path
-) -> subprocess.CompletedProcess:
-    return binary(
+) -> subprocess.CompletedProcess[str]:
+    ended: subprocess.CompletedProcess[str] = binary(
         "actprobe-neurons", "--model=cnn_at", f"--checkpoint={weights}",
         f"--input={assets / 'audio/annotated'}",
         "--layers=pool4,pool5", "--features=onset_rate,loudness", f"--output_dir={output_dir}",
     )  # fmt: skip
+    return ended
 
 
 def test_real_run_on_real_recordings_with_original_weights(

@@ -132,10 +132,10 @@ def test_errors_have_a_code_and_a_reason(
 
 def test_a_deadline_is_kept(address: str) -> None:
     with Client(address, model="toy", timeout_seconds=30) as client:
-        client.predict({"steps": np.int32([1])}, "work")
+        client.predict({"steps": np.array([1], np.int32)}, "work")
         client.timeout_seconds = 0.05
         with pytest.raises(ServingError) as caught:
-            client.predict({"steps": np.int32([50_000])}, "work")
+            client.predict({"steps": np.array([50_000], np.int32)}, "work")
         assert caught.value.code == "DEADLINE_EXCEEDED"
 
 
@@ -175,7 +175,8 @@ def test_rest_needs_no_tensorflow(server: Any) -> None:
 
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.waits = 0.0, []
+        self.now = 0.0
+        self.waits: list[float] = []
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("time.sleep", self.sleep)
 

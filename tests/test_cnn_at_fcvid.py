@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actprobe import backend
+from actprobe.corpora.fcvid import CLASSES
 from actprobe.errors import UsageError
 from actprobe.models import Model, layers_of, load_model
-from actprobe.models.networks.cnn_at_fcvid import CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +21,12 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def examples() -> np.ndarray:
+def examples() -> NDArray[Any]:
     return np.random.default_rng(0).standard_normal((2, 1366, 96)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def computed(model: Model, examples: Any) -> dict[str, np.ndarray]:
+def computed(model: Model, examples: Any) -> dict[str, NDArray[Any]]:
     return model.activations(examples, list(model.layers), batch_size=2)
 
 

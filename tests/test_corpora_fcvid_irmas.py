@@ -54,7 +54,7 @@ class TestFcvid:
 
     def test_the_ids_are_not_those_of_the_alphabetical_list(self) -> None:
         """`FCVID.categories` of the original repository is sorted by name; its second is the cello."""
-        assert fcvid.CLASSES == cnn_at_fcvid.CLASSES
+        assert fcvid.CLASSES == cnn_at_fcvid.CLASSES  # type: ignore[attr-defined]
         assert fcvid.CLASSES[1] == "trumpet" != sorted(fcvid.CLASSES)[1] == "cello"
 
     def test_files_are_found_by_any_suffix_and_missing_ones_are_listed(self, videos: Path) -> None:

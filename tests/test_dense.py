@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
@@ -21,7 +22,7 @@ EVERY_LAYER = list(svd.LAYERS)
 FRAMES, BANDS = 24, 10
 
 
-def assert_equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+def assert_equal(ours: dict[str, NDArray[Any]], theirs: dict[str, NDArray[Any]]) -> None:
     assert ours.keys() == theirs.keys()
     for name, expected in theirs.items():
         assert ours[name].shape == expected.shape, name
@@ -29,7 +30,7 @@ def assert_equal(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> 
         assert np.abs(ours[name] - expected).max() <= 1e-5 * max(1, np.abs(expected).max()), name
 
 
-def means_of(activations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def means_of(activations: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name: v.mean((1, 2)) if v.ndim == 4 else v for name, v in activations.items()}
 
 
@@ -49,13 +50,17 @@ class Windows(FrontEnd):
         self.example_shape = shape
         self.example_samples, self.hop = shape[0], hop
 
-    def band_edges_hz(self) -> np.ndarray:
+    def band_edges_hz(self) -> NDArray[Any]:
         return np.arange(self.example_shape[1] + 2.0)
 
-    def example_starts(self, samples: Any) -> None:
+    def example_starts(self, samples: Any) -> Any:
         raise NotImplementedError
 
-    examples = constants = example_starts
+    def examples(self, samples: Any) -> Any:
+        raise NotImplementedError
+
+    def constants(self) -> Any:
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")
@@ -210,11 +215,11 @@ def wrapped(build: Any, keras: Any, frontend: Any = None) -> Model:
     return wrap_model(planted(build, keras), frontend or Windows())
 
 
-def frames_of(count: int, bands: int = BANDS, seed: int = 0) -> np.ndarray:
+def frames_of(count: int, bands: int = BANDS, seed: int = 0) -> NDArray[Any]:
     return np.random.default_rng([seed, count]).standard_normal((count, bands)).astype(np.float32)
 
 
-def one_by_one(model: Model, frames: np.ndarray, layers: Any) -> dict[str, np.ndarray]:
+def one_by_one(model: Model, frames: NDArray[Any], layers: Any) -> dict[str, NDArray[Any]]:
     windows = np.lib.stride_tricks.sliding_window_view(frames, model.frontend.example_shape[0], axis=0)
     return model.activations(windows.transpose(0, 2, 1), layers, batch_size=32)
 
@@ -234,7 +239,7 @@ def test_every_layer_of_any_network_equals_the_excerpts_one_by_one(build: Any, k
         assert_equal(means(frames), means_of(expected))
 
 
-LAYERS = st.one_of(
+LAYERS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.builds(
         lambda size, step, mel: ("Conv2D", (3, (size, mel)), {"strides": (step, 1), "activation": "elu"}),
         st.integers(1, 4), st.integers(1, 3), st.integers(1, 3),

@@ -268,8 +268,8 @@ def a_training(folder: Path, store: Any, **settings: Any) -> Any:
     from actprobe.training.settings import Settings
 
     segments = Segments(store, 3, Augmentation(stretch=0.1, shift=0.1), SEED)
-    numbers = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 4, "seed": SEED} | settings
-    numbers = {"learning_rate": 0.01, "schedule": "exponential"} | numbers
+    numbers = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 4, "seed": SEED, **settings}
+    numbers = {"learning_rate": 0.01, "schedule": "exponential", **numbers}
     return detector_training(folder, segments, [], Settings(**numbers), store.normalization())
 
 
@@ -292,18 +292,20 @@ def train_and_die(name: Any, text: Any, folder: Path) -> None:
     """Train until a file with that name and text is written, and be killed in the middle of it."""
     write_text, rename = Path.write_text, Path.replace
 
-    def half_written(self, whole: Any, *arguments: Any) -> Any:
+    def half_written(self: Path, whole: Any, *arguments: Any) -> Any:
         if name in self.name and text in whole:
             write_text(self, whole[: len(whole) // 2], *arguments)
             os.kill(os.getpid(), signal.SIGKILL)
         return write_text(self, whole, *arguments)
 
-    def never_renamed(self, target: Any) -> Any:
+    def never_renamed(self: Path, target: Any) -> Any:
         if target.suffix == name:
             os.kill(os.getpid(), signal.SIGKILL)
         return rename(self, target)
 
-    Path.write_text, Path.replace = half_written, never_renamed
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Path, "write_text", half_written)
+    patch.setattr(Path, "replace", never_renamed)
     a_training(folder, SpectraStore(folder / "spectra", four_recordings())).run()
 
 
@@ -452,11 +454,11 @@ def test_the_open_detector_finds_singing_by_singers_it_has_not_heard(assets: Pat
     from actprobe import checkpoints
     from actprobe.models.networks import svd
 
-    folder = checkpoints.__path__[0]
+    folder = Path(checkpoints.__path__[0])
     model = svd.build()
-    for name, arrays in svd.port(svd.read(f"{folder}/svd-open/svd.npz")).items():
+    for name, arrays in svd.port(svd.read(folder / "svd-open/svd.npz")).items():
         model.get_layer(name).set_weights(arrays)
-    with np.load(f"{folder}/svd-open/meanstd.npz") as stored:
+    with np.load(folder / "svd-open/meanstd.npz") as stored:
         normalization = stored["mean"], stored["std"]
     wanted = ("annar_1_06", "heycat_1_02")
     clips = [clip for clip in open_mir1k(assets / "audio/MIR-1K", "test") if clip.name in wanted]

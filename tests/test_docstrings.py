@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -85,7 +86,7 @@ def members(owner: type) -> Iterator[tuple[str, object]]:
             yield name, bare
 
 
-def resolved(dotted: str) -> object:
+def resolved(dotted: str) -> Any:
     module, _, name = dotted.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
@@ -168,7 +169,7 @@ def test_everything_begins_with_a_summary(name: str) -> None:
 
 def test_reference_lists_the_face() -> None:
     text = (ROOT / "docs/reference/python.md").read_text("utf-8")
-    listed = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    listed = re.findall(r"^### (\S+)$", text, re.MULTILINE)
     assert len(listed) == len(set(listed))
     own = [name for name in face() if resolved(name).__module__ != "actprobe.errors"]
     assert set(listed) == {*own, "actprobe.errors"}

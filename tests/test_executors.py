@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Toy:
 class ToyConsumer:
     def __init__(self, store: Any) -> None:
         self.store = store
-        self.waiting = []
+        self.waiting: list[Any] = []
 
     def add(self, recording: Any, prepared: Any) -> Any:
         self.waiting.append((recording, prepared))
@@ -112,7 +113,7 @@ def corpus(folder: Path, *words: str) -> list[Recording]:
     return recordings
 
 
-def prepared(folder: Path, *words: str, workers: int = 1, **options: Any) -> list:
+def prepared(folder: Path, *words: str, workers: int = 1, **options: Any) -> list[Any]:
     with FeaturePool(Toy(folder), workers, **options) as pool:
         return [answer for _, answer in pool.prepare(corpus(folder / "in", *words))]
 
@@ -212,7 +213,8 @@ def test_only_a_few_recordings_are_prepared_ahead(tmp_path: Path) -> None:
                 asked.append(recording)
                 yield recording
 
-        answers = pool.prepare(watched())
+        wanted: Any = watched()
+        answers = pool.prepare(wanted)
         next(answers)
         assert len(asked) <= 5
 
@@ -245,7 +247,7 @@ def test_killed_feature_processes_lose_nothing(tmp_path: Path, seed: Any) -> Non
     chance, done = random.Random(seed), threading.Event()
     real = FeaturePool.prepare
 
-    def disturbed(self, wanted: Any) -> Iterator[Any]:
+    def disturbed(self: FeaturePool, wanted: Any) -> Iterator[Any]:
         # What is being prepared when one strikes has been given back before the next one does.
         at = {12 * n + chance.randrange(12 - 2 * AHEAD) for n in range(5)}
         for i, answer in enumerate(real(self, wanted)):
@@ -295,7 +297,8 @@ def test_recording_that_kills_every_worker_of_a_cluster_is_found_and_listed(
 
     from actprobe.batch import cluster
 
-    restart, given_up = distributed.Nanny._on_worker_exit, []
+    given_up: list[Any] = []
+    restart = distributed.Nanny._on_worker_exit
 
     async def give_up_once(nanny: Any, code: Any) -> Any:
         if given_up:
@@ -365,6 +368,10 @@ def shards(folder: Path) -> dict[Path, tuple[int, int]]:
     return found
 
 
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
 def when_shards(folder: Path, count: int, is_over: Callable[[], object]) -> None:
     while len(shards(folder)) < count and not is_over():
         time.sleep(0.002)
@@ -372,14 +379,14 @@ def when_shards(folder: Path, count: int, is_over: Callable[[], object]) -> None
 
 def test_killed_run_goes_on_and_ends_the_same(phantom: Path, undisturbed: Path, tmp_path: Path) -> None:
     """SIGKILL of the run at random points, three times over; what was finished keeps its files."""
-    command = [
+    command: list[str | Path] = [
         sys.executable, ROOT / "bin/actprobe-neurons", *FLAGS, f"--input={phantom}",
         f"--output_dir={tmp_path}", "--executor=local:1",
     ]  # fmt: skip
     finished: dict[Path, tuple[int, int]] = {}
     for count in sorted(random.Random(0).sample(range(1, RECORDINGS - 3), 3)):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        when_shards(tmp_path, count, lambda process=process: process.poll() is not None)
+        when_shards(tmp_path, count, partial(has_ended, process))
         process.kill()
         assert process.wait() == -signal.SIGKILL
         now = shards(tmp_path)
@@ -418,7 +425,7 @@ class Cluster:
         address = f"tcp://127.0.0.1:{self.port}"
         self.worker = self._start("worker", address, "--nworkers=2", "--nthreads=1", "--death-timeout=5")
 
-    def _start(self, kind: str, *flags: str) -> subprocess.Popen:
+    def _start(self, kind: str, *flags: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "distributed.cli." + f"dask_{kind}", *flags], cwd=self.folder,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -428,7 +435,8 @@ class Cluster:
         """Ask the scheduler for the processes that work."""
         from distributed import Client
 
-        with Client(f"tcp://127.0.0.1:{self.port}", timeout=20, set_as_default=False) as client:
+        address = f"tcp://127.0.0.1:{self.port}"
+        with Client(address, timeout=20, set_as_default=False) as client:  # type: ignore[no-untyped-call]
             client.wait_for_workers(2, timeout=30)
             return list(client.run(os.getpid).values())
 
@@ -499,7 +507,7 @@ def test_killed_workers_and_killed_schedulers_lose_nothing(
 def as_user(folder: Path, output_dir: Path, executor: str) -> None:
     """Run the binary, which says in its last line what ended it."""
     flags = [*FLAGS, f"--input={folder}", f"--output_dir={output_dir}", f"--executor={executor}"]
-    command = [sys.executable, ROOT / "bin/actprobe-neurons", *flags]
+    command: list[str | Path] = [sys.executable, ROOT / "bin/actprobe-neurons", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1, ended.stderr
     assert "Traceback" not in ended.stderr

@@ -178,7 +178,7 @@ def test_a_layer_that_computes_in_python_is_refused(tmp_path: Path) -> None:
     """Here it would give the right numbers; in a server there is no such function."""
     keras, tf = backend.keras, backend.tf
 
-    class Squashed(keras.layers.Layer):
+    class Squashed(keras.layers.Layer):  # type: ignore[misc,name-defined]
         def call(self, inputs: Any) -> Any:
             return tf.ensure_shape(tf.numpy_function(np.tanh, [inputs], tf.float32), inputs.shape)
 

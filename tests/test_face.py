@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from actprobe.models import load_model
 from actprobe.plotting import save_figure
 
 LAYERS = ["conv5", "fc8"]
+Found = TypeVar("Found", bound=actprobe.Result)
 FLAGS = ["--model=svd", "--hop=40", f"--layers={','.join(LAYERS)}"]
 
 
@@ -46,7 +48,7 @@ def same_bytes(one: Path, other: Path, *names: str) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def opened_again(found: actprobe.Result, *frames: str) -> actprobe.Result:
+def opened_again(found: Found, *frames: str) -> Found:
     """Open the folder of a run and hold every table against what the call returned."""
     again = actprobe.load_run(found.folder)
     assert type(again) is type(found)
@@ -62,6 +64,7 @@ def drawn_as(figure: object, path: Path, tmp_path: Path) -> None:
     assert isinstance(figure, Figure)
     save_figure(figure, tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == path.read_bytes()
+    assert (tmp_path / "again.pdf").read_bytes() == path.with_suffix(".pdf").read_bytes()
 
 
 # --- neurons ------------------------------------------------------------------------------------------
@@ -158,14 +161,13 @@ def test_without_a_corpus_neurons_takes_the_phantom(
     assert found.record["corpus"].startswith(str(tmp_path / "phantom"))
 
 
-class Unopened:
-    """Stands for a network whose opening takes a minute."""
+def unopened(model: actprobe.Model) -> Any:
+    """Stand in for a network whose opening takes a minute."""
 
-    def __init__(self, model: actprobe.Model) -> None:
-        self.name, self.layers = model.name, model.layers
-
-    def open(self) -> None:
+    def refuse() -> None:
         raise AssertionError("the network was opened before the cheap checks")
+
+    return SimpleNamespace(name=model.name, layers=model.layers, open=refuse)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +188,12 @@ class Unopened:
 def test_what_is_wrong_is_told_before_the_network_is_opened(
     model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
-    arguments = {"corpus": folder, "layers": ["fc8"], "output_dir": tmp_path / "out"} | wrong
+    arguments = {"corpus": folder, "layers": ["fc8"], "output_dir": tmp_path / "out", **wrong}
     with pytest.raises(ActprobeError, match=said):
-        actprobe.neurons(Unopened(model), **arguments)
+        actprobe.neurons(unopened(model), **arguments)
     if wrong.keys() <= {"layers", "executor", "corpus"}:
         with pytest.raises(ActprobeError, match=said):
-            actprobe.activations(Unopened(model), **arguments)
+            actprobe.activations(unopened(model), **arguments)
     assert not (tmp_path / "out").exists()
 
 
@@ -201,7 +203,7 @@ def test_output_that_is_a_file_is_told_before_the_network_is_opened(
     (tmp_path / "out").touch()
     for call in (actprobe.neurons, actprobe.activations):
         with pytest.raises(FileExistsError, match="out"):
-            call(Unopened(model), folder, layers=["fc8"], output_dir=tmp_path / "out")
+            call(unopened(model), folder, layers=["fc8"], output_dir=tmp_path / "out")
 
 
 # --- compare ------------------------------------------------------------------------------------------
@@ -254,6 +256,7 @@ def test_activations_are_opened_by_the_name_of_a_recording(stored: Any, model: A
     figure = again.plot("<b>.wav", "conv5")
     assert isinstance(figure, Figure)
     shown = figure.axes[0].collections[0].get_array()
+    assert shown is not None
     assert np.allclose(shown, again["<b>.wav"]["conv5"].mean(axis=(1, 2)).T)
     assert isinstance(again.plot(), Figure)
     with pytest.raises(UsageError, match="no layer 'fc7'; it has conv5, fc8"):

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 import soundfile
 from matplotlib.figure import Figure
-from test_face import Unopened, drawn_as, opened_again, same_bytes, written
+from test_face import drawn_as, opened_again, same_bytes, unopened, written
 from test_spans import Rows, noise
 
 import actprobe
 from actprobe import backend
+from actprobe.analyses.inversion.evaluation.result import EvaluationResult
+from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.analyses.inversion.networks.arrays import get_arrays
 from actprobe.analyses.inversion.networks.inverter_file import Origin, save_inverter
 from actprobe.errors import ActprobeError, AudioError, CorpusError, UsageError
@@ -22,7 +24,7 @@ from actprobe.models.source import ModelSource
 
 RATE = 22050
 LAYERS = ["conv5", "fc8"]
-WAYS = {
+WAYS: dict[str, Any] = {
     "layers": ["fc8"], "methods": ["joint", "gradient"], "gradient_steps": 2, "draws": 2,
     "excerpts_per_recording": 2,
 }  # fmt: skip
@@ -123,7 +125,9 @@ def test_an_inversion_is_drawn_as_in_the_figures(inversion: Any, tmp_path: Path)
     outputs = inversion.output_original, inversion.table["output"][1]
     assert titles == [f"input (fc9 {outputs[0]:.2f})", f"fc8 (fc9 {outputs[1]:.2f})"]
     shown = figure.axes[1].images[0]
-    assert np.array_equal(shown.get_array(), inversion.mel_spectrograms["fc8"].T)
+    picture = shown.get_array()
+    assert picture is not None
+    assert np.array_equal(picture, inversion.mel_spectrograms["fc8"].T)
     assert shown.get_extent()[0] == pytest.approx(0.1 + (512 - 315 / 2) / RATE, abs=0.5 * 315 / RATE)
     for wrong, said in (({"layers": ["fc7"]}, "fc7 was not inverted"), ({"scale": "dB"}, "no scale 'dB'")):
         with pytest.raises(UsageError, match=said):
@@ -139,6 +143,7 @@ def test_binary_of_invert_writes_the_same_bytes(
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     again = actprobe.load_run(tmp_path)
+    assert isinstance(again, InversionResult)
     assert ended.stdout.startswith(f"{again.summary}\n{tmp_path}: figures/inversion.png, inversion.npz, 7 s")
     assert again.record["sounds"].keys() == inversion.record["sounds"].keys()
     seedless = [path for path in inversion.sounds if path.endswith("-own-phase") or path == "original"]
@@ -194,9 +199,9 @@ def test_a_network_with_many_outputs_shows_no_number(tmp_path: Path) -> None:
 def test_what_is_wrong_with_invert_is_told_before_the_network_is_opened(
     model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
-    arguments = {"recording": folder / "song0.wav", "output_dir": tmp_path / "out"} | wrong
+    arguments = {"recording": folder / "song0.wav", "output_dir": tmp_path / "out", **wrong}
     with pytest.raises(ActprobeError, match=said):
-        actprobe.invert(Unopened(model), **arguments)
+        actprobe.invert(unopened(model), **arguments)
     assert not (tmp_path / "out").exists()
 
 
@@ -255,6 +260,7 @@ def test_binary_of_evaluate_inverters_writes_the_same_bytes(
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     again = actprobe.load_run(tmp_path)
+    assert isinstance(again, EvaluationResult)
     assert ended.stdout.startswith(f"{again.summary}\n{tmp_path}: nre.csv, nre_detail.csv, recordings.csv, ")
     # The seed of the flags is that of the evaluation, too.
     same = actprobe.evaluate_inverters(
@@ -311,9 +317,9 @@ def test_a_part_of_a_corpus_is_evaluated(model: Any, opened: Any, folder: Path, 
 def test_what_is_wrong_with_an_evaluation_is_told_before_the_network_is_opened(
     model: Any, folder: Path, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
-    arguments = {"corpus": folder, "output_dir": tmp_path / "out"} | wrong
+    arguments = {"corpus": folder, "output_dir": tmp_path / "out", **wrong}
     with pytest.raises(ActprobeError, match=said):
-        actprobe.evaluate_inverters(Unopened(model), **arguments)
+        actprobe.evaluate_inverters(unopened(model), **arguments)
     assert not (tmp_path / "out").exists()
 
 
@@ -322,9 +328,9 @@ def test_output_that_is_a_file_is_told_before_the_network_is_opened(
 ) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(FileExistsError, match="out"):
-        actprobe.invert(Unopened(model), folder / "song0.wav", output_dir=tmp_path / "out")
+        actprobe.invert(unopened(model), folder / "song0.wav", output_dir=tmp_path / "out")
     with pytest.raises(FileExistsError, match="out"):
-        actprobe.evaluate_inverters(Unopened(model), folder, output_dir=tmp_path / "out")
+        actprobe.evaluate_inverters(unopened(model), folder, output_dir=tmp_path / "out")
 
 
 def test_a_recording_that_ends_too_early_is_told(model: Any, folder: Path, tmp_path: Path) -> None:

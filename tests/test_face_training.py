@@ -17,11 +17,14 @@ import pytest
 import soundfile
 from absl import logging
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 import actprobe
+from actprobe.analyses.inversion.training.result import TrainingResult
 from actprobe.analyses.inversion.training.task import choose_comparator
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.mir1k import open_mir1k
+from actprobe.detection.result import DetectorResult
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import load_model
 from actprobe.models.source import ModelSource
@@ -32,11 +35,12 @@ OF_ANY_TRAINING = {
 }  # fmt: skip
 
 
-def sound(seconds: float, seed: int) -> np.ndarray:
+def sound(seconds: float, seed: int) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     times = np.arange(int(seconds * RATE)) / RATE
     tone = np.sin(2 * np.pi * 220 * (1 + seed) * times) * (0.5 + 0.5 * np.sin(9 * times))
-    return (0.2 * tone + 0.02 * rng.standard_normal(len(times))).astype(np.float32)
+    values: NDArray[Any] = (0.2 * tone + 0.02 * rng.standard_normal(len(times))).astype(np.float32)
+    return values
 
 
 def written(folder: Path) -> set[str]:
@@ -81,7 +85,7 @@ def model() -> actprobe.Model:
 
 
 @pytest.fixture(scope="module")
-def trained(model: actprobe.Model, songs: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
+def trained(model: actprobe.Model, songs: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     return actprobe.train_inverter(
         model,
         songs,
@@ -94,7 +98,7 @@ def trained(model: actprobe.Model, songs: Path, tmp_path_factory: pytest.TempPat
     )
 
 
-def test_a_training_writes_its_folder_whole(trained: actprobe.Result, model: actprobe.Model) -> None:
+def test_a_training_writes_its_folder_whole(trained: TrainingResult, model: actprobe.Model) -> None:
     assert written(trained.folder) == OF_ANY_TRAINING | {"cache", "svd-inverter-mp6.npz"}
     assert trained.record["model"] == "svd"
     assert trained.record["command"] == "actprobe.train_inverter(...)"
@@ -107,23 +111,24 @@ def test_a_training_writes_its_folder_whole(trained: actprobe.Result, model: act
     opened_again(trained)
 
 
-def test_a_training_gives_its_inverter(trained: actprobe.Result, model: actprobe.Model) -> None:
+def test_a_training_gives_its_inverter(trained: TrainingResult, model: actprobe.Model) -> None:
     features = np.zeros((2, *model.layers["mp6"].shape), np.float32)
     by_name, by_model = trained.inverter()(features), trained.inverter(model)(features)
     assert by_name.shape == (2, 115, 80)
     assert np.array_equal(by_name, by_model)
 
 
-def test_a_training_draws_its_curves(trained: actprobe.Result) -> None:
+def test_a_training_draws_its_curves(trained: TrainingResult) -> None:
     figure = trained.plot()
     assert isinstance(figure, Figure)
     above, below = figure.axes
     assert [line.get_label() for line in above.lines] == ["loss", "input", "feature", "l2"]
-    assert below.lines[0].get_ydata().tolist() == trained.table["valid_input"].tolist()
+    drawn: Any = below.lines[0].get_ydata()
+    assert drawn.tolist() == trained.table["valid_input"].tolist()
 
 
 def test_the_binary_trains_the_same_inverter(
-    trained: actprobe.Result, songs: Path, tmp_path: Path, binary: Any
+    trained: TrainingResult, songs: Path, tmp_path: Path, binary: Any
 ) -> None:
     done = binary(
         "actprobe-train-inverter", "--model=svd", "--seed=2", "--layer=mp6", f"--input={songs}",
@@ -167,7 +172,8 @@ def test_without_a_split_some_recordings_are_held_out_and_named(
     (tmp_path / "music/sub").mkdir(parents=True)
     for i in range(3):
         shutil.copy(songs / f"{i}.wav", tmp_path / "music/sub")
-    options = {"layer": "mp6", "loss": "input", "epochs": 1, "steps_per_epoch": 1, "batch_size": 2}
+    options: dict[str, Any] = {"layer": "mp6", "loss": "input", "epochs": 1, "steps_per_epoch": 1}
+    options["batch_size"] = 2
     found = actprobe.train_inverter(model, tmp_path / "music", output_dir=tmp_path / "out", **options)
     (name,) = found.metrics["held_out"]
     assert found.record["held_out"] == [name]
@@ -216,7 +222,7 @@ def test_what_cannot_be_trained_is_refused_before_the_network_is_opened(
         ({"corpus": tmp_path / "gone"}, CorpusError, "is not a folder|does not exist"),
         ({"corpus": tmp_path / "test"}, CorpusError, "has no recordings to train on"),
     ):
-        options = {"corpus": songs, "layer": "mp6", "output_dir": tmp_path / "out"} | wrong
+        options: dict[str, Any] = {"corpus": songs, "layer": "mp6", "output_dir": tmp_path / "out"} | wrong
         with pytest.raises(error, match=message):
             actprobe.train_inverter(ModelSource("svd"), **options)
     assert not (tmp_path / "out").exists()
@@ -254,7 +260,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def detector(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.Result:
+def detector(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> DetectorResult:
     return actprobe.train_detector(
         f"mir1k:{clips}",
         output_dir=tmp_path_factory.mktemp("detector"),
@@ -265,7 +271,7 @@ def detector(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> actprobe.
     )
 
 
-def test_a_detector_is_trained_and_its_folder_written_whole(detector: actprobe.Result) -> None:
+def test_a_detector_is_trained_and_its_folder_written_whole(detector: DetectorResult) -> None:
     assert written(detector.folder) == OF_ANY_TRAINING | {"spectra", "svd.npz", "meanstd.npz"}
     assert detector.table["epoch"].tolist() == [1, 2]
     assert set(detector.figures["recordings"]) == {"valid", "mir1k test"}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe import backend, features
 from actprobe.audio import Waveform
@@ -45,7 +46,7 @@ def hits(times: list[float], seconds: float, sample_rate: int = 22050) -> Wavefo
     return Waveform(samples, sample_rate)
 
 
-def level(found: FeatureMap) -> np.ndarray:
+def level(found: FeatureMap) -> NDArray[Any]:
     return np.power(10.0, found.values / 10)
 
 
@@ -69,9 +70,9 @@ class TestEveryMap:
                 "hertz" if "rmonic" in name or "perc" in name else "pitch class",
             )
             assert (one.values.dtype, one.times_seconds.dtype, one.bins.dtype) == (
-                "float32",
-                "float64",
-                "float64",
+                np.dtype("float32"),
+                np.dtype("float64"),
+                np.dtype("float64"),
             )
             assert one.values.shape == (len(one.times_seconds), len(one.bins))
             assert np.isfinite(one.values).all()
@@ -138,7 +139,12 @@ class TestHarmonicPercussive:
     def test_one_separation_serves_both_maps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls = []
         separate = separation.separate
-        monkeypatch.setattr(separation, "separate", lambda w: calls.append(w) or separate(w))
+
+        def counted(waveform: Any) -> Any:
+            calls.append(waveform)
+            return separate(waveform)
+
+        monkeypatch.setattr(separation, "separate", counted)
         both = compute_maps(noise(1), ["percussive", "harmonic"])
         assert (list(both), len(calls)) == (["percussive", "harmonic"], 1)
         np.testing.assert_array_equal(

@@ -101,12 +101,15 @@ class TestRegistry:
         self, own_registry: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         features.feature("loud_twin", unit="", sample_rate=RATE)(lambda waveform: waveform.peak)
-        resample, rates = Waveform.resample, []
-        monkeypatch.setattr(
-            Waveform,
-            "resample",
-            lambda self, rate: (self.sample_rate != rate and rates.append(rate)) or resample(self, rate),
-        )
+        rates: list[int] = []
+        resample = Waveform.resample
+
+        def watched(self: Waveform, rate: int) -> Waveform:
+            if self.sample_rate != rate:
+                rates.append(rate)
+            return resample(self, rate)
+
+        monkeypatch.setattr(Waveform, "resample", watched)
         features.compute_scalars(noise(1, 16000), ["onset_rate", "loudness", "loud_twin"])
         assert rates == [RATE]
 
@@ -150,7 +153,7 @@ class TestRegistry:
     def test_describe_says_what_made_the_values(self, own_registry: None) -> None:
         features.feature("mine", unit="dB")(lambda waveform: 0.0)
         features.feature("elsewhere", unit="", backend="no-such-distribution")(lambda waveform: 0.0)
-        table = features.describe(["onset_rate", "mine", "elsewhere"])
+        table: dict[str, Any] = features.describe(["onset_rate", "mine", "elsewhere"])
         assert table["onset_rate"] == {
             "kind": "scalar",
             "description": "Onsets per second, as essentia's OnsetRate finds them at its defaults.",

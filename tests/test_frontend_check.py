@@ -63,7 +63,7 @@ def but(**changed: Any) -> type[FrontEnd]:
 
 
 def test_a_front_end_that_is_right_passes_and_is_run_on_sound_silence_and_something_short() -> None:
-    lengths = []
+    lengths: list[Any] = []
 
     class Watched(Right):
         def examples(self, samples: Any) -> Any:
@@ -98,7 +98,7 @@ def test_actprobes_own_are_trusted_and_what_is_derived_from_them_is_not() -> Non
 
 
 def test_one_without_examples_is_only_looked_at() -> None:
-    def nothing(self, *given: Any) -> None:
+    def nothing(self: FrontEnd, *given: Any) -> None:
         raise NotImplementedError
 
     check_frontend(but(examples=nothing)())
@@ -106,16 +106,16 @@ def test_one_without_examples_is_only_looked_at() -> None:
         check_frontend(but(examples=nothing, band_edges_hz=lambda self: np.arange(40.0))())
 
 
-def raising(self, samples: Any) -> Any:
+def raising(self: Any, samples: Any) -> Any:
     return np.zeros((3, 64)) + np.zeros((3, 40))
 
 
-def standardised(self, samples: Any) -> Any:
+def standardised(self: Any, samples: Any) -> Any:
     mel = self.mel(samples).transpose(0, 2, 1)
     return mel / mel.std(axis=(1, 2), keepdims=True)
 
 
-def short_refused(self, samples: Any) -> Any:
+def short_refused(self: Any, samples: Any) -> Any:
     if len(samples) < 20_000:
         raise ValueError("too short")
     return Right.examples(self, samples)
@@ -263,9 +263,9 @@ def test_a_missing_attribute_is_named(attribute: str, meaning: str) -> None:
 
 def test_a_class_or_a_function_is_no_front_end() -> None:
     with pytest.raises(UsageError, match=r"frontend=Right is a class: give an instance, Right\(\)"):
-        check_frontend(Right)
+        check_frontend(Right)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"frontend=function is not a front end: derive its class from"):
-        check_frontend(lambda samples: samples)
+        check_frontend(lambda samples: samples)  # type: ignore[arg-type]
 
 
 def network(shape: tuple[int, int]) -> Any:
@@ -291,7 +291,7 @@ def test_wrapping_checks_it_once() -> None:
     with pytest.raises(UsageError, match="turn them"):
         wrap_model(network((64, 40)), frontend=MISTAKES["librosa's order"][0]())
     with pytest.raises(UsageError, match=r"is a class: give an instance, LogMelFrontEnd\(\)"):
-        wrap_model(network((100, 40)), frontend=LogMelFrontEnd)
+        wrap_model(network((100, 40)), frontend=LogMelFrontEnd)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="so turn it"):
         wrap_model(network((40, 64)), frontend=MISTAKES["a turned example_shape"][0]())
 

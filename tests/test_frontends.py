@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe.audio import Waveform
 from actprobe.errors import FrontEndError, UsageError, WeightsError
@@ -21,20 +22,22 @@ from actprobe.frontends.absent import NoFrontEnd
 EXAMPLE = MelgramFrontEnd.example_samples
 
 
-def published_recipe(samples: np.ndarray) -> np.ndarray:
+def published_recipe(samples: NDArray[Any]) -> NDArray[Any]:
     """The melgram of facts about music-auto_tagging-keras, by librosa; [mel, time]."""
     power = librosa.feature.melspectrogram(
         y=samples, sr=12000, n_fft=512, hop_length=256, n_mels=96, power=2.0, pad_mode="reflect"
     )
-    return librosa.power_to_db(power**2, ref=1.0, amin=1e-10, top_db=80.0)
+    values: NDArray[Any] = librosa.power_to_db(power**2, ref=1.0, amin=1e-10, top_db=80.0)
+    return values
 
 
-def music(seconds: float, seed: int = 0) -> np.ndarray:
+def music(seconds: float, seed: int = 0) -> NDArray[Any]:
     """A decaying chord with noise, 12 kHz."""
     time = np.arange(int(seconds * 12000)) / 12000
     tones = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220, 277.2, 329.6, 1760))
     noise = np.random.default_rng(seed).standard_normal(len(time))
-    return (0.1 * tones * np.exp(-(time % 0.5) * 4) + 0.01 * noise).astype(np.float32)
+    values: NDArray[Any] = (0.1 * tones * np.exp(-(time % 0.5) * 4) + 0.01 * noise).astype(np.float32)
+    return values
 
 
 def test_melgram_equals_the_published_recipe_to_a_ten_thousandth() -> None:

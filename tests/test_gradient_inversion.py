@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actprobe import backend, wrap_model
 from actprobe.analyses.inversion.inverting.gradient import GradientInverter, GradientSettings
@@ -26,10 +27,11 @@ def tiny() -> Any:
     return wrap_model(backend.keras.Model(given, layers.Dense(1, "sigmoid", name="out")(told)), name="tiny")
 
 
-def excerpts(count: int = 4) -> np.ndarray:
+def excerpts(count: int = 4) -> NDArray[Any]:
     rng = np.random.default_rng(5)
     smooth = np.cumsum(rng.standard_normal((count, *SHAPE)), axis=1) / 3
-    return smooth.astype(np.float32)
+    values: NDArray[Any] = smooth.astype(np.float32)
+    return values
 
 
 @pytest.mark.parametrize("layer", ["maps", "told", "maps/linear"])

@@ -88,7 +88,7 @@ def test_gives_what_a_function_tells_and_its_arrays() -> None:
     parts = {"numbers": np.arange(3, dtype="<f4").tobytes()}
     told, (array,) = made("twice", "a", parts)
     assert told == {"argument": "a"}
-    np.testing.assert_array_equal(array, np.float32([0, 2, 4]))
+    np.testing.assert_array_equal(array, np.array([0, 2, 4], np.float32))
     assert array.flags.writeable
     assert not parts  # let go
 

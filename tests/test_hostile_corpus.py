@@ -6,7 +6,9 @@ as they are whatever the libraries that made them become.
 
 import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from actprobe.weights import read_keras1_h5, read_lasagne_npz, read_tf_checkpoin
 
 CORPUS = Path(__file__).parent / "data" / "hostile"
 EXPECTED = json.loads((CORPUS / "expected.json").read_text("utf-8"))
-READERS = {
+READERS: dict[str, Callable[[Path, Any], Any]] = {
     "keras1_h5": lambda path, shapes: read_keras1_h5(path, {k: tuple(v) for k, v in shapes.items()}),
     "lasagne_npz": lambda path, shapes: read_lasagne_npz(path, tuple(map(tuple, shapes))),
     "tf_checkpoint": lambda path, shapes: read_tf_checkpoint(path, {k: tuple(v) for k, v in shapes.items()}),

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from actprobe import backend, evaluate_inverters, wrap_model
@@ -46,13 +47,14 @@ from actprobe.plotting import save_figure
 RATE = 22050
 
 
-def song(seconds: float, seed: int) -> np.ndarray:
+def song(seconds: float, seed: int) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
     tones = sum(np.sin(2 * np.pi * hertz * time) for hertz in rng.uniform(100, 2000, 3))
-    return (0.1 * tones * np.exp(-3 * (time % 0.3)) + 0.01 * rng.standard_normal(len(time))).astype(
-        np.float32
-    )
+    values: NDArray[Any] = (
+        0.1 * tones * np.exp(-3 * (time % 0.3)) + 0.01 * rng.standard_normal(len(time))
+    ).astype(np.float32)
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_excerpts_are_those_of_the_recordings_and_bad_recordings_are_listed(
     assert sampled.ledger[4].reason
     assert all(not row.reason for row in sampled.ledger[:3])
     assert [len(each) for each in sampled.draws] == [12, 12, 12]
-    assert len(sampled.excerpts) == sum(row.examples for row in sampled.ledger[:3])
+    assert len(sampled.excerpts) == sum(row.examples or 0 for row in sampled.ledger[:3])
     for i in (0, len(sampled.excerpts) // 2, -1):
         samples, _ = soundfile.read(folder / f"song{sampled.owners[i]}.wav", dtype="float32")
         first = round(sampled.starts_seconds[i] * RATE)
@@ -126,7 +128,7 @@ def test_what_is_drawn_of_a_recording_does_not_depend_on_the_others(
 
 def test_excerpts_on_disk_are_those_in_memory(folder: Path, sampled: SampledExcerpts, tmp_path: Path) -> None:
     recordings = open_labelled(folder, "optional").recordings
-    seen = []
+    seen: list[LedgerRow] = []
     kept = sample_corpus(
         SvdFrontEnd(), recordings, draws=3, per_recording=4, seed=2, folder=tmp_path, keep_ledger=seen.extend
     )
@@ -240,7 +242,11 @@ def test_pass_goes_on_from_its_shards_and_mends_a_broken_one(
 def test_inversions_of_another_shape_or_not_finite_are_refused(model: Any, sampled: SampledExcerpts) -> None:
     for bad, said in ((np.nan, "not finite"), (0.0, "differ in shape")):
         shape = (115, 80) if np.isnan(bad) else (114, 80)
-        inversion = Inversion("bad", "fc8", lambda f, s=shape, b=bad: np.full((len(f), *s), b, np.float32))
+
+        def invert(features: Any, shape: tuple[int, int] = shape, bad: float = bad) -> Any:
+            return np.full((len(features), *shape), bad, np.float32)
+
+        inversion = Inversion("bad", "fc8", invert)
         with pytest.raises(UsageError, match=said):
             score_inversions(model, sampled.excerpts[:3], [inversion])
     with pytest.raises(UsageError, match="no inversion"):
@@ -277,7 +283,7 @@ def tables(sampled: SampledExcerpts, scored: tuple[list[Any], Any]) -> Any:
     return evaluation_tables("svd", "songs", sampled, scored[1], threshold=0.5, resamples=300)
 
 
-def value(detail: pd.DataFrame, **which: Any) -> pd.Series:
+def value(detail: pd.DataFrame, **which: Any) -> Any:
     which = {"against": "", "class": "all"} | which
     rows = detail[np.logical_and.reduce([detail[name] == wanted for name, wanted in which.items()])]
     assert len(rows) == 1
@@ -349,7 +355,9 @@ def test_intervals_hold_the_value_and_differences_are_paired(tables: Any) -> Non
     assert width < sum(each["high"] - each["low"] for each in separate)
 
 
-def made_up(original: Any, inverted: Any, owners: Any, sung: Any = None) -> tuple[SampledExcerpts, list]:
+def made_up(
+    original: Any, inverted: Any, owners: Any, sung: Any = None
+) -> tuple[SampledExcerpts, list[Scores]]:
     """An evaluation of which only the outputs matter."""
     count = len(original)
     excerpts = np.random.default_rng(0).standard_normal((count, 2, 2)).astype(np.float32)

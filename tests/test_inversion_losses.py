@@ -87,9 +87,9 @@ def test_the_first_step_is_that_of_the_original(
         assert float(found[ours]) == pytest.approx(float(golden[f"loss_{theirs}_step0"]), rel=1e-5)
     total = sum(float(golden[f"loss_{name}_step0"]) for name in ("input", "feat", "l2"))
     assert float(found["loss"]) == pytest.approx(total, rel=1e-5)
-    ours = in_the_files_layout(model, slopes)
-    assert len(ours) == 15
-    for number, slope in enumerate(ours):
+    arranged = in_the_files_layout(model, slopes)
+    assert len(arranged) == 15
+    for number, slope in enumerate(arranged):
         theirs = golden[f"grad_{mode}_{number}"]
         assert np.abs(slope - theirs).max() < 1e-3 * np.abs(theirs).max(), number
 

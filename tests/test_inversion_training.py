@@ -89,7 +89,7 @@ def train(
 ) -> Any:
     return run_task(
         folder,
-        Task(detector, layer, detector, "conv5", **{"loss": "input", "validation_excerpts": 8} | task),
+        Task(detector, layer, detector, "conv5", **{"loss": "input", "validation_excerpts": 8, **task}),
         recordings["train"],
         recordings["valid"],
         settings,
@@ -125,11 +125,15 @@ def test_excerpts_are_ten_frames_apart_and_leave_one_frame_behind_them(
 def test_an_excerpt_that_fits_exactly_is_dropped_as_published(tmp_path: Path, detector: Any) -> None:
     for frames, expected in ((115, [0]), (125, [0]), (126, [0, 10])):
         samples = music((1024 + 315 * (frames - 1)) / RATE, 0)
+
+        def load(recording: Any, rate: int, samples: Any = samples) -> Any:
+            return {"mixture": samples}
+
         recording = LabelledRecording(
             f"{frames}",
             Path(f"{frames}"),
             np.zeros((0, 2)),
-            load=lambda self, rate, s=samples: {"mixture": s},
+            load=load,
         )
         store = FrameStore(tmp_path, [recording], detector.frontend)
         assert store.lengths.tolist() == [frames]
@@ -195,7 +199,7 @@ def test_the_comparators_function_is_written_from_the_words_of_any_network() -> 
             noise = np.random.default_rng(len(weight.shape)).uniform(0, 0.1, weight.shape)
             weight.assign_add(noise)
         model = KerasModel(Network("planted", table, specs=specs), keras_model, frontend, WeightsRecord("x"))
-        assert all(map(comparator._known, specs)) == quick
+        assert all(comparator._known(spec) for spec in specs) == quick
         expected = model.activations(examples, list(table))
         for layer in table:
             given = backend.tf.constant(examples)
@@ -375,14 +379,14 @@ def train_and_die(step: Any, history: Any, songs: Any, folder: Path, cache: Any)
 
     numbers = Batches.numbers
 
-    def deadly(self, asked: Any) -> Any:
+    def deadly(self: Batches, asked: Any) -> Any:
         if asked == step:
             while not history.exists():
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
         return numbers(self, asked)
 
-    Batches.numbers = deadly
+    pytest.MonkeyPatch().setattr(Batches, "numbers", deadly)
     train(folder, load_model("svd", seed=1), parts_of(songs), cache)
 
 
@@ -457,7 +461,7 @@ def test_the_deadline_stops_between_epochs_and_the_same_command_goes_on(
     tmp_path: Path, detector: Any, recordings: Any, cache: Path, whole: tuple[Path, Any]
 ) -> None:
     task = Task(detector, "mp6", detector, "conv5", loss="input", validation_excerpts=8)
-    folders = {"command": "", "cache_dir": cache, "deadline": 0.0}
+    folders: dict[str, Any] = {"command": "", "cache_dir": cache, "deadline": 0.0}
     metrics = run_task(tmp_path, task, recordings["train"], recordings["valid"], TINY, **folders)
     assert metrics["epochs"] == 1
     _same_run(tmp_path, train(tmp_path, detector, recordings, cache), *whole)

@@ -408,7 +408,9 @@ def test_any_layer_of_any_network_gets_an_inverter(network: str, layer: str) -> 
         layer = list(layers_of(network))[-2]
         shape = layers_of(network)[layer].shape
     inverter = load_inverter(network, layer, seed=1)
-    example = network_named(network).frontend().example_shape
+    frontend = network_named(network).frontend
+    assert frontend is not None
+    example = frontend().example_shape
     found = inverter(np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32))
     assert found.shape == (1, *example)
     assert np.isfinite(found).all()

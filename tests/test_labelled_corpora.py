@@ -66,7 +66,7 @@ def songs(tmp_path: Path) -> Path:
 
 
 def recording(*sung: Any) -> LabelledRecording:
-    return LabelledRecording("x", "x", np.array(sung, float).reshape(-1, 2))
+    return LabelledRecording("x", Path("x"), np.array(sung, float).reshape(-1, 2))
 
 
 def test_an_interval_holds_its_beginning_and_not_its_end() -> None:
@@ -237,14 +237,14 @@ def test_a_folder_is_the_same_recordings_to_trainings_as_to_open_corpus(albums: 
 def test_labels_are_found_beside_recordings_however_they_are_named(albums: Path, kind: str) -> None:
     paths = [albums / "a.wav", albums / "live/b.wav"]
     (albums / "corpus.csv").write_text("path,split\na.wav,train\nlive/b.wav,test\n")
-    source = {
+    sources: dict[str, Any] = {
         "folder": albums,
         "named": f"labelled:{albums}",
         "manifest": albums / "corpus.csv",
         "data frame": pd.DataFrame({"path": paths, "split": ["train", "test"]}),
         "list": paths,
-    }[kind]
-    one, other = open_labelled(source).recordings
+    }
+    one, other = open_labelled(sources[kind]).recordings
     assert (one.sung.tolist(), other.sung.tolist()) == ([[0, 1]], [[1, 2]])
     assert [one.split, other.split] == ["train", "test" if kind in ("manifest", "data frame") else "train"]
 

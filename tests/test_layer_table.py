@@ -48,7 +48,7 @@ def test_an_alias_is_found_but_not_listed(table: LayerTable) -> None:
 
 
 @pytest.mark.parametrize("name", ["pool", "", 0, -1])
-def test_what_is_no_name_is_refused_and_the_names_are_listed(table: LayerTable, name: str | int) -> None:
+def test_what_is_no_name_is_refused_and_the_names_are_listed(table: LayerTable, name: Any) -> None:
     with pytest.raises(UsageError) as refused:
         table[name]
     assert str(refused.value) == (
@@ -81,6 +81,13 @@ def test_all_layers_of_a_run_over_maps_are_the_maps(table: LayerTable) -> None:
     assert [layer.name for layer in chosen] == ["conv", "relu"]
     with pytest.raises(UsageError, match="vector"):
         look_up(table, ["units"], ["percussive"], "recording", 30.0)
+    lines = LayerTable("lines", [row("of_time", (10, 1, 4)), row("of_mel", (1, 8, 4))])
+    with pytest.raises(UsageError, match="of_time has one position along mel.*actprobe-neurons"):
+        look_up(lines, ["of_time"], ["percussive"], "recording", 30.0)
+    with pytest.raises(UsageError, match="of_mel has one position along time"):
+        look_up(lines, ["of_mel"], ["percussive"], "recording", 30.0)
+    with pytest.raises(UsageError, match="lines has no maps"):
+        look_up(lines, "all", ["percussive"], "recording", 30.0)
     with pytest.raises(UsageError, match="flat has no maps"):
         look_up(LayerTable("flat", [row("units", (3,))]), "all", ["percussive"], "recording", 30.0)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
@@ -22,19 +23,20 @@ from actprobe.frontends.sound import Sonifier
 RATE = 8000
 
 
-def music(count: int, seed: int = 0, rate: int = RATE) -> np.ndarray:
+def music(count: int, seed: int = 0, rate: int = RATE) -> NDArray[Any]:
     """A decaying chord with noise and a silent fifth."""
     time = np.arange(count) / rate
     tones = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220, 277.2, 1760))
     noise = np.random.default_rng(seed).standard_normal(count)
     samples = 0.1 * tones * np.exp(-(time % 0.5) * 4) + 0.01 * noise
     samples[count // 5 : 2 * count // 5] = 0
-    return samples.astype(np.float32)
+    values: NDArray[Any] = samples.astype(np.float32)
+    return values
 
 
-def recipe(samples: np.ndarray, chosen: dict) -> np.ndarray:
+def recipe(samples: NDArray[Any], chosen: dict[str, Any]) -> NDArray[Any]:
     """The frames by librosa in double precision, [frames, mel]; not standardised by example."""
-    named = {
+    named: dict[str, Any] = {
         "sample_rate": 16000, "n_fft": 512, "hop_length": 160, "win_length": None, "window": "hann",
         "n_mels": 40, "fmin": 0.0, "fmax": None, "power": 2.0, "log": "ln", "amin": None, "offset": None,
         "ref": 1.0, "top_db": 80.0, "c": 10_000.0, "center": True, "pad_mode": "constant",
@@ -56,14 +58,15 @@ def recipe(samples: np.ndarray, chosen: dict) -> np.ndarray:
     elif named["log"] == "none":
         levels = mel
     else:
-        log = {"ln": np.log, "log10": np.log10}[named["log"]]
+        log: Any = {"ln": np.log, "log10": np.log10}[named["log"]]
         levels = log(mel + named["offset"]) if named["offset"] else log(np.maximum(mel, amin))
     mean, std = named["mean"], named["std"]
     levels = levels.T - (0 if mean is None or isinstance(mean, str) else mean)
-    return levels / (1 if std is None or isinstance(std, str) else std)
+    values: NDArray[Any] = levels / (1 if std is None or isinstance(std, str) else std)
+    return values
 
 
-def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
+def assert_equal(found: NDArray[Any], expected: NDArray[Any]) -> None:
     """To 1e-5, relative to the largest value where all are smaller than 1."""
     assert found.dtype == np.float32
     assert found.shape == expected.shape
@@ -71,7 +74,7 @@ def assert_equal(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @st.composite
-def chosen_settings(draw: Any) -> dict:
+def chosen_settings(draw: Any) -> dict[str, Any]:
     log = draw(st.sampled_from(["ln", "log10", "db", "log10_1p", "none"]))
     n_fft = draw(st.sampled_from([128, 255, 256, 400, 512]))
     n_mels = draw(st.integers(1, 24))
@@ -129,7 +132,7 @@ def test_frames_equal_librosa_whatever_the_settings(chosen: Any, count: Any, see
     json.dumps(front_end.describe(), allow_nan=False)
 
 
-USUAL = {
+USUAL: dict[str, dict[str, Any]] = {
     "defaults": {},
     "decibels": {"log": "db"},
     "decibels under the peak": {"log": "db", "ref": "max", "top_db": 60.0},
@@ -159,7 +162,7 @@ def test_examples_are_cut_from_librosas_frames_in_python_and_in_a_graph(name: An
     graph = front_end.example_graph()
     tf = backend.tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32)])  # type: ignore[untyped-decorator]
     def run(waveform: Any) -> Any:
         longer = graph.lengthened(waveform)
         starts = graph.starts(tf.shape(longer)[1])
@@ -243,7 +246,7 @@ def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(
     pieces = []
     spectrogram = mel_settings.MelSettings._spectrogram
 
-    def counted(self, part: Any) -> Any:
+    def counted(self: Any, part: Any) -> Any:
         pieces.append(1 + (int(part.shape[0]) - 2048) // 64)
         return spectrogram(self, part)
 
@@ -257,7 +260,7 @@ def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(
 @pytest.mark.parametrize("name", USUAL)
 def test_what_is_undone_are_the_bands_of_the_sound(name: Any) -> None:
     front_end = usual(name, frames=60)
-    samples = 5 * music(front_end.example_samples, rate=16000)
+    samples: NDArray[Any] = 5 * music(front_end.example_samples, rate=16000)
     example, reference = front_end.examples(samples)[0], front_end.reference(samples)
     bands = front_end.to_power(example, reference)
     expected = front_end.mel.graph(samples).numpy()[:60]
@@ -274,7 +277,7 @@ def test_what_is_undone_are_the_bands_of_the_sound(name: Any) -> None:
 
 def test_a_sound_can_be_made_that_has_the_example() -> None:
     front_end = LogMelFrontEnd(log="db", frames=60)
-    samples = 5 * music(front_end.example_samples, rate=16000)
+    samples: NDArray[Any] = 5 * music(front_end.example_samples, rate=16000)
     sonifier = Sonifier(front_end)
     bands = sonifier.bands(front_end.examples(samples)[0])
     made = sonifier.sound(bands, phase_of=samples)

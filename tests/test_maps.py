@@ -99,6 +99,8 @@ def test_an_event_is_at_the_same_pixel_in_map_and_feature(seconds: Any, hertz: A
     feature = FeatureMap("f", values.astype(np.float32), frames, bins, "hertz", "")
     ours = map_image(activation.astype(np.float32), times, grid, columns)
     theirs = feature_image(feature, grid, columns)
+    assert ours is not None
+    assert theirs is not None
     assert ours.shape == theirs.shape == (78, len(columns))
     centres = [np.argwhere(image >= 0.9 * image.max()).mean(axis=0) for image in (ours, theirs)]
     assert np.abs(np.subtract(*centres)).max() < 1.5
@@ -115,6 +117,7 @@ def test_a_map_folded_to_an_octave_shows_the_class_that_sounds() -> None:
     activation = np.zeros((300, 96), np.float32)
     activation[:, round(float(grid.bands(np.array(1760.0))))] = sounds
     image = map_image(activation, times, grid, columns, "pitch class")
+    assert image is not None
     assert image.shape[0] == 72
     middle = image[::-1][:36, (columns > 2.5) & (columns < 3.5)].mean(axis=1)
     assert abs(middle.argmax() / 3 - 9) <= 1
@@ -122,6 +125,7 @@ def test_a_map_folded_to_an_octave_shows_the_class_that_sounds() -> None:
         classes = np.arange(bins) * 12 / bins
         values = np.outer(sounds, classes == 9).astype(np.float32)
         feature = feature_image(FeatureMap("f", values, times, classes, "pitch class", ""), grid, columns)
+        assert feature is not None
         assert feature.shape == image.shape
         assert feature[::-1][:36, (columns > 2.5) & (columns < 3.5)][27].min() > 250
 
@@ -144,6 +148,7 @@ def test_a_sparse_map_still_has_an_image() -> None:
     values = np.zeros((80, 500))
     values[40, 200:203] = 1.0
     image = to_bytes(values)
+    assert image is not None
     assert image.max() > 220
     assert image.min() == np.median(image) == 128
 
@@ -157,6 +162,7 @@ def test_joined_examples_give_every_position_once() -> None:
     for name in ("conv1", "mp3", "mp6"):
         grid = layer_grid(layers_of("svd")[name], frontend)
         place = positions_of(Segment(0.0, 10.0), starts, grid)
+        assert place is not None
         assert np.allclose(np.diff(place.times_seconds), grid.hop_seconds, atol=1e-4)
         assert place.times_seconds[-1] > 10.0 - 2 * grid.hop_seconds
         assert len(place.examples) <= 10.0 / (grid.positions * grid.hop_seconds) + 1
@@ -165,6 +171,7 @@ def test_joined_examples_give_every_position_once() -> None:
 def test_a_last_example_that_overlaps_is_used_where_it_goes_on() -> None:
     grid = layer_grid(layers_of("cnn_at")["conv1"], load_model("cnn_at").frontend)
     place = positions_of(Segment(0.0, 75.0), np.array([0.0, 29.12, 45.88]), grid)
+    assert place is not None
     assert place.examples == (0, 1, 2)
     assert np.diff(place.times_seconds).min() > grid.hop_seconds / 2
     assert np.diff(place.times_seconds).max() < 6 * grid.hop_seconds
@@ -176,6 +183,7 @@ def test_a_last_example_that_overlaps_is_used_where_it_goes_on() -> None:
 def test_what_follows_a_short_recording_is_not_shown() -> None:
     grid = layer_grid(layers_of("cnn_at")["conv1"], load_model("cnn_at").frontend)
     place = positions_of(Segment(0.0, 8.0), np.array([0.0]), grid)
+    assert place is not None
     assert place.times_seconds[-1] < 8.0
     assert place.columns[-1] < 8.0
 
@@ -232,9 +240,9 @@ def test_ties_are_broken_as_the_brute_force_matcher_does(ours: Any, theirs: Any,
     kinds[3, 0] ^= 1
     first, second = (kinds[draw.integers(0, 4, count)].reshape(count, 128) for count in (ours, theirs))
     nowhere = np.zeros((9, 2), np.float32)
-    points = [Keypoints(nowhere[: len(d)], nowhere[: len(d), 0], d) for d in (first, second)]
+    one, other = (Keypoints(nowhere[: len(d)], nowhere[: len(d), 0], d) for d in (first, second))
     if ours and theirs:
-        assert listed(match_descriptors(first, second, ratio=0.9)) == plain_matches(*points, 0.9)
+        assert listed(match_descriptors(first, second, ratio=0.9)) == plain_matches(one, other, 0.9)
     else:
         assert len(match_descriptors(first, second)) == 0
 
@@ -249,15 +257,19 @@ def test_blocks_of_rows_do_not_change_the_matches(scene: Any, monkeypatch: pytes
 
 
 def test_keypoints_are_upright_and_found_once(scene: Any) -> None:
-    found = detect(to_bytes(scene))
+    image = to_bytes(scene)
+    assert image is not None
+    found = detect(image)
     assert len(np.unique(np.column_stack([found.points, found.sizes]), axis=0)) == len(found)
-    turned = detect(np.ascontiguousarray(to_bytes(scene).T))
+    turned = detect(np.ascontiguousarray(image.T))
     assert len(match_descriptors(found.descriptors, turned.descriptors)) < 0.1 * len(found)
 
 
 def test_the_negative_is_described_without_being_looked_at(scene: Any) -> None:
     image = to_bytes(scene)
-    found, inverted = detect(image), detect(255 - image)
+    assert image is not None
+    opposite: Any = 255 - image
+    found, inverted = detect(image), detect(opposite)
     assert np.allclose(found.points, inverted.points, atol=1e-3)
     assert np.abs(negative(found.descriptors).astype(int) - inverted.descriptors).max() <= 2
     pair = compare(inverted, found, Tolerance((2, 2), (5, 5)))
@@ -383,6 +395,7 @@ def test_partners_are_others_each_as_often_and_stay_when_one_leaves(tmp_path: Pa
 
 def test_maps_of_nan_and_constants_have_defined_rows(grid: Any) -> None:
     place = positions_of(Segment(0.0, 5.0), np.arange(300) / 70, grid)
+    assert place is not None
     draw = np.random.default_rng(0)
     values = draw.standard_normal((len(place.times_seconds), 25, 3)).astype(np.float32)
     values[..., 1] = 0
@@ -417,7 +430,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(model: Any, folder: Path, output_dir: Any, **options: Any) -> Any:
+def run(model: Any, folder: Any, output_dir: Any, **options: Any) -> Any:
     chosen = {"layers": ["mp6"], "features": ["harmonic", "percussive", "chroma"], **options}
     return actprobe.maps(model, folder, output_dir=output_dir, executor="local:1", figures=0, **chosen)
 
@@ -461,12 +474,16 @@ def test_what_is_drawn_is_what_was_counted(finished: tuple[Any, Path], svd: Any,
     items = [Item.of(look) for look in looks]
     for look, item in zip(looks, items, strict=True):
         side, rows = item.side(look.feature), match_rows([look])
+        assert side is not None
+        assert look.pair.map_picture is not None
         inverted = np.invert(look.pair.map_picture)
         assert np.array_equal(side.map_picture, inverted if side.negative else look.pair.map_picture)
         shown = item.start + np.array(side.matches)[:, [0, 2]] * (item.end - item.start)
         assert np.allclose(shown, rows[["feature_seconds", "map_seconds"]], atol=1e-3)
         assert np.array_equal(np.array(side.matches)[:, 5] == 1, rows.agrees)
-    assert {item.side(item.feature).negative for item in items} == {True, False}
+    sides = [side for item in items if (side := item.side(item.feature)) is not None]
+    assert len(sides) == len(items)
+    assert {side.negative for side in sides} == {True, False}
     draw_figures(found.record, found.table, items, tmp_path)
     figures = list(tmp_path.glob("*.png"))
     assert len(figures) == len(looks) + 1
@@ -550,7 +567,7 @@ def test_killed_run_goes_on_and_ends_the_same(
     finished: tuple[Any, Path], corpus: Path, tmp_path: Path
 ) -> None:
     """SIGKILL at the first shard of the second pass; the binary then gives the tables of the function."""
-    command = [
+    command: list[str | Path] = [
         sys.executable, ROOT / "bin/actprobe-maps", "--model=svd", f"--input={corpus}", "--layers=mp6",
         "--features=harmonic,percussive,chroma", f"--output_dir={tmp_path}", "--executor=local:1",
         "--figures=0", "--all_matches",
@@ -569,7 +586,8 @@ def test_killed_run_goes_on_and_ends_the_same(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     for name in TABLES:
         assert (tmp_path / name).read_bytes() == (finished[1] / name).read_bytes()
-    assert len(list((tmp_path / "figures").iterdir())) == 1  # the histogram: no maps were asked for
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())  # no maps were asked for
+    assert drawn == ["histograms-mp6.pdf", "histograms-mp6.png"]
 
 
 def test_binary_says_what_is_wrong_in_one_line(binary: Any, tmp_path: Path) -> None:

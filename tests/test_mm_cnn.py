@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actprobe import backend, load_audio
 from actprobe.analyses.inversion.training.store import FrameStore
@@ -46,23 +47,24 @@ def original(assets: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def ported(assets: Path) -> dict[str, list[np.ndarray]]:
+def ported(assets: Path) -> dict[str, list[NDArray[Any]]]:
     return mm_cnn.port(mm_cnn.read(assets / WEIGHTS))
 
 
 @pytest.fixture(scope="module")
-def golden(assets: Path) -> dict[str, np.ndarray]:
+def golden(assets: Path) -> dict[str, NDArray[Any]]:
     with np.load(assets / "golden/mm_cnn_single.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="module")
-def golden_examples(golden: Any) -> np.ndarray:
-    return golden["input"].transpose(0, 2, 1)
+def golden_examples(golden: Any) -> NDArray[Any]:
+    values: NDArray[Any] = golden["input"].transpose(0, 2, 1)
+    return values
 
 
 @pytest.fixture(scope="module")
-def golden_run(original: Model, golden_examples: Any) -> dict[str, np.ndarray]:
+def golden_run(original: Model, golden_examples: Any) -> dict[str, NDArray[Any]]:
     return original.activations(golden_examples, list(original.layers))
 
 
@@ -112,39 +114,50 @@ def test_batch_norm_keeps_the_epsilon_of_keras_1(original: Model) -> None:
         assert original.keras_model.get_layer(f"{branch}_bn").epsilon == 1e-3
 
 
+def padded(spec: Spec) -> Spec:
+    assert isinstance(spec, Conv)
+    return replace(spec, padding="same")
+
+
+def flattened(spec: Spec) -> Spec:
+    assert isinstance(spec, Flatten)
+    return replace(spec, order="time_mel_channel")
+
+
 def without_the_padding_trap(specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
     """The branches padded as TensorFlow does, 39 bands below and 40 above."""
     merge, *rest = specs
     assert isinstance(merge, Branches)
-    stacks = tuple((replace(stack[0], padding="same"), *stack[1:]) for stack in merge.stacks)
+    stacks = tuple((padded(stack[0]), *stack[1:]) for stack in merge.stacks)
     return replace(merge, stacks=stacks), *rest
 
 
 def without_the_flatten_trap(specs: tuple[Spec, ...]) -> tuple[Spec, ...]:
     merge, *rest = specs
     assert isinstance(merge, Branches)
-    stacks = tuple((*stack[:-1], replace(stack[-1], order="time_mel_channel")) for stack in merge.stacks)
+    stacks = tuple((*stack[:-1], flattened(stack[-1])) for stack in merge.stacks)
     return replace(merge, stacks=stacks), *rest
 
 
-def without_the_flip(ported: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+def without_the_flip(ported: dict[str, list[NDArray[Any]]]) -> dict[str, list[NDArray[Any]]]:
     return {
         name: [arrays[0][::-1, ::-1], *arrays[1:]] if name.endswith("conv") else arrays
         for name, arrays in ported.items()
     }
 
 
-def with_deviations(ported: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+def with_deviations(ported: dict[str, list[NDArray[Any]]]) -> dict[str, list[NDArray[Any]]]:
     return {
         name: [*arrays[:3], np.square(arrays[3])] if name.endswith("bn") else arrays
         for name, arrays in ported.items()
     }
 
 
-def predict(specs: Any, weights: Any, examples: np.ndarray) -> np.ndarray:
+def predict(specs: Any, weights: Any, examples: NDArray[Any]) -> NDArray[Any]:
     network = build_keras("variant", (128, 96), specs)
     set_weights(network, weights)
-    return network(examples)["prediction"].numpy()
+    values: NDArray[Any] = network(examples)["prediction"].numpy()
+    return values
 
 
 def test_each_trap_moves_the_prediction(ported: Any, golden: Any, golden_examples: Any) -> None:
@@ -284,16 +297,17 @@ def test_multilayer_learns_in_one_step() -> None:
 # The front end
 
 
-def published_recipe(samples: np.ndarray) -> np.ndarray:
+def published_recipe(samples: NDArray[Any]) -> NDArray[Any]:
     """The melgram of the whole recording by librosa, in whole segments; [segments, time, mel]."""
     power = librosa.feature.melspectrogram(
         y=samples, sr=12000, n_fft=512, hop_length=256, n_mels=96, power=2.0, pad_mode="reflect"
     )
     melgram = librosa.power_to_db(power**2, ref=1.0, amin=1e-10, top_db=80.0).T
-    return melgram[: len(melgram) // 128 * 128].reshape(-1, 128, 96)
+    values: NDArray[Any] = melgram[: len(melgram) // 128 * 128].reshape(-1, 128, 96)
+    return values
 
 
-def fading_noise(samples: int) -> np.ndarray:
+def fading_noise(samples: int) -> NDArray[Any]:
     """Noise that falls by 100 dB from start to end."""
     noise = np.random.default_rng(0).standard_normal(samples)
     return (0.3 * noise * np.logspace(0, -5, samples)).astype(np.float32)
@@ -434,7 +448,7 @@ class Bomb:
     def __init__(self, trace: Path) -> None:
         self.trace = trace
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.trace),)
 
 
@@ -509,6 +523,7 @@ def test_recording_gives_the_segments_of_the_golden(
     assert examples.shape == (11, 128, 96)
     assert np.abs(examples[:3] - golden_examples).max() < 0.005
     subtracted = golden["frames_db"].transpose(0, 2, 1) - golden_examples
+    assert isinstance(original.frontend, MmCnnFrontEnd)
     assert np.abs(original.frontend.mean - subtracted).max() < 1e-4
 
 
@@ -539,23 +554,24 @@ def test_dubstep_is_heard_as_electric_guitar_and_voice(assets: Path, original: M
 
 
 def run(
-    specs: tuple[Spec, ...], examples: np.ndarray, kernels: dict[str, np.ndarray] | None = None
+    specs: tuple[Spec, ...], examples: NDArray[Any], kernels: dict[str, NDArray[Any]] | None = None
 ) -> dict[str, Any]:
-    network = build_keras("probe", examples.shape[1:], specs)
+    frames, bands = examples.shape[1:]
+    network = build_keras("probe", (frames, bands), specs)
     for name, kernel in (kernels or {}).items():
         network.get_layer(name).set_weights([kernel, np.zeros(kernel.shape[-1], np.float32)])
     return {name: tensor.numpy() for name, tensor in network(examples).items()}
 
 
 @pytest.fixture(scope="module")
-def small() -> np.ndarray:
+def small() -> NDArray[Any]:
     return np.random.default_rng(4).standard_normal((2, 6, 10)).astype(np.float32)
 
 
 @pytest.mark.parametrize(("padding", "before"), [("same", 1), ("same_theano", 2)])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_even_kernels_are_padded_in_front_by_one_more_in_theano(
-    small: Any, padding: str, before: int, axis: int
+    small: Any, padding: Any, before: int, axis: int
 ) -> None:
     """A kernel that holds a 1 in its first place copies what lies `before` positions earlier."""
     size = (4, 1) if axis == 1 else (1, 4)
@@ -578,6 +594,7 @@ def test_odd_kernels_are_padded_alike(small: Any) -> None:
 
 def test_theano_flattens_channel_by_channel(small: Any) -> None:
     kernel = seeded_kernel("conv", (1, 1, 1, 3), 0)
+    order: Any
     for order, axes in (("time_mel_channel", (0, 1, 2, 3)), ("channel_time_mel", (0, 3, 1, 2))):
         out = run((Conv("conv", 3, (1, 1)), Flatten("flat", order)), small, {"conv": kernel})
         assert np.array_equal(out["flat"], out["conv"].transpose(axes).reshape(2, -1))

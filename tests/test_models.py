@@ -262,19 +262,20 @@ def test_what_a_network_offers_fits_its_layers(name: Any) -> None:
     network = network_named(name)
     assert network.layers is layers_of(name)
     assert network.outputs is not None
-    units = {(output.layer, output.unit) for output in network.outputs}
+    units = {(output.layer, output.unit, output.mel) for output in network.outputs}
     assert len(units) == len(network.outputs)
-    for output in network.outputs:
-        assert 0 <= output.unit < network.layers[output.layer].neurons
-    for layer in {output.layer for output in network.outputs}:
-        assert len(units) == network.layers[layer].neurons
+    for name_of_layer, mel in {(output.layer, output.mel is not None) for output in network.outputs}:
+        layer = network.layers[name_of_layer]
+        positions = range(layer.shape[1]) if mel else [None]
+        expected = {(layer.name, unit, position) for unit in range(layer.neurons) for position in positions}
+        assert {each for each in units if each[0] == name_of_layer} == expected
     assert network.exported == tuple(layer.name for layer in network.layers.select(network.exported))
     if network.comparator is not None:
         assert network.layers[network.comparator].is_map
     assert network.frontend is not None
     assert network.specs is not None
-    for layer, plan in network.inverters.items():
-        assert plan.feature_shape == network.layers[layer].shape
+    for inverted, plan in network.inverters.items():
+        assert plan.feature_shape == network.layers[inverted].shape
         assert plan.example_shape == network.frontend().example_shape
     assert list(layer_table(name, network.frontend(), network.specs)) == list(network.layers)
 

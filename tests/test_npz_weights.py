@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutants import check_each
+from numpy.typing import NDArray
 
 from actprobe.errors import WeightsError
 from actprobe.frontends import MelgramFrontEnd, SvdFrontEnd
@@ -28,14 +29,14 @@ SHAPES = ((3, 1, 2, 2), (3,), (12, 5), (5,))
 NAMES = {f"param{i}": shape for i, shape in enumerate(SHAPES)}
 
 
-def arrays() -> dict[str, np.ndarray]:
+def arrays() -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(5)
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in NAMES.items()}
 
 
-def npy(array: np.ndarray, **options: Any) -> bytes:
+def npy(array: NDArray[Any], **options: Any) -> bytes:
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, array, **options)
+    np.lib.format.write_array(stream, array, **options)  # type: ignore[no-untyped-call]
     return stream.getvalue()
 
 
@@ -61,7 +62,7 @@ class OneWay(io.RawIOBase):
         return len(data)
 
 
-def by_savez(save: Callable = np.savez, values: Any = None) -> bytes:
+def by_savez(save: Callable[..., Any] = np.savez, values: Any = None) -> bytes:
     stream = io.BytesIO()
     save(stream, **(values or arrays()))
     return stream.getvalue()
@@ -82,7 +83,7 @@ def by_zipfile(method: int = zipfile.ZIP_STORED, order: Any = tuple(NAMES)) -> b
     return stream.getvalue()
 
 
-VALID = {
+VALID: dict[str, Callable[[], bytes]] = {
     "savez": by_savez,
     "savez_compressed": lambda: by_savez(np.savez_compressed),
     "savez through a pipe": by_savez_through_a_pipe,
@@ -144,8 +145,8 @@ def test_original_files_are_read_as_numpy_reads_them(assets: Path) -> None:
         for i, ours in enumerate(found.arrays):
             np.testing.assert_array_equal(ours, theirs[f"param{i}"])
     with np.load(assets / "originals/svd/jamendo_meanstd.npz", allow_pickle=False) as theirs:
-        ours = SvdFrontEnd(assets / "originals/svd/jamendo_meanstd.npz")
-        np.testing.assert_array_equal(ours.mean, theirs["mean"].astype(np.float32))
+        front_end = SvdFrontEnd(assets / "originals/svd/jamendo_meanstd.npz")
+        np.testing.assert_array_equal(front_end.mean, theirs["mean"].astype(np.float32))
 
 
 # Files made by hand
@@ -178,11 +179,11 @@ def entry(
     return {"bytes": packed, "local": {**true, **(local or {})}, "central": {**true, **central}}
 
 
-def craft(entries: list[dict], *, before: bytes = b"", after: bytes = b"", **end: Any) -> bytes:
+def craft(entries: list[dict[str, Any]], *, before: bytes = b"", after: bytes = b"", **end: Any) -> bytes:
     image = before
     directory = b""
     for item in entries:
-        told = item["local"]
+        told: dict[str, Any] = item["local"]
         start = item["central"].get("start", len(image))
         if "start" not in item["central"]:
             image += struct.pack(
@@ -197,19 +198,14 @@ def craft(entries: list[dict], *, before: bytes = b"", after: bytes = b"", **end
         ) + told["name"] + told["extra"]  # fmt: skip
     true = {"disk": 0, "count": len(entries), "length": len(directory), "start": len(image), "comment": b""}
     told = {**true, **end}
-    return (
-        image
-        + directory
-        + after
-        + struct.pack(
-            "<4s4H2LH", b"PK\5\6", told["disk"], told["disk"], told["count"], told["count"], told["length"],
-            told["start"], len(told["comment"]),
-        )
-        + told["comment"]
+    last = struct.pack(
+        "<4s4H2LH", b"PK\5\6", told["disk"], told["disk"], told["count"], told["count"], told["length"],
+        told["start"], len(told["comment"]),
     )  # fmt: skip
+    return b"".join((image, directory, after, last, told["comment"]))
 
 
-def members(**replaced: Any) -> list[dict]:
+def members(**replaced: Any) -> list[dict[str, Any]]:
     """The four members of a valid file; a keyword replaces one, None leaves it out."""
     true = {name: entry(name, npy(array)) for name, array in arrays().items()}
     return [item for item in {**true, **replaced}.values() if item is not None]
@@ -563,7 +559,7 @@ changes = st.one_of(
 )
 
 
-def changed(image: bytes, change: Any) -> bytes:
+def changed(image: bytes, change: tuple[str, int, Any]) -> bytes:
     kind, place, what = change
     place %= len(image)
     match kind:
@@ -574,7 +570,7 @@ def changed(image: bytes, change: Any) -> bytes:
         case "cut":
             return image[:place] + image[place + what :]
         case "insert":
-            return image[:place] + what + image[place:]
+            return image[:place] + bytes(what) + image[place:]
     return image[:place]
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import bootstrap
 
@@ -26,7 +27,7 @@ excerpts_of_any_kind = arrays.arrays(
 
 
 @pytest.fixture(scope="module")
-def golden_excerpts(assets: Path) -> np.ndarray:
+def golden_excerpts(assets: Path) -> NDArray[Any]:
     """The 16 excerpts of d_nre.json: 8 of each of two recordings, in float64."""
     model = load_model(
         "svd",
@@ -40,7 +41,10 @@ def golden_excerpts(assets: Path) -> np.ndarray:
         sounds = [piano["pcm_int16_22050"], synthetic["pcm_int16"]]
     starts = json.loads((assets / "golden/d_nre.json").read_text())["starts"]
     frames = [model.frontend.frames((sound / 32768).astype(np.float32)) for sound in sounds]
-    return np.concatenate([[each[k : k + 115] for k in starts] for each in frames]).astype(np.float64)
+    values: NDArray[Any] = np.concatenate([[each[k : k + 115] for k in starts] for each in frames]).astype(
+        np.float64
+    )
+    return values
 
 
 def test_nre_is_that_of_the_original_program(assets: Path, golden_excerpts: Any) -> None:
@@ -191,8 +195,8 @@ def test_baselines_are_what_they_are_called() -> None:
     assert all(each.shape == excerpts.shape and each.dtype == np.float32 for each in made.values())
     assert not made["zero"].any()
     assert np.allclose(made["mean excerpt"], mean)
-    assert np.allclose(made["own level"][2], excerpts[2].mean())
-    assert np.allclose(made["own spectrum"][1, 3], excerpts[1].mean(axis=0))
+    assert np.allclose(made["excerpt level"][2], excerpts[2].mean())
+    assert np.allclose(made["excerpt spectrum"][1, 3], excerpts[1].mean(axis=0))
     assert made["elu floor"].min() == -1
     assert np.array_equal(made["elu floor"] > -1, excerpts > -1)
     with pytest.raises(UsageError, match="no baseline"):

@@ -9,6 +9,7 @@ import sysconfig
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ BINARIES = sorted(path.name for path in (ROOT / "bin").glob("actprobe-*"))
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def call(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+def call(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done
 

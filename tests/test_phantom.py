@@ -17,14 +17,16 @@ from scipy import signal
 
 from actprobe import features
 from actprobe.corpora import composition, singing, synthesis
-from actprobe.corpora.phantom import KINDS, STEMS, phantom_recording, write_phantom
+from actprobe.corpora.composition import KINDS
+from actprobe.corpora.mixing import STEMS
+from actprobe.corpora.phantom import phantom_recording, write_phantom
 from actprobe.errors import CorpusError, UsageError
 
 SEEDS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def corpora() -> dict[str, Any]:
+def corpora() -> dict[int, Any]:
     """The default corpus and two shorter ones, with the features of each recording."""
     return {
         seed: [
@@ -42,7 +44,7 @@ def pearson(a: Any, b: Any) -> Any:
 class TestTargets:
     @pytest.mark.parametrize("seed", SEEDS)
     def test_the_onset_rate_of_every_percussive_phantom_is_within_10_percent(
-        self, corpora: dict[str, Any], seed: Any
+        self, corpora: dict[int, Any], seed: Any
     ) -> None:
         checked = 0
         for recording, values in corpora[seed]:
@@ -53,7 +55,7 @@ class TestTargets:
         assert checked == len(corpora[seed]) / 5
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_the_onsets_found_are_the_onsets_rendered(self, corpora: dict[str, Any], seed: Any) -> None:
+    def test_the_onsets_found_are_the_onsets_rendered(self, corpora: dict[int, Any], seed: Any) -> None:
         recording = corpora[seed][5][0]
         found = features.onset_times(recording.waveform)
         nearest = np.abs(found[:, None] - recording.onsets["percussive"]).min(axis=1)
@@ -62,7 +64,7 @@ class TestTargets:
         assert nearest.max() < 0.05
 
     @pytest.mark.parametrize("seed", SEEDS)
-    def test_loudness_follows_the_rendered_gain(self, corpora: dict[str, Any], seed: Any) -> None:
+    def test_loudness_follows_the_rendered_gain(self, corpora: dict[int, Any], seed: Any) -> None:
         loudness = np.array([values["loudness"] for _, values in corpora[seed]])
         gain = np.array([recording.row()["true_gain"] for recording, _ in corpora[seed]])
         level = np.array([recording.row()["true_level_db"] for recording, _ in corpora[seed]])
@@ -73,7 +75,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_gain_and_onset_rate_are_wide_and_not_confounded(
-        self, corpora: dict[str, Any], seed: Any
+        self, corpora: dict[int, Any], seed: Any
     ) -> None:
         rows = [recording.row() for recording, _ in corpora[seed]]
         gain_db = np.array([row["true_gain_db"] for row in rows])
@@ -96,7 +98,7 @@ class TestRecording:
     ) -> None:
         recording = phantom_recording(seed, index, seconds=seconds, sample_rate=sample_rate)
         samples = recording.samples
-        assert (samples.dtype, samples.shape) == (np.float32, (round(seconds * sample_rate),))
+        assert (samples.dtype, samples.shape) == (np.dtype(np.float32), (round(seconds * sample_rate),))
         assert np.isfinite(samples).all()
         assert 0 < np.abs(samples).max() <= 0.9901
         np.testing.assert_allclose(sum(recording.stems.values()), samples, atol=1e-6)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 import actprobe
@@ -32,18 +33,19 @@ class Planted(NamedTuple):
 
     model: Any
     noise: Any
-    examples: np.ndarray
-    groups: np.ndarray
-    features: dict[str, np.ndarray]
+    examples: NDArray[Any]
+    groups: NDArray[Any]
+    features: dict[str, NDArray[Any]]
 
-    def activity(self, seed: int) -> np.ndarray:
+    def activity(self, seed: int) -> NDArray[Any]:
         """Excerpts by units, with noise of a seed: [excerpts, 64]."""
         kernel = np.random.default_rng(seed).normal(0, 100, (80, UNITS - 2)).astype(np.float32)
         kernel[:, 0] = 0
         self.noise.set_weights([kernel])
-        return self.model.activations(self.examples, ["units"], batch_size=64)["units"]
+        values: NDArray[Any] = self.model.activations(self.examples, ["units"], batch_size=64)["units"]
+        return values
 
-    def by_recording(self, seed: int) -> np.ndarray:
+    def by_recording(self, seed: int) -> NDArray[Any]:
         excerpts = self.activity(seed).astype(np.float64)
         return np.stack([excerpts[self.groups == i].mean(axis=0) for i in range(self.groups.max() + 1)])
 
@@ -65,7 +67,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     difference[0], difference[3] = -1, 1
     network.get_layer("energy").set_weights([np.ones((80, 1), np.float32)])
     network.get_layer("rise").set_weights([difference])
-    network.get_layer("rises").set_weights([np.full((80, 1), 20 / 80, np.float32), np.float32([-6])])
+    network.get_layer("rises").set_weights(
+        [np.full((80, 1), 20 / 80, np.float32), np.array([-6], np.float32)]
+    )
     model = actprobe.wrap_model(network, frontend, name="planted")
 
     manifest = write_phantom(
@@ -142,8 +146,9 @@ def test_over_20_seeds_noise_is_found_no_more_often_than_the_named_rate(planted:
 
 
 def test_the_wired_neurons_are_themselves_and_not_each_other_given_the_other(planted: Planted) -> None:
-    found = neuron_table(
+    detail = neuron_table(
         "planted", {"units": planted.by_recording(0)}, planted.features, given="loudness"
-    ).detail.set_index(["feature", "neuron"])
-    assert found.loc[("onset_rate", ONSET_RATE), "r_partial"] > 0.7
-    assert abs(found.loc[("onset_rate", LOUDNESS), "r_partial"]) < 0.4
+    ).detail
+    r_partial = detail.set_index(["feature", "neuron"])["r_partial"]
+    assert r_partial["onset_rate", ONSET_RATE] > 0.7
+    assert abs(r_partial["onset_rate", LOUDNESS]) < 0.4

@@ -141,6 +141,7 @@ def test_long_recordings_count_for_more(
     lengths = batch.Lengths(recordings)
     with batch.Progress(len(rows), "recordings", clock) as progress:
         for row in rows:
+            assert row.seconds is not None
             clock.now += row.seconds / 20
             lengths.finish([row])
             progress.advance(1, lengths)

@@ -58,7 +58,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def quickstart(checkout: Path, *words: object) -> tuple[subprocess.CompletedProcess, list[list[str]]]:
+def quickstart(checkout: Path, *words: object) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
     ended = subprocess.run(
         ["bin/quickstart", *map(str, words)], cwd=checkout, capture_output=True, text=True, check=False
     )

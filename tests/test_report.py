@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 import actprobe
 from actprobe import backend
@@ -21,7 +24,7 @@ from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import CorpusError, UsageError
 from actprobe.explorer.assets import Assets, packed, packed_unit_range
 from actprobe.explorer.clips import Clips
-from actprobe.explorer.findings import findings
+from actprobe.explorer.findings import cautions, finding
 from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
 from actprobe.explorer.layers_part import layers_part
 from actprobe.explorer.neurons_part import DOTS, neurons_part
@@ -29,22 +32,23 @@ from actprobe.explorer.page import report
 from actprobe.explorer.reading import ShownRun, shown_runs
 from actprobe.frontends import SvdFrontEnd
 from actprobe.models.record import layer_table, network_record
+from actprobe.plotting import colour_table
 
 RATE = 22050
 
 
-def provided(path: Path) -> dict:
+def provided(path: Path) -> Any:
     """Read what a data file hands to the page."""
     text = path.read_text("utf-8")
     start = text.index(",") + 1
     return json.loads(text[start : text.rindex(")")])
 
 
-def unpack(value: dict) -> np.ndarray:
+def unpack(value: dict[str, Any]) -> NDArray[Any]:
     return np.frombuffer(base64.b64decode(value["base64"]), value["dtype"]).reshape(value["shape"])
 
 
-def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> ShownRun:
+def write_run(directory: Path, record: dict[str, Any], **tables: pd.DataFrame) -> ShownRun:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "run.json").write_text(json.dumps({"model": "svd", **record}))
     for name, table in tables.items():
@@ -56,10 +60,8 @@ def write_run(directory: Path, record: dict, **tables: pd.DataFrame) -> ShownRun
     return run
 
 
-def neuron_table(
-    r: tuple[float, float, Any] = (0.9, -0.2, np.nan), feature: str = "loudness"
-) -> pd.DataFrame:
-    r = np.array(r)
+def neuron_table(values: ArrayLike = (0.9, -0.2, np.nan), feature: str = "loudness") -> pd.DataFrame:
+    r = np.array(values)
     known = np.isfinite(r)
     return pd.DataFrame(
         {
@@ -97,7 +99,7 @@ def level_table(permuted: float = 0.6, random: tuple[float, float] = (0.4, -0.5)
 
 
 @pytest.fixture
-def neuron_run(tmp_path: Path) -> ShownRun:
+def neuron_run(tmp_path: Path) -> Any:
     """A neuron run of six recordings and 70 neurons, with sound, written as a run leaves it."""
     return write_neuron_run(tmp_path / "run", recordings=6, neurons=70)
 
@@ -207,8 +209,8 @@ def test_the_neurons_part_says_what_the_run_found(neuron_run: ShownRun, tmp_path
     merged = open_merged(neuron_run.folder)
     chunk = provided(report / data["chunks"]["fc8"]["paths"][1])
     low, high = chunk["activity"]["low"][3], chunk["activity"]["high"][3]
-    course = low + (high - low) * unpack(chunk["activity"])[3] / 65535
-    assert np.allclose(course, merged.activity["fc8"][:, 67], atol=(high - low) / 65535)
+    values = low + (high - low) * unpack(chunk["activity"])[3] / 65535
+    assert np.allclose(values, merged.activity["fc8"][:, 67], atol=(high - low) / 65535)
     most = unpack(chunk["playlist"]["recordings"])[3, 0]
     highest = merged.extremes("fc8").highest[:, 67]
     assert most.tolist() == np.argsort(-highest, kind="stable")[:5].tolist()
@@ -235,25 +237,35 @@ def test_many_excerpts_are_thinned_evenly_for_plots(tmp_path: Path) -> None:
     assert chunk["activity"]["shape"] == [3, DOTS]
 
 
-def test_findings_of_neurons_name_numbers_interval_and_chance(tmp_path: Path) -> None:
+def test_the_finding_of_neurons_is_a_sentence_with_counts_interval_and_null(tmp_path: Path) -> None:
+    """Constant neurons count among those of the network: 1 of 3, though only 2 have an r."""
     run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table())
-    first, second, third = findings(run)
-    assert "1 of 2 follow loudness" in first
-    assert "Over 6 recordings" in first
-    assert "neuron 0 of fc8 with loudness: r = 0.90, 95 % interval 0.80 to 0.95" in second
-    assert "stays under |r| = 0.60 in 19 of 20 permutations" in third
-    assert "random weights reaches |r| = 0.40 to 0.50" in third
-
-
-def test_findings_say_when_random_weights_do_as_well(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=level_table(random=(0.3, -0.93)))
-    assert findings(run)[-1].startswith("Random weights do as well")
-    bare = write_run(tmp_path / "b", {}, neurons=neuron_table())
-    assert "chance has not been measured" in findings(bare)[-1]
-    nothing = write_run(tmp_path / "c", {}, neurons=neuron_table((np.nan, np.nan)))
-    assert findings(nothing) == [
-        "No neuron could be compared with a feature: too few recordings, or all alike."
+    assert finding(run) == (
+        "Over 6 recordings, 1 of 3 neurons correlate with loudness at a false discovery rate of 5 % per "
+        "layer; the strongest is neuron 0 of fc8 with loudness, r = 0.90 (95 % interval 0.80 to 0.95), above "
+        "the 95th percentile of max |r| under permutation (0.60)."
+    )
+    assert cautions(run) == [
+        "With 6 recordings, a single one can produce a correlation or a match.",
+        "1 of 3 neurons are constant over all recordings and have no correlation.",
     ]
+    weak = write_run(tmp_path / "b", {}, neurons=neuron_table(), layers=level_table(permuted=0.95))
+    assert "below the 95th percentile of max |r| under permutation (0.95)" in finding(weak)
+
+
+def test_cautions_tell_of_strong_random_weights_and_of_a_missing_null(tmp_path: Path) -> None:
+    levels = level_table(random=(0.3, -0.93))
+    run = write_run(tmp_path / "a", {}, neurons=neuron_table(), layers=levels)
+    assert "the strongest neuron of fc8 reaches |r| = 0.93 with loudness" in cautions(run)[-1]
+    control = {"weights": {"kind": "seeded random", "seed": 0}}
+    assert not any(
+        "random weights" in text
+        for text in cautions(write_run(tmp_path / "d", control, neurons=neuron_table(), layers=levels))
+    )
+    bare = write_run(tmp_path / "b", {}, neurons=neuron_table())
+    assert cautions(bare)[-1] == "Nothing was permuted and no random weights were run: there is no null."
+    nothing = write_run(tmp_path / "c", {}, neurons=neuron_table((np.nan, np.nan)))
+    assert finding(nothing) == "No neuron could be compared with a feature: too few recordings, or all alike."
 
 
 def evaluation_tables() -> dict[str, pd.DataFrame]:
@@ -267,18 +279,23 @@ def evaluation_tables() -> dict[str, pd.DataFrame]:
     detail = nre[["layer", "method"]].assign(
         against=None, value=nre["nre"], low=nre["nre"] - 0.05, high=nre["nre"] + 0.05
     )
-    detail.loc[len(detail)] = [None, "mean excerpt", None, 0.7, 0.65, 0.75]
-    detail.loc[len(detail)] = ["fc8", "joint", "input", -0.2, -0.3, -0.1]
+    more: list[Any] = [
+        [None, "mean excerpt", None, 0.7, 0.65, 0.75],
+        ["fc8", "joint", "input", -0.2, -0.3, -0.1],
+    ]
+    for row in more:
+        detail.loc[len(detail)] = row
     return {"nre": nre, "nre_detail": detail.assign(measure="nre", **{"class": "all"})}
 
 
 def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path: Path) -> None:
     run = write_run(tmp_path, {}, **evaluation_tables())
     assert run.kind == "evaluation"
-    said = findings(run)
-    assert "With input, conv1 comes back nearest (NRE 0.200, deviation 0.010 over 10 draws)" in said[0]
-    assert "fc8 least (0.600)" in said[1]
-    assert "an NRE of 0.700: 3 of 4 inversions are nearer" in said[2]
+    assert finding(run) == (
+        "With input, the NRE is lowest from conv1 (0.20) and highest from fc8 (0.80); with joint, the NRE is "
+        "lowest from conv1 (0.30) and highest from fc8 (0.60); 3 of 4 inversions have a 95 % interval below "
+        "the mean excerpt (0.70)."
+    )
     errors = errors_of(run)
     assert errors["baselines"] == [{"method": "mean excerpt", "value": 0.7}]
     assert errors["differences"][0]["value"] == -0.2
@@ -290,10 +307,10 @@ def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path: Path) -> None:
 def write_inversion(directory: Path, method: str = "joint") -> ShownRun:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)
-    sonograms = {name: rng.normal(size=(115, 80)).astype(np.float32) for name in ("input", "fc8")}
+    spectrograms = {name: rng.normal(size=(115, 80)).astype(np.float32) for name in ("input", "fc8")}
     np.savez(
         directory / "inversion.npz",
-        **sonograms,
+        **spectrograms,
         times=2 + np.arange(115) / 70,
         bands_hz=np.geomspace(50, 7700, 80),
     )
@@ -315,6 +332,7 @@ def test_methods_of_one_excerpt_stand_side_by_side(tmp_path: Path) -> None:
     ]
     assets = Assets(tmp_path / "report/assets")
     part = inversion_part([], [excerpt_of(run) for run in runs], assets, Clips(assets, 1 << 22))
+    assert part is not None
     data = provided(tmp_path / "report" / part["data"])
     assert [each["title"] for each in data["excerpts"]] == ["a song.mp3 at 2.00 s"]
     assert data["excerpts"][0]["voice"] is True
@@ -322,20 +340,63 @@ def test_methods_of_one_excerpt_stand_side_by_side(tmp_path: Path) -> None:
     assert [(panel["layer"], panel["method"]) for panel in excerpt["panels"]] == [
         ("input", None), ("fc8", "joint"), ("fc8", "input"),
     ]  # fmt: skip
-    assert set(excerpt["panels"][0]["sounds"]) == {"found", "recording"}
-    sound = tmp_path / "report" / excerpt["panels"][1]["sounds"]["own"]
+    assert set(excerpt["panels"][0]["sounds"]) == {"estimated", "recording"}
+    sound = tmp_path / "report" / excerpt["panels"][1]["sounds"]["original"]
     kept, _ = soundfile.read(sound, dtype="int16")
     original, _ = soundfile.read(tmp_path / "a/sounds/fc8-own-phase.wav", dtype="int16")
     assert np.array_equal(kept, original)
     places = [place for place, _ in excerpt["ticks"]]
     assert places == sorted(places)
     assert 0 < places[0] < places[-1] < 1
-    assert "The network says 0.49 of the excerpt, and of its inversions: fc8 0.40." in findings(runs[0])
+    assert finding(runs[0]) == (
+        "The inversion from fc8 has an error of 0.70; the output is 0.49 for the excerpt and 0.40 for its "
+        "inversions."
+    )
+
+
+def test_the_overview_opens_with_a_picture_of_each_part_that_links_to_it(
+    neuron_run: ShownRun, tmp_path: Path
+) -> None:
+    """The NRE of the evaluation stands under the inversions; without inversions it is drawn itself."""
+    evaluated = write_run(tmp_path / "evaluation", {}, **evaluation_tables())
+    inverted = write_inversion(tmp_path / "inversion")
+    page = report(neuron_run.folder, evaluated.folder, inverted.folder, output_dir=tmp_path).path
+    overview = page.read_text("utf-8").split('<section id="neurons"')[0]
+    cards = re.findall(r'<a href="#part=(\w+)"><h2>([\w ]+)</h2>\s*<(svg|span) class="(\w+)"', overview)
+    assert cards == [
+        ("neurons", "Neurons", "svg", "chart"),
+        ("inversion", "Feature inversion", "span", "strip"),
+    ]
+    scatter = re.search(r'<path class="dots" d="([^"]+)"', overview)
+    assert scatter is not None
+    assert scatter[1].count("h0") == 6  # recordings
+    assert overview.count('<path class="random"') == 2
+    assert '<rect class="null"' in overview
+    assert "95th percentile of max |r| under permutation (0.60)" in overview
+    pictures = re.findall(r'<img src="([^"]+)" alt=""><strong>(\w+)</strong> ([^<]*)<', overview)
+    assert [(layer, told) for _, layer, told in pictures] == [("input", ""), ("fc8", "NRE 0.60")]
+    with Image.open(page.parent / pictures[0][0]) as image:
+        assert image.size == (115, 80)
+        assert image.getpalette() == colour_table().ravel().tolist()
+    assert overview.count('<p class="finding">') == 2
+    assert f"<bdi>Feature inversion of svd, {evaluated.corpus_name}</bdi>: With input, the NRE" in overview
+    alone = report(evaluated.folder, output_dir=tmp_path / "alone").path.read_text("utf-8")
+    assert alone.count('<circle class="strongest method') == 4
+    assert "dashed: the mean excerpt (0.70)" in alone
+
+
+def test_the_page_paints_in_the_colour_map_of_the_figures(tmp_path: Path) -> None:
+    assets = Assets(tmp_path / "report/assets")
+    part = inversion_part([], [excerpt_of(write_inversion(tmp_path / "a"))], assets, Clips(assets, 0))
+    assert part is not None
+    data = provided(tmp_path / "report" / part["data"])
+    assert np.array_equal(unpack(data["colours"]).reshape(256, 3), colour_table())
 
 
 def test_failed_recordings_and_controls_are_on_the_page(neuron_run: ShownRun, tmp_path: Path) -> None:
     ledger = neuron_run.recordings
-    ledger.loc[len(ledger)] = ["<b>bad</b>.wav", "failed", "is <empty>", "", np.nan]
+    failed: Any = ["<b>bad</b>.wav", "failed", "is <empty>", "", np.nan]
+    ledger.loc[len(ledger)] = failed
     ledger.to_csv(neuron_run.folder / "recordings.csv", index=False)
     record = json.loads((neuron_run.folder / "run.json").read_text())
     record["weights"] = {"kind": "seeded random", "seed": 3}
@@ -343,8 +404,12 @@ def test_failed_recordings_and_controls_are_on_the_page(neuron_run: ShownRun, tm
     page = report(neuron_run.folder, output_dir=tmp_path / "out").path.read_text("utf-8")
     assert "&lt;b&gt;bad&lt;/b&gt;.wav" in page
     assert "is &lt;empty&gt;" in page
-    assert "6 recordings entered, 1 failed" in page
-    assert "Control." in page
+    assert "6 of 7 recordings of corpus" in page
+    control, cards, provenance = (
+        page.index(text) for text in ("Control: random weights.", '<div class="findings">', "<details class=")
+    )
+    assert control < cards < provenance
+    assert "seed None" not in page
     assert "default-src 'none'" in page
     assert "http://" not in page
     assert "https://" not in page
@@ -404,7 +469,8 @@ def test_a_title_wider_than_its_figure_takes_several_lines() -> None:
     box = figure.get_suptitle()
     assert box.count("\n") >= 3
     assert box.endswith("\nits second line")
-    extent = figure._suptitle.get_window_extent()
+    (title,) = [text for text in figure.texts if text.get_text() == box]
+    extent = title.get_window_extent()
     assert extent.x0 >= 0
     assert extent.x1 <= figure.bbox.x1
 
@@ -414,8 +480,9 @@ def test_a_report_takes_results_and_folders_and_shows_a_link(neuron_run: ShownRu
     written = actprobe.report(neuron_run.result, str(other.folder), output_dir=str(tmp_path / "out"))
     assert written.path == tmp_path / "out/report/index.html"
     page = written.path.read_text("utf-8")
+    assert "<h1>Analysis of svd</h1>" in page
     assert "Neurons of svd, corpus" in page
-    assert "What the layers of svd keep" in page
+    assert "Feature inversion of svd, " in page
     assert f'href="{written.path.as_uri()}"' in written._repr_html_()
 
 
@@ -472,13 +539,14 @@ def test_a_network_of_ones_own_has_its_layers_part(own_model: Any, tmp_path: Pat
     assert network["model"] == "ours"
     layers = {layer["name"]: layer for layer in network["layers"]}
     assert layers["edges"]["shape"] == "111 frames by 78 bands, 3 channels"
-    assert "one value sees 104 ms" in layers["edges"]["sight"]  # 4 hops of 315 samples, a window of 1024
+    assert "receptive field 104 ms" in layers["edges"]["sight"]  # 4 hops of 315 samples, a window of 1024
     assert layers["edges"]["found"][0]["link"].startswith("#neuron=ours/edges/")
-    assert layers["turned"]["sight"] == "Permute; what one value sees is not known"
+    assert layers["turned"]["sight"] == "Permute; receptive field unknown"
     page = report(found, output_dir=tmp_path).path.read_text("utf-8")
     assert '<a href="#part=layers">Layers</a>' in page
     assert 'id="layer=ours/classes"' in page
-    assert "user model (sha256 " in page
+    assert "weights of a user&#39;s own model (sha256 " in page
+    assert "seed None" not in page.split("run.json</summary>")[0]
     assert "nan" not in page.split('id="layers"')[1]
 
 

@@ -56,11 +56,12 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
     def texts(self, css: str) -> list[str]:
-        return self.driver.execute_script(
+        found: list[str] = self.driver.execute_script(
             "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent.trim())", css
         )
+        return found
 
-    def script(self, text: str, *values: object) -> object:
+    def script(self, text: str, *values: object) -> Any:
         return self.driver.execute_script(text, *values)
 
     def set(self, css: str, value: object) -> None:
@@ -75,6 +76,9 @@ class Page:
 
     def shown(self) -> str:
         return str(self.one("main > section:not([hidden])").get_attribute("id"))
+
+    def comes_to(self, part: str) -> None:
+        self.wait(lambda: self.shown() == part)
 
     def column(self, part: str, number: int) -> list[str]:
         return self.texts(f"#{part} .rows .row > div:nth-child({number})")
@@ -127,21 +131,44 @@ def page(driver: Any, index: Path) -> Iterator[Page]:
 
 def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page: Page) -> None:
     page.open()
-    assert page.texts("nav a") == ["Overview", "Neurons", "Maps", "Layers", "Inversion"]
+    assert page.texts("nav a") == ["Overview", "Neurons", "Activation maps", "Layers", "Feature inversion"]
     assert page.shown() == "overview"
     assert page.script("return typeof window.Plotly") == "undefined"  # the overview opens without it
     for part in ("neurons", "maps", "layers", "inversion"):
         page.one(f"nav a[href='#part={part}']").click()
-        page.wait(lambda part=part: page.shown() == part)
-    assert page.find(".alert").is_displayed() is False
+        page.comes_to(part)
+    alert = page.find(".alert")
+    assert alert is not None
+    assert alert.is_displayed() is False
+
+
+def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Page) -> None:
+    page.open()
+    assert page.texts("#overview .findings h2") == ["Neurons", "Activation maps", "Feature inversion"]
+    parts = "document.querySelectorAll('.analysed, .findings, .provenance')"
+    assert page.script(f"return [...{parts}].map((each) => each.className)") == ["analysed", "findings", "provenance"]
+    assert page.script("return document.querySelector('.provenance').open") is False
+    for part, drawn in (("neurons", "svg .dots"), ("maps", "svg image"), ("inversion", ".strip img")):
+        page.open()
+        assert page.find(f"#overview .{part} > a {drawn}")
+        assert page.texts(f"#overview .{part} .finding")[0].endswith(".")
+        page.one(f"#overview .{part} > a").click()
+        page.comes_to(part)
+    loaded = "return [...document.querySelectorAll('#overview img')].every((x) => x.naturalWidth)"
+    page.open()
+    page.wait(lambda: page.script(loaded))
+    for part in ("neurons", "maps"):
+        page.open()
+        page.one(f"#overview .{part} .note a").click()
+        page.one(f"#{part} .detail h3")
 
 
 @pytest.mark.parametrize(
     ("kind", "tabs"),
     [
         ("neurons", ["Overview", "Neurons", "Layers"]),
-        ("maps", ["Overview", "Maps", "Layers"]),
-        ("inversion", ["Overview", "Layers", "Inversion"]),
+        ("maps", ["Overview", "Activation maps", "Layers"]),
+        ("inversion", ["Overview", "Layers", "Feature inversion"]),
     ],
 )
 def test_a_part_without_runs_is_absent(
@@ -158,7 +185,8 @@ def test_two_runs_of_a_kind_are_told_apart(driver: Any, runs: dict[str, Path], t
     twice = [runs[kind] for kind in ("neurons", "evaluation") * 2]
     page = Page(driver, report(*twice, output_dir=tmp_path).path)
     page.open("#part=layers")
-    (link, *_) = [each for each in page.all("#layers .found a") if "&run=1" in each.get_attribute("href")]
+    links = page.all("#layers .found a")
+    (link, *_) = [each for each in links if "&run=1" in str(each.get_attribute("href"))]
     assert link.text.endswith("(in/manifest.csv)")
     link.click()
     page.wait(lambda: page.find("#neurons .detail h3"))
@@ -166,7 +194,8 @@ def test_two_runs_of_a_kind_are_told_apart(driver: Any, runs: dict[str, Path], t
     page.open("#part=inversion")
     page.wait(lambda: sum("mean excerpt" in text for text in page.texts("#inversion .nre .legendtext")) == 2)
     shown = page.texts("#inversion .comparison tr")
-    assert sum(text.startswith(("zero", "mean excerpt", "own level", "own spectrum")) for text in shown) == 4
+    baselines = ("zero", "mean excerpt", "excerpt level", "excerpt spectrum")
+    assert sum(text.startswith(baselines) for text in shown) == 4
     assert driver.get_log("browser") == []
 
 
@@ -310,7 +339,7 @@ def test_nothing_is_wider_than_a_phone(page: Page) -> None:
 def test_hostile_names_and_tags_are_text(page: Page) -> None:
     page.open()
     assert BROKEN in page.texts("#overview bdi")
-    assert any(TAG in text for text in page.texts("#overview .findings li"))
+    assert any(TAG in text for text in page.texts("#overview .finding"))
     page.open("#part=neurons")
     page.one("#neurons .rows .row")
     assert TAG in page.texts("#neurons [name=feature] option")
@@ -346,7 +375,7 @@ def test_matches_are_thinned_by_distance_and_agreement(page: Page) -> None:
     distances = sorted(page.script(f"return {lines}.map((x) => Number(x.dataset.distance))"))
     half = distances[len(distances) // 2]
     page.set("#maps [name=distance]", half)
-    reached = float(page.one("#maps [name=distance]").get_attribute("value"))
+    reached = float(str(page.one("#maps [name=distance]").get_attribute("value")))
     assert page.script(visible) == sum(each <= reached for each in distances) < everything
     page.set("#maps [name=distance]", 10000)
     page.one("#maps [name=agree]").click()
@@ -362,23 +391,25 @@ def test_matches_are_thinned_by_distance_and_agreement(page: Page) -> None:
 
 def test_inversions_share_a_scale_and_a_moment(page: Page) -> None:
     page.open("#part=inversion")
-    page.wait(lambda: len(page.all("#inversion .sonograms figure")) == 3)
-    assert page.texts("#inversion .sonograms strong") == ["input", "conv1", "fc8"]
+    page.wait(lambda: len(page.all("#inversion .spectrograms figure")) == 3)
+    assert page.texts("#inversion .spectrograms strong") == ["input", "conv1", "fc8"]
     assert page.texts("#inversion .picture .xlabel") == ["time (s)"] * 3
     assert page.texts("#inversion .picture .ylabel") == ["frequency (Hz)"] * 3
     page.wait(lambda: page.find("#inversion .comparison td"))
     assert "NRE" in page.texts("#inversion .comparison caption")[0]
-    assert "one for all" in page.one("#inversion [name=scale]").text
-    pixels = "const c = document.querySelectorAll('#inversion .sonograms canvas')[2]; return c.toDataURL()"
+    assert "shared" in page.one("#inversion [name=scale]").text
+    pixels = "const c = document.querySelectorAll('#inversion .spectrograms canvas')[2]; return c.toDataURL()"
     shared = page.script(pixels)
     page.set("#inversion [name=scale]", "panel")
-    page.wait(lambda: "of its own" in page.one("#inversion .scale").text and page.script(pixels) != shared)
+    page.wait(
+        lambda: "do not compare" in page.one("#inversion .scale").text and page.script(pixels) != shared
+    )
     player = page.one("#inversion .player audio")
     page.script("arguments[0].play()", player)
     page.wait(lambda: page.script("return arguments[0].currentTime", player) > 0.3)
     page.script("arguments[0].pause()", player)
     moment = page.script("return arguments[0].currentTime", player)
-    second, third = page.all("#inversion .sonograms button")[1:]
+    second, third = page.all("#inversion .spectrograms button")[1:]
     page.script(
         "window.landed = null; arguments[0].addEventListener('seeked',"
         " (event) => { window.landed = event.target.currentTime; }, {once: true})",
@@ -387,16 +418,16 @@ def test_inversions_share_a_scale_and_a_moment(page: Page) -> None:
     second.click()
     page.wait(lambda: page.script("return window.landed !== null && !arguments[0].paused", player))
     assert page.script("return window.landed") >= moment - 0.05
-    assert page.texts("#inversion .heard") == ["conv1"]
+    assert page.texts("#inversion .playing") == ["conv1"]
     second.send_keys(Keys.ARROW_RIGHT)
     assert page.driver.switch_to.active_element == third
     third.send_keys(Keys.ENTER)
-    page.wait(lambda: page.texts("#inversion .heard") == ["fc8"])
+    page.wait(lambda: page.texts("#inversion .playing") == ["fc8"])
     page.set("#inversion [name=excerpt]", "1")
     page.wait(
         lambda: (
-            page.texts("#inversion .heard") == ["fc8: no sound in this report"]
-            or len(page.all("#inversion .sonograms figure")) == 2
+            page.texts("#inversion .playing") == ["fc8: no sound in this report"]
+            or len(page.all("#inversion .spectrograms figure")) == 2
         )
     )
 
@@ -406,20 +437,20 @@ def test_singing_can_be_filtered(page: Page) -> None:
     page.wait(lambda: page.find("#inversion canvas"))
     every = len(page.all("#inversion [name=excerpt] option"))
     counts = []
-    for heard in ("vocal", "nonvocal"):
-        page.set("#inversion [name=voice]", heard)
+    for output in ("vocal", "nonvocal"):
+        page.set("#inversion [name=voice]", output)
         counts.append(len(page.all("#inversion [name=excerpt] option")))
     assert sum(counts) == every == 2
     empty = "vocal" if counts[0] == 0 else "nonvocal" if counts[1] == 0 else None
     if empty:
         page.set("#inversion [name=voice]", empty)
-        page.wait(lambda: page.texts("#inversion .sonograms p") == ["No excerpt fits the filter."])
+        page.wait(lambda: page.texts("#inversion .spectrograms p") == ["No excerpt fits the filter."])
 
 
 def test_layers_tell_what_was_found_and_lead_there(page: Page) -> None:
     page.open("#part=layers")
     found = page.texts("[id='layer=svd/fc8'] .found")
-    assert any("loudness: " in text and "neurons follow it" in text for text in found)
+    assert any("loudness: " in text and "neurons correlate with it" in text for text in found)
     assert any("NRE" in text for text in found)
     assert any(TAG in text for text in found)
     page.one("[id='layer=svd/fc8'] .found a").click()

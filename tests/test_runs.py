@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import actprobe
 from actprobe import features as hand_crafted
 from actprobe.analyses.neurons.merged import open_merged
 from actprobe.analyses.neurons.playlists import best_of_layers, write_playlists
+from actprobe.analyses.neurons.result import NeuronResult
 from actprobe.analyses.neurons.similarity import neuron_similarity
 from actprobe.audio import load_audio
 from actprobe.batch.ledger import LedgerRow, ledger_frame
@@ -42,21 +44,21 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    model: Any, folder: Path, output_dir: Path, layers: tuple[str, str] = ("pool4", "pool5"), **options: Any
-) -> Any:
-    options = {"features": FEATURES, "random_seeds": 1, "permutations": 20, "executor": "local:1"} | options
+    model: Model, folder: Path, output_dir: Path, layers: Sequence[str] = ("pool4", "pool5"), **options: Any
+) -> NeuronResult:
+    options = {"features": FEATURES, "random_seeds": 1, "permutations": 20, "executor": "local:1", **options}
     return actprobe.neurons(model, folder, layers=layers, output_dir=output_dir, figures=0, **options)
 
 
 @pytest.fixture(scope="session")
 def finished(
     random_cnn_at: Model, phantom: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Any, Path]:
+) -> tuple[NeuronResult, Path]:
     output_dir = tmp_path_factory.mktemp("out")
     return run(random_cnn_at, phantom, output_dir), output_dir
 
 
-def test_ledger_names_every_failure_and_the_rest_goes_on(finished: tuple[Any, Path]) -> None:
+def test_ledger_names_every_failure_and_the_rest_goes_on(finished: tuple[NeuronResult, Path]) -> None:
     ledger = finished[0].recordings.set_index("path")
     assert list(ledger.columns) == [
         "status", "reason", "warning", "seconds", "sample_rate", "examples", *FEATURES,
@@ -75,7 +77,7 @@ def test_ledger_names_every_failure_and_the_rest_goes_on(finished: tuple[Any, Pa
 
 
 def test_table_is_what_the_public_functions_give(
-    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path
+    finished: tuple[NeuronResult, Path], random_cnn_at: Model, phantom: Path
 ) -> None:
     found = finished[0]
     usable = [recording for recording in open_corpus(phantom) if recording.name.startswith("phantom")] or [
@@ -95,7 +97,7 @@ def test_table_is_what_the_public_functions_give(
     assert np.allclose(table.q, expected.q, rtol=1e-2, equal_nan=True)
 
 
-def test_files_hold_what_was_returned(finished: tuple[Any, Path]) -> None:
+def test_files_hold_what_was_returned(finished: tuple[NeuronResult, Path]) -> None:
     found, output_dir = finished
     assert len(pd.read_csv(output_dir / "neurons.csv")) == len(found.table) == (192 + 256) * 2
     pd.testing.assert_frame_equal(pd.read_parquet(output_dir / "neurons.parquet"), found.table)
@@ -103,7 +105,7 @@ def test_files_hold_what_was_returned(finished: tuple[Any, Path]) -> None:
 
 
 def test_second_run_computes_nothing_and_writes_the_same_bytes(
-    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[NeuronResult, Path], random_cnn_at: Model, phantom: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output_dir = finished[1]
     before = {name: (output_dir / name).read_bytes() for name in TABLES}
@@ -120,7 +122,7 @@ def test_second_run_computes_nothing_and_writes_the_same_bytes(
 
 
 def test_any_subset_of_finished_shards_leads_to_the_same_bytes(
-    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
+    finished: tuple[NeuronResult, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
 ) -> None:
     run(random_cnn_at, phantom, tmp_path)
     for path in sorted(tmp_path.glob("shards/*/*.npz"))[::3]:
@@ -133,7 +135,7 @@ def test_any_subset_of_finished_shards_leads_to_the_same_bytes(
 
 
 def test_other_settings_never_meet_in_one_folder(
-    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path
+    finished: tuple[NeuronResult, Path], random_cnn_at: Model, phantom: Path
 ) -> None:
     output_dir = finished[1]
     keys = {path.name for path in (output_dir / "shards").iterdir()}
@@ -193,7 +195,7 @@ def test_ledger_keeps_empty_numbers_empty() -> None:
     assert frame.to_csv(index=False).splitlines()[1:] == ["a.wav,failed,why,,,,", "b.wav,ok,,,2.0,,"]
 
 
-def test_controls_get_the_same_examples(finished: tuple[Any, Path], phantom: Path) -> None:
+def test_controls_get_the_same_examples(finished: tuple[NeuronResult, Path], phantom: Path) -> None:
     """Control i is the network that load_model gives for its seed, and none has the model's own seed."""
     found = finished[0]
     assert found.record["random_seeds"] == [1]
@@ -266,6 +268,7 @@ def test_playlists_are_written_and_can_be_heard(song: Path, tmp_path: Path) -> N
     ends = found.merged.extremes("fc8")
     top = table[table.end == "top"]
     assert top.value.tolist() == pytest.approx(sorted(ends.highest[:, 3], reverse=True))
+    row: Any
     for row in table.itertuples():
         assert soundfile.info(tmp_path / "lists" / row.file).duration == pytest.approx(
             row.end_seconds - row.start_seconds, abs=1e-3
@@ -277,7 +280,7 @@ def test_playlists_are_written_and_can_be_heard(song: Path, tmp_path: Path) -> N
     assert len(write_playlists(found.merged, open_corpus(song), tmp_path / "none", [], 2)) == 0
 
 
-def test_best_neuron_of_each_layer_and_feature_is_played(finished: tuple[Any, Path]) -> None:
+def test_best_neuron_of_each_layer_and_feature_is_played(finished: tuple[NeuronResult, Path]) -> None:
     table = finished[0].table.dropna(subset="r")
     strongest = table.loc[table.r.abs().groupby([table.layer, table.feature]).idxmax()]
     best = best_of_layers(finished[0].table)
@@ -342,7 +345,7 @@ def test_model_of_ones_own_has_a_control_and_keeps_its_weights(song: Path, tmp_p
 
 
 def test_two_runs_are_compared_by_the_names_of_their_recordings(
-    finished: tuple[Any, Path], phantom: Path, binary: Any, tmp_path: Path
+    finished: tuple[NeuronResult, Path], phantom: Path, binary: Any, tmp_path: Path
 ) -> None:
     """As the manual has it: a run compared with itself, where every neuron is its own partner."""
     output_dir = finished[1]
@@ -367,7 +370,7 @@ def test_two_runs_are_compared_by_the_names_of_their_recordings(
 
 
 def test_recordings_of_one_song_do_not_count_as_independent(
-    finished: tuple[Any, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
+    finished: tuple[NeuronResult, Path], random_cnn_at: Model, phantom: Path, tmp_path: Path
 ) -> None:
     output_dir = shutil.copytree(finished[1], tmp_path / "out")
     plain = pd.read_csv(output_dir / "neurons_detail.csv")
@@ -375,7 +378,8 @@ def test_recordings_of_one_song_do_not_count_as_independent(
         replace(recording, labels={"song": f"song {i // 2}"})
         for i, recording in enumerate(open_corpus(phantom))
     ]
-    options = {"layers": ["pool4", "pool5"], "features": FEATURES, "random_seeds": 1, "permutations": 20}
+    options: dict[str, Any] = {"layers": ["pool4", "pool5"], "features": FEATURES}
+    options |= {"random_seeds": 1, "permutations": 20}
     options |= {"output_dir": output_dir, "executor": "local:1", "figures": 0}
     grouped = actprobe.neurons(random_cnn_at, recordings, group_by="song", **options)
     assert (plain["n_effective"].dropna() == 12).all()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError, WeightsError
@@ -87,7 +88,7 @@ def test_keras_3_finds_layers_by_name_in_another_order(tmp_path: Path) -> None:
         check_equal(back.get_layer(name), there.get_layer(name))
 
 
-def write_safetensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_safetensors(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     header, place = {}, 0
     for name, array in arrays.items():
         end = place + array.nbytes

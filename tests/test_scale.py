@@ -23,6 +23,6 @@ def test_scale_changes_nothing(clusters: Clusters | None, neuron: float, feature
     ):
         for name, values in vars(expected).items():
             np.testing.assert_allclose(getattr(found, name), values, rtol=1e-9, err_msg=name)
-    found = best_of_k(x, y, clusters=clusters, permutations=99)
-    expected = best_of_k(X, Y, clusters=clusters, permutations=99)
-    np.testing.assert_allclose(found.maxima, expected.maxima, rtol=1e-9)
+    best = best_of_k(x, y, clusters=clusters, permutations=99)
+    other = best_of_k(X, Y, clusters=clusters, permutations=99)
+    np.testing.assert_allclose(best.maxima, other.maxima, rtol=1e-9)

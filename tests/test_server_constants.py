@@ -57,7 +57,9 @@ def test_a_model_with_a_table_is_run_as_it_is(tmp_path: Path) -> None:
     keys, values = tf.constant(["a", "b"]), tf.constant([1.0, 2.0])
     module.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1.0)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "s")], autograph=False)
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[tf.TensorSpec([None], tf.string, "s")], autograph=False
+    )
     def look(s: Any) -> dict[str, Any]:
         return {"y": module.scale * module.table.lookup(s)}
 
@@ -72,7 +74,8 @@ def test_a_model_with_a_table_is_run_as_it_is(tmp_path: Path) -> None:
 def test_a_model_without_variables_can_be_served(tmp_path: Path) -> None:
     save_model(tmp_path / "1", bias=1.0)
     servable = Servable(tmp_path / "1", "toy", 1)
-    found = servable.run(servable.signature("scalar"), {"x": np.float32(4)})["y"]
+    four: Any = np.float32(4)
+    found = servable.run(servable.signature("scalar"), {"x": four})["y"]
     assert found == 2
     found = servable.run(servable.signature(""), {"x": np.zeros((2, 3), np.float32)})["y"]
     servable.close()

@@ -73,9 +73,9 @@ def rest_body(random: random.Random) -> bytes:
         good = b'{"signature_name": "several", "instances": [{"a": [1, 2], "n": 3}]}'
         return good[: random.randrange(len(good))]
     if kind == 6:
-        good = bytearray(b'{"inputs": [[1.0, 2.0, 3.0]]}')
-        good[random.randrange(len(good))] = random.randrange(256)
-        return bytes(good)
+        spoiled = bytearray(b'{"inputs": [[1.0, 2.0, 3.0]]}')
+        spoiled[random.randrange(len(spoiled))] = random.randrange(256)
+        return bytes(spoiled)
     if kind == 7:
         return b'{"inputs": "' + b"a" * random.randrange(300_000) + b'"}'  # up to more than is taken
     key = random.choice(["instances", "inputs"])
@@ -122,7 +122,7 @@ def grpc_body(random: random.Random) -> bytes:
         elif kind == 2:
             tensor.ClearField("tensor_content")
             tensor.float_val.extend([1.0] * random.randrange(5))
-    body = request.SerializeToString()
+    body: bytes = request.SerializeToString()
     kind = random.randrange(5)
     if kind == 0:
         return body[: random.randrange(len(body))]
@@ -198,7 +198,7 @@ def counted(server: Any, name: str) -> float:
 
 
 def test_work_is_dropped_when_its_deadline_passes_while_it_waits(base: Path) -> None:
-    slow = predict_request({"steps": np.int32([30_000])}, signature="work")
+    slow = predict_request({"steps": np.array([30_000], np.int32)}, signature="work")
     with running(options(base, rest_api_port=-1, grpc_max_threads=1)) as server:
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -228,7 +228,7 @@ def test_a_rest_request_whose_caller_has_gone_is_not_begun(base: Path) -> None:
 
 
 def test_more_requests_than_may_be_under_way_are_refused_at_once(base: Path) -> None:
-    slow = predict_request({"steps": np.int32([30_000])}, signature="work")
+    slow = predict_request({"steps": np.array([30_000], np.int32)}, signature="work")
     given = options(base, max_pending_requests=2, grpc_max_threads=2)
     with running(given) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -368,7 +368,8 @@ def test_a_client_lives_through_a_server_that_is_killed_and_started_again(base: 
     flags = (f"--model_base={base}", f"--port={ports[0]}", f"--rest_api_port={ports[1]}")
     process = Process(*flags)
     addresses = [process.grpc, process.rest]
-    over, counts, failures = threading.Event(), Counter(), []
+    counts: Counter[str] = Counter()
+    over, failures = threading.Event(), []
 
     def ask(address: str) -> None:
         with Client(address, model="toy", timeout_seconds=60, attempts=50) as client:

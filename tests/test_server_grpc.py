@@ -53,7 +53,7 @@ def models(channel: Any) -> Any:
     return backend.serving.model_service_pb2_grpc.ModelServiceStub(channel)
 
 
-def values(response: Any) -> dict:
+def values(response: Any) -> dict[str, Any]:
     return {name: backend.tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
 
 
@@ -79,17 +79,17 @@ def test_predict_answers_with_the_spec_that_answered(prediction: Any) -> None:
 
 
 def test_predict_of_a_named_signature_with_several_inputs(prediction: Any) -> None:
-    inputs = {"a": np.float32([[1, 2], [3, 4]]), "n": np.int32([5, 6])}
+    inputs = {"a": np.array([[1, 2], [3, 4]], np.float32), "n": np.array([5, 6], np.int32)}
     found = values(prediction.Predict(predict_request(inputs, signature="several")))
     assert found["total"].tolist() == [3, 7]
     assert found["twice"].tolist() == [10, 12]
 
 
 def test_output_filter_gives_only_what_was_asked_for(prediction: Any) -> None:
-    inputs = {"a": np.float32([[1, 2]]), "n": np.int32([5])}
-    request = predict_request(inputs, signature="several", outputs=["twice"])
+    inputs = {"a": np.array([[1, 2]], np.float32), "n": np.array([5], np.int32)}
+    request = predict_request(inputs, signature="several", outputs=("twice",))
     assert list(prediction.Predict(request).outputs) == ["twice"]
-    request = predict_request(inputs, signature="several", outputs=["half"])
+    request = predict_request(inputs, signature="several", outputs=("half",))
     refused(prediction.Predict, request, INVALID, "output tensor alias not found", "half")
 
 
@@ -110,10 +110,10 @@ def test_strings_are_bytes(prediction: Any) -> None:
 def test_every_type_goes_there_and_back(prediction: Any) -> None:
     inputs = {
         "b": np.array([True, False]),
-        "i": np.int64([2**60, -1]),
-        "d": np.float64([0.1, 1e300]),
-        "u": np.uint8([0, 255]),
-        "h": np.float16([0.5, np.inf]),
+        "i": np.array([2**60, -1], np.int64),
+        "d": np.array([0.1, 1e300], np.float64),
+        "u": np.array([0, 255], np.uint8),
+        "h": np.array([0.5, np.inf], np.float16),
     }
     found = values(prediction.Predict(predict_request(inputs, signature="types")))
     expected = inputs | {"b": ~inputs["b"], "i": inputs["i"] + 1, "d": inputs["d"] * 2}
@@ -123,7 +123,9 @@ def test_every_type_goes_there_and_back(prediction: Any) -> None:
 
 
 def test_nan_and_infinity_pass(prediction: Any) -> None:
-    found = values(prediction.Predict(predict_request({"x": np.float32([[np.nan, np.inf, 1]])})))["y"]
+    found = values(prediction.Predict(predict_request({"x": np.array([[np.nan, np.inf, 1]], np.float32)})))[
+        "y"
+    ]
     assert np.array_equal(found, [[np.nan, np.inf, 2]], equal_nan=True)
 
 
@@ -217,6 +219,27 @@ def test_a_request_that_is_too_large_is_refused(prediction: Any) -> None:
     refused(prediction.Predict, large, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
+def test_a_request_is_as_large_as_what_it_unfolds_to(prediction: Any) -> None:
+    """One value stands for all that follow: a few bytes may ask for gigabytes."""
+    tensor = backend.tf.make_tensor_proto(EXAMPLE)
+    tensor.ClearField("tensor_content")
+    tensor.float_val.append(0.5)
+    tensor.tensor_shape.dim[0].size = MESSAGE_BYTES // 12 + 1
+    said = f"unfolds to {12 * (MESSAGE_BYTES // 12 + 1)} bytes; {MESSAGE_BYTES} are taken"
+    refused(prediction.Predict, predict_request({"x": tensor}), grpc.StatusCode.RESOURCE_EXHAUSTED, said)
+    text = backend.tf.make_tensor_proto([b"a" * 1000])
+    text.tensor_shape.dim[0].size = MESSAGE_BYTES // 1000 + 1
+    request = predict_request({"s": text}, signature="text")
+    refused(prediction.Predict, request, grpc.StatusCode.RESOURCE_EXHAUSTED, "unfolds to")
+    halves = [backend.tf.make_tensor_proto(np.zeros(1, np.float64)) for _ in range(2)]
+    for half in halves:  # each would be taken by itself
+        half.ClearField("tensor_content")
+        half.double_val.append(0.5)
+        half.tensor_shape.dim[0].size = MESSAGE_BYTES // 12
+    together = predict_request(dict(zip("ab", halves, strict=True)))
+    refused(prediction.Predict, together, grpc.StatusCode.RESOURCE_EXHAUSTED, "unfolds to")
+
+
 def test_bytes_that_are_no_message_are_refused(channel: Any, prediction: Any) -> None:
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     for body in (b"\xff\xff", predict_request({"x": EXAMPLE}).SerializeToString()[:-3]):
@@ -226,7 +249,7 @@ def test_bytes_that_are_no_message_are_refused(channel: Any, prediction: Any) ->
 
 
 def test_a_deadline_is_kept(prediction: Any) -> None:
-    slow = predict_request({"steps": np.int32([100_000])}, signature="work")
+    slow = predict_request({"steps": np.array([100_000], np.int32)}, signature="work")
     with pytest.raises(grpc.RpcError) as caught:
         prediction.Predict(slow, timeout=0.05)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -324,7 +347,7 @@ def test_a_full_queue_is_resource_exhausted_on_both_sides(base: Path, tmp_path: 
         rest = Http(f"http://127.0.0.1:{server.rest_api_port}")
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             stub = backend.serving.prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            slow = predict_request({"steps": np.int32([20_000])}, signature="work")
+            slow = predict_request({"steps": np.array([20_000], np.int32)}, signature="work")
             barrier = threading.Barrier(8)
 
             def ask(index: int) -> Any:
@@ -346,7 +369,9 @@ def test_a_full_queue_is_resource_exhausted_on_both_sides(base: Path, tmp_path: 
     assert 1 <= refusals <= 7  # one is computed at least, and not all eight can wait
 
 
-def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_part(base: Path) -> None:
+def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_part(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(num_batch_threads=1, max_batch_size=8))
     sizes, go_on = [], threading.Event()
     ask = servable.run
@@ -356,10 +381,10 @@ def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_par
         assert go_on.wait(60)
         return ask(signature, inputs, outputs)
 
-    servable.run = run
+    monkeypatch.setattr(servable, "run", run)
     rows = [np.full((1 + index % 2, 3), index, np.float32) for index in range(20)]
 
-    async def ask_all() -> list[object]:
+    async def ask_all() -> list[Any]:
         runner, calls = Runner(), []
         with ThreadPoolExecutor(1) as threads:
             for x in rows:
@@ -383,7 +408,9 @@ def test_what_waits_goes_to_the_batcher_as_one_task_and_each_caller_gets_its_par
     assert len(sizes) <= 1 + 5  # 29 examples in tasks of 7 or 8, the last one perhaps smaller
 
 
-def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base: Path) -> None:
+def test_a_batch_beside_a_running_one_waits_for_an_equal_share(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     servable = Servable(base / "toy/1", "toy", 1, BatchingParameters(num_batch_threads=2, max_batch_size=8))
     sizes, go_on, ask = [], threading.Event(), servable.run
 
@@ -394,9 +421,10 @@ def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base: Path) -> No
 
     async def ask_for(*examples: int) -> None:
         runner, calls = Runner(), []
+        threads: Any = None
         for count in examples:
             work = runner.run(
-                servable, servable.signature(""), {"x": np.ones((count, 3), np.float32)}, (), None
+                servable, servable.signature(""), {"x": np.ones((count, 3), np.float32)}, (), threads
             )
             calls.append(asyncio.ensure_future(work))
             await asyncio.sleep(0)
@@ -406,7 +434,7 @@ def test_a_batch_beside_a_running_one_waits_for_an_equal_share(base: Path) -> No
         runner.close()
         assert waiting == 2  # the last request, which has no thread
 
-    servable.run = run
+    monkeypatch.setattr(servable, "run", run)
     asyncio.run(ask_for(6, 1, 1, 1, 3, 2))  # while 6 run, 1, 2 and 3 are too few; 6 are a share
     servable.close()
     assert sizes == [6, 6, 2]

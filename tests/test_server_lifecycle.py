@@ -29,6 +29,7 @@ from serving_support import (
 
 from actprobe import backend
 from actprobe.errors import ServingError, UsageError
+from actprobe.serving.bundle import versions_in
 from actprobe.serving.protocol.settings import parse_message
 from actprobe.serving.server import Server
 from actprobe.serving.server.config import Policy, configs_of, models_in
@@ -58,7 +59,14 @@ def bring_broken(base: Path, version: int, name: str = "toy") -> None:
     (folder / "saved_model.pb").write_bytes(b"no SavedModel")
 
 
-def answers(server: Any, where: str = "toy") -> float:
+def sees_only(seen: set[float], version: float) -> bool:
+    """Whether nothing but that version has answered since it first did."""
+    if seen != {version} and version in seen:
+        seen.clear()
+    return seen == {version}
+
+
+def answers(server: Any, where: str = "toy") -> Any:
     """Which version answers, by what it adds."""
     status, found = Http(f"http://127.0.0.1:{server.rest_api_port}").predict({"inputs": [[0, 0, 0]]}, where)
     assert status == 200, found
@@ -102,7 +110,11 @@ def test_threads_that_compute_give_way_to_the_event_loop(stock: Path, tmp_path: 
     before = os.getpriority(os.PRIO_PROCESS, 0)
     with running(options(tmp_path, port=-1, enable_batching=True)) as server:
         assert answers(server) == 1
-        nice = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id) for each in threading.enumerate()}
+        nice = {
+            each.name: os.getpriority(os.PRIO_PROCESS, each.native_id)
+            for each in threading.enumerate()
+            if each.native_id is not None
+        }
     assert nice["serving"] == nice["MainThread"] == before
     assert nice["loader_0"] == nice["batched_0"] == before + 5
 
@@ -129,6 +141,23 @@ def test_a_number_may_have_zeros_before_it(stock: Path, tmp_path: Path) -> None:
     shutil.copytree(stock / "2", tmp_path / "toy/00000002")
     with running(options(tmp_path, port=-1)) as server:
         assert answers(server, "toy/versions/2") == 2
+
+
+@pytest.mark.parametrize("name", ["9223372036854775808", "20240101123000123456", "\u0661", "+3", "1_0"])
+def test_a_number_of_more_than_64_bits_is_no_version(stock: Path, tmp_path: Path, name: str) -> None:
+    """Nor is one in other digits: TensorFlow Serving takes neither."""
+    bring(stock, 1, tmp_path)
+    shutil.copytree(stock / "2", tmp_path / "toy" / name)
+    assert versions_in(tmp_path / "toy") == [1]
+    shutil.copytree(stock / "3", tmp_path / "toy/9223372036854775807")
+    assert versions_in(tmp_path / "toy") == [1, 2**63 - 1]
+
+
+def test_a_folder_named_by_the_clock_leaves_the_version_in_place(stock: Path, tmp_path: Path) -> None:
+    bring(stock, 1, tmp_path)
+    shutil.copytree(stock / "2", tmp_path / "toy/20240101123000123456")
+    with running(options(tmp_path, port=-1)) as server:
+        assert (answers(server), states(server)) == (1, {1: "AVAILABLE"})
 
 
 # ---- broken versions
@@ -495,7 +524,8 @@ def test_versions_come_break_and_vanish_under_load_without_a_failed_request(
     bring(stock, 1, tmp_path)
     given = options(tmp_path, enable_batching=True, file_system_poll_wait_seconds=0.02)
     with running(given) as server:
-        over, seen, failures = threading.Event(), [set() for _ in range(32)], []
+        seen: list[set[float]] = [set() for _ in range(32)]
+        over, failures = threading.Event(), []
 
         def over_rest(index: int) -> None:
             ask = Http(f"http://127.0.0.1:{server.rest_api_port}")
@@ -520,7 +550,7 @@ def test_versions_come_break_and_vanish_under_load_without_a_failed_request(
         def everybody_sees(version: float) -> None:
             for one in seen:
                 one.clear()
-            soon(lambda: all(one == {version} or (version in one and one.clear()) for one in seen))
+            soon(lambda: all(sees_only(one, version) for one in seen))
 
         with ThreadPoolExecutor(32) as callers:
             for index in range(32):

@@ -207,7 +207,7 @@ def test_what_is_no_request_is_refused(http: Http, body: Any) -> None:
 
 def test_codec_keeps_the_bits_of_floats() -> None:
     values = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
-    values = np.concatenate([values, np.float32([0, -0.0, 1e-45, 3.4e38])])
+    values = np.concatenate([values, np.array([0, -0.0, 1e-45, 3.4e38], np.float32)])
     assert np.array_equal(np.array(load_json(dump_json({"a": values}))["a"], np.float32), values)
     values[3] = np.nan
     back = np.array(load_json(dump_json({"a": values}))["a"], np.float32)
@@ -333,6 +333,19 @@ def test_a_body_in_chunks_has_the_same_limit(http: Http) -> None:
 def test_a_compressed_request_is_refused_with_a_sentence(http: Http) -> None:
     answer = http("POST", "/v1/models/toy:predict", b"x", {"content-encoding": "gzip"})
     refused(answer, 501, "compressed")
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity", " IDENTITY "])
+def test_a_request_that_is_not_compressed_may_say_so(http: Http, encoding: str) -> None:
+    body = b'{"inputs": [[1, 2, 3]]}'
+    assert http("POST", "/v1/models/toy:predict", body, {"content-encoding": encoding})[0] == 200
+
+
+@pytest.mark.parametrize("row", ["[1.5, true, 3.5]", "[1, 2, false]", "[true, true, true]"])
+def test_true_and_false_are_no_numbers(http: Http, row: str) -> None:
+    answer = http.predict(f'{{"instances": [[1.5, 0.0, 1.0], {row}]}}'.encode())
+    refused(answer, 400, "input x: a value is not of expected type: DT_FLOAT")
+    assert http.predict({"instances": [[1.5, 0.0, 1.0]]})[0] == 200
 
 
 def test_prometheus_counts_requests_by_status(http: Http, server: Any) -> None:

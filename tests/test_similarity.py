@@ -176,7 +176,7 @@ def test_r_interval_p_q_and_ranks_equal_scipy_to_ten_digits_with_ties() -> None:
     singles = [stats.pearsonr(activity[:, k], feature) for k in range(40)]
     ranks = [stats.spearmanr(activity[:, k], feature) for k in range(40)]
     intervals = [single.confidence_interval(0.95) for single in singles]
-    exactly = {"rtol": 1e-10, "atol": 1e-12}
+    exactly: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-12}
     assert np.allclose(found.r, [single.statistic for single in singles], **exactly)
     assert np.allclose(found.p, [single.pvalue for single in singles], **exactly)
     assert np.allclose(found.r_low, [interval.low for interval in intervals], **exactly)

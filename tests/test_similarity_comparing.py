@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from actprobe.statistics.alignment import ALIGNMENT_COLUMNS, align_units
 from actprobe.statistics.cka import CKA_COLUMNS, cka_table, linear_cka
 
 
-def textbook_cka(x: np.ndarray, y: np.ndarray) -> float:
+def textbook_cka(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Kornblith et al. (2019), equations 2 and 3, kernels and centring matrix written out."""
     n = len(x)
     centring = np.eye(n) - np.full((n, n), 1 / n)
@@ -22,10 +23,10 @@ def textbook_cka(x: np.ndarray, y: np.ndarray) -> float:
     def hsic(a: Any, b: Any) -> Any:
         return np.trace(a @ a.T @ centring @ b @ b.T @ centring) / (n - 1) ** 2
 
-    return hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
+    return float(hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)))
 
 
-def textbook_debiased(x: np.ndarray, y: np.ndarray) -> float:
+def textbook_debiased(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Nguyen et al. (2021), equation 3: Song's unbiased estimator, kernels without their diagonals."""
     n, one = len(x), np.ones(len(x))
 
@@ -36,7 +37,7 @@ def textbook_debiased(x: np.ndarray, y: np.ndarray) -> float:
         middle = (one @ k @ one) * (one @ ell @ one) / ((n - 1) * (n - 2))
         return (np.trace(k @ ell) + middle - 2 / (n - 2) * (one @ k @ ell @ one)) / (n * (n - 3))
 
-    return hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y))
+    return float(hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)))
 
 
 @pytest.mark.parametrize(("neurons_a", "neurons_b"), [(3, 7), (60, 5), (80, 90)])

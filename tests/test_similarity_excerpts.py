@@ -1,9 +1,11 @@
 """Excerpts of one recording are not independent: p-values, intervals and chance levels that hold for them."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 
@@ -20,7 +22,7 @@ SIZES = {
 }
 
 
-def music(rng: np.random.Generator, sizes: list[int], neurons: int) -> np.ndarray:
+def music(rng: np.random.Generator, sizes: list[int], neurons: int) -> NDArray[Any]:
     """Excerpts that resemble their neighbours (0.8) and share half their variance with the recording."""
     parts = []
     for size in sizes:
@@ -29,7 +31,7 @@ def music(rng: np.random.Generator, sizes: list[int], neurons: int) -> np.ndarra
     return np.concatenate(parts)
 
 
-def marks(sizes: list[int]) -> np.ndarray:
+def marks(sizes: list[int]) -> NDArray[Any]:
     return np.repeat(np.arange(len(sizes)), sizes)
 
 

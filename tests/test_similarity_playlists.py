@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from actprobe.analyses.neurons.playlists import PLAYLIST_COLUMNS, Extremes, cut_playlist, playlist
+from actprobe.corpora import Recording
 from actprobe.errors import UsageError
 
 PATHS = ["a.wav", "sub/b.wav", "c.wav", "d.wav"]
@@ -87,6 +88,10 @@ def moments(paths: list[str], starts: list[float], layer: str = "fc", seconds: f
     )
 
 
+def files(folder: Path, *names: str) -> dict[str, Recording]:
+    return {name: Recording(name, folder / name) for name in names}
+
+
 @pytest.mark.parametrize("audio_format", ["flac", "wav"])
 def test_excerpts_are_what_was_heard_there(tmp_path: Path, audio_format: str) -> None:
     rng = np.random.default_rng(0)
@@ -94,7 +99,7 @@ def test_excerpts_are_what_was_heard_there(tmp_path: Path, audio_format: str) ->
     soundfile.write(tmp_path / "a.wav", samples, 22050, subtype="FLOAT")
     table = moments(["a.wav"], [0.5], "conv1/linear")
     table.loc[1, ["start_seconds", "end_seconds"]] = [1.8, 2.3]
-    found = cut_playlist(table, {"a.wav": tmp_path / "a.wav"}, tmp_path / "cut", audio_format=audio_format)
+    found = cut_playlist(table, files(tmp_path, "a.wav"), tmp_path / "cut", audio_format=audio_format)
     assert found["reason"].tolist() == ["", ""]
     assert found["file"].tolist() == [
         f"conv1_linear-0-{end}-01-a.{audio_format}" for end in ("top", "bottom")
@@ -115,22 +120,22 @@ def test_what_cannot_be_cut_is_listed_and_stops_nothing(tmp_path: Path) -> None:
     hostile = "../../etc/pass wd\n; rm -rf $HOME ../ö.wav"
     soundfile.write(tmp_path / "hostile.wav", np.full(8000, 0.5), 8000)
     recordings = {
-        "gone.wav": tmp_path / "gone.wav",
-        "text.wav": tmp_path / "text.wav",
-        "late.wav": tmp_path / "good.wav",
-        hostile: tmp_path / "hostile.wav",
+        **files(tmp_path, "gone.wav", "text.wav"),
+        "late.wav": Recording("late.wav", tmp_path / "good.wav"),
+        hostile: Recording(hostile, tmp_path / "hostile.wav"),
     }
     names = [*recordings, "stranger.wav"]
     table = moments(names, [0.0, 0.0, 5.0, 0.0, 0.0])
     found = cut_playlist(table, recordings, tmp_path / "cut").set_index(["path", "end"])
-    assert found.loc[(hostile, "top"), "reason"] == ""
+    cut, reasons = found["file"], found["reason"]
+    assert reasons[hostile, "top"] == ""
     written = sorted(path.name for path in (tmp_path / "cut").iterdir())
-    assert written == sorted(found.loc[hostile, "file"])
+    assert written == sorted(cut[hostile])
     assert all(letter.isalnum() or letter in "._-" for name in written for letter in name)
     for name in ("gone.wav", "text.wav", "stranger.wav", "late.wav"):
-        assert found.loc[(name, "top"), "file"] == ""
-        assert found.loc[(name, "top"), "reason"] != ""
-    assert "begins at 5.00 s" in found.loc[("late.wav", "top"), "reason"]
+        assert cut[name, "top"] == ""
+        assert reasons[name, "top"] != ""
+    assert "begins at 5.00 s" in reasons["late.wav", "top"]
     with pytest.raises(UsageError, match="flac or wav"):
         cut_playlist(table, recordings, tmp_path, audio_format="mp3")
 
@@ -138,6 +143,6 @@ def test_what_cannot_be_cut_is_listed_and_stops_nothing(tmp_path: Path) -> None:
 def test_two_layers_whose_names_come_out_alike_overwrite_nothing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(8000, 0.5), 8000)
     both = pd.concat([moments(["a.wav"], [0.0], layer) for layer in ("c/l", "c l")])
-    found = cut_playlist(both, {"a.wav": tmp_path / "a.wav"}, tmp_path / "cut")
+    found = cut_playlist(both, files(tmp_path, "a.wav"), tmp_path / "cut")
     assert found["file"].nunique() == 4
     assert len(list((tmp_path / "cut").iterdir())) == 4

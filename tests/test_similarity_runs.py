@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from actprobe.analyses.neurons import compare
 from actprobe.analyses.neurons.figures import cka_figure, draw_neurons
@@ -20,7 +21,7 @@ from actprobe.statistics.cka import linear_cka
 
 
 def merged(
-    model: str, paths: list[str], activity: dict[str, np.ndarray], examples: int = 1
+    model: str, paths: list[str], activity: dict[str, NDArray[Any]], examples: int = 1
 ) -> SimpleNamespace:
     """What `open_merged` gives: units in the order of the corpus."""
     units = pd.DataFrame({"path": np.repeat(np.array(paths, object), examples)})
@@ -54,7 +55,7 @@ def test_runs_are_compared_over_the_recordings_that_both_have(
     assert found.only_b == ["new.wav"]
     common = np.sort(order)
     expected = linear_cka(runs["a"].activity["fc"][common], runs["b"].activity["fc8"][np.argsort(order)])
-    row = found.cka.set_index(["layer_a", "layer_b"]).loc[("fc", "fc8")]
+    row: Any = found.cka.set_index(["layer_a", "layer_b"]).loc[("fc", "fc8")]
     assert row["cka"] == pytest.approx(expected.cka)
     assert row["cka_debiased"] == pytest.approx(expected.debiased)
     partners = found.alignment[found.alignment["layer_a"] == "fc"]
@@ -140,7 +141,7 @@ def neuron_run() -> SimpleNamespace:
     )
 
 
-def test_the_best_neurons_of_each_feature_are_drawn(neuron_run: SimpleNamespace, tmp_path: Path) -> None:
+def test_the_best_neurons_of_each_feature_are_drawn(neuron_run: Any, tmp_path: Path) -> None:
     paths = draw_neurons(neuron_run, tmp_path, 2)
     assert paths[0].name == "loudness-1-conv1_linear-4.png"
     assert [path.name.rsplit("-", 2)[0] for path in paths[1:]] == [
@@ -155,7 +156,7 @@ def test_the_best_neurons_of_each_feature_are_drawn(neuron_run: SimpleNamespace,
     assert len(draw_neurons(neuron_run, tmp_path, 1)) == 2
 
 
-def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run: SimpleNamespace) -> None:
+def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run: Any) -> None:
     summary = neuron_summary(neuron_run)
     row = neuron_run.layers.iloc[0]
     strongest = next(line for line in summary.text.splitlines() if "conv1/linear     4" in line)
@@ -169,7 +170,7 @@ def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run: Simple
     assert "by chance" not in neuron_summary(neuron_run).text
 
 
-def test_a_run_over_excerpts_says_what_they_are_worth(neuron_run: SimpleNamespace) -> None:
+def test_a_run_over_excerpts_says_what_they_are_worth(neuron_run: Any) -> None:
     assert "independent" not in neuron_summary(neuron_run).text
     excerpts = {"loudness": neuron_run.features["loudness"]}
     tables = neuron_table("toy", neuron_run.activity, excerpts, groups=np.arange(40) // 4)

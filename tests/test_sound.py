@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 import actprobe
 from actprobe.analyses.inversion.inverting.sounds import write_wav
@@ -31,7 +32,7 @@ def open_front_end(kind: type[FrontEnd], meanstd: str) -> FrontEnd:
     return kind(meanstd) if kind is SvdFrontEnd else kind()
 
 
-def music(front_end: FrontEnd) -> np.ndarray:
+def music(front_end: FrontEnd) -> NDArray[Any]:
     """Decaying tones over soft noise, as long as an example."""
     rate, count = front_end.sample_rate, front_end.example_samples
     time = np.arange(count) / rate
@@ -40,7 +41,8 @@ def music(front_end: FrontEnd) -> np.ndarray:
     )
     beats = np.exp(-6 * (time % 0.4))
     noise = np.random.default_rng(0).standard_normal(count)
-    return (0.2 * tones * beats + 0.003 * noise).astype(np.float32)
+    values: NDArray[Any] = (0.2 * tones * beats + 0.003 * noise).astype(np.float32)
+    return values
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)

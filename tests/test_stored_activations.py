@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import actprobe
 from actprobe.corpora.phantom import write_phantom
@@ -26,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> actprobe.Corpus:
     return actprobe.open_corpus(write_phantom(tmp_path_factory.mktemp("corpus"), recordings=5, seconds=2.0))
 
 
-def level(examples: np.ndarray) -> np.ndarray:
+def level(examples: NDArray[Any]) -> NDArray[Any]:
     """Two units: the mean of an example, and its opposite."""
     return np.stack([examples.mean(axis=(1, 2)), -examples.mean(axis=(1, 2))], axis=1)
 
@@ -95,8 +96,8 @@ def test_a_recording_without_a_file_costs_only_itself(
     )  # fmt: skip
     table = found.recordings.set_index("path")
     assert list(table["status"] == "failed") == [False, True, True, False, False]
-    assert "there is no npz of it in" in table.loc[corpus[1].name, "reason"]
-    assert "is not a readable npz" in table.loc[corpus[2].name, "reason"]
+    assert "there is no npz of it in" in table["reason"][corpus[1].name]
+    assert "is not a readable npz" in table["reason"][corpus[2].name]
 
 
 def test_activations_without_examples_are_enough_for_neurons_and_refused_for_inverters(
@@ -148,6 +149,8 @@ def test_activations_of_a_run_take_its_front_end_along(corpus: actprobe.Corpus, 
     actprobe.activations(network, corpus, layers=["conv1", "fc9"], output_dir=tmp_path)
     model = actprobe.open_activations(tmp_path)
     assert model.name == "svd"
+    assert isinstance(model.frontend, StoredExamples)
+    assert model.frontend.described_by is not None
     assert model.frontend.described_by.describe() == network.frontend.describe()
     assert model.layers["conv1"] == network.layers["conv1"]
     examples = model.frontend.of(corpus[0].path).examples(np.zeros(1, np.float32))
@@ -188,7 +191,8 @@ class Tensor:
 
 
 def test_tensors_are_saved(tmp_path: Path) -> None:
-    actprobe.save_activations(tmp_path / "a.npz", times=[0.0], **{"features.0": Tensor(np.ones((1, 3)))})
+    layers: dict[str, Any] = {"features.0": Tensor(np.ones((1, 3)))}
+    actprobe.save_activations(tmp_path / "a.npz", times=[0.0], **layers)
     file = StoredFile(tmp_path / "a.npz")
     assert file.layers == ["features.0"]
     np.testing.assert_array_equal(file.array("features.0"), np.ones((1, 3)))

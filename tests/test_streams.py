@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from actprobe.batch.shards import fingerprint
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.corpora.folder import Recording, readable_name
 from actprobe.provenance import write_json
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.signal import convolve2d
 
 from actprobe.audio import Waveform
@@ -20,14 +21,15 @@ from actprobe.weights import LasagneWeights
 EVERY_LAYER = list(svd.LAYERS)
 
 
-def sound(seconds: float, seed: int = 0) -> np.ndarray:
+def sound(seconds: float, seed: int = 0) -> NDArray[Any]:
     """Decaying tones, noise and a stretch of digital silence, 22.05 kHz."""
     time = np.arange(int(seconds * 22050)) / 22050
     tones = sum(np.sin(2 * np.pi * hertz * time) for hertz in (110, 220, 440.5, 3000, 7900))
     noise = np.random.default_rng(seed).standard_normal(len(time))
     samples = 0.1 * tones * np.exp(-(time % 0.7) * 5) + 0.003 * noise
     samples[len(samples) // 2 :][:4000] = 0
-    return samples.astype(np.float32)
+    values: NDArray[Any] = samples.astype(np.float32)
+    return values
 
 
 # Front end
@@ -43,6 +45,7 @@ def test_every_stage_of_the_front_end_equals_the_original(golden_sound: Any, gol
     assert np.abs(spectrogram[:3] - golden_sound["spect_first3"]).max() <= 1e-6
     bands = log_mel(spectrogram, filter_bank()).numpy()
     assert np.abs(bands - golden_sound["logmel"]).max() <= 1e-6
+    assert isinstance(golden_svd.frontend, SvdFrontEnd)
     assert np.array_equal(golden_svd.frontend.mean, golden_sound["mean"])
     assert np.array_equal(golden_svd.frontend.inverse_std, golden_sound["istd"])
     frames = golden_svd.frontend.frames(pcm)
@@ -130,13 +133,13 @@ def test_mel_edges_run_from_27_5_to_8000_hz() -> None:
 
 
 @pytest.fixture(scope="session")
-def golden(assets: Path) -> dict[str, np.ndarray]:
+def golden(assets: Path) -> dict[str, NDArray[Any]]:
     with np.load(assets / "golden/a_svd_activations_small.npz") as arrays:
         return dict(arrays)
 
 
 @pytest.fixture(scope="session")
-def golden_run(golden: Any, golden_svd: Model) -> dict[str, np.ndarray]:
+def golden_run(golden: Any, golden_svd: Model) -> dict[str, NDArray[Any]]:
     return golden_svd.activations(golden["input"], EVERY_LAYER)
 
 
@@ -166,7 +169,7 @@ def test_an_input_of_the_original_gives_probabilities(assets: Path, golden_svd: 
     assert ((run["fc9"] > 0) & (run["fc9"] < 1)).all()
 
 
-def weights_of(model: Model) -> dict[str, list[np.ndarray]]:
+def weights_of(model: Model) -> dict[str, list[NDArray[Any]]]:
     return {layer.name: layer.get_weights() for layer in model.keras_model.layers if layer.weights}
 
 
@@ -220,8 +223,8 @@ def test_weights_survive_the_way_to_the_original_layout_and_back(tmp_path: Path,
     opened = load_model("svd", tmp_path / "w.npz")
     assert opened.weights.kind == "unverified"
     excerpt = np.random.default_rng(1).standard_normal((2, 115, 80)).astype(np.float32)
-    for name, values in opened.activations(excerpt, ["mp3", "fc9"]).items():
-        assert np.array_equal(values, random_svd.activations(excerpt, [name])[name])
+    for name, activity in opened.activations(excerpt, ["mp3", "fc9"]).items():
+        assert np.array_equal(activity, random_svd.activations(excerpt, [name])[name])
 
 
 def test_file_of_another_network_is_refused(tmp_path: Path, random_svd: Model) -> None:

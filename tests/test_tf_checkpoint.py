@@ -50,7 +50,7 @@ def cut(spec: str) -> tuple[slice, ...]:
 
 
 @pytest.fixture(params=[1, 2])
-def version(request: pytest.FixtureRequest) -> int:
+def version(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
@@ -191,7 +191,7 @@ def test_further_variables_such_as_an_optimizers_are_not_read(tmp_path: Path, ve
     more = {
         **ARRAYS,
         "global_step": np.int64(7),
-        "net/fc/weights/Adam": np.float32([np.nan]),
+        "net/fc/weights/Adam": np.array([np.nan], np.float32),
         "a\nb": np.array("c"),
     }
     weights = read_tf_checkpoint(save(tmp_path / "trained", more, version), SHAPES)
@@ -216,8 +216,16 @@ OTHERS = {
     "int32": ({**ARRAYS, "net/fc/biases": np.ones(3, np.int32)}, "net/fc/biases", "holds int32"),
     "float16": ({**ARRAYS, "net/fc/biases": np.ones(3, np.float16)}, "net/fc/biases", "holds float16"),
     "strings": ({**ARRAYS, "net/fc/biases": np.array(["a", "b", "c"])}, "net/fc/biases", "holds string, not"),
-    "NaN": ({**ARRAYS, "net/fc/biases": np.float32([0, np.nan, 0])}, "net/fc/biases", "NaN or infinity"),
-    "infinity": ({**ARRAYS, "net/fc/biases": np.float32([0, 0, np.inf])}, "net/fc/biases", "NaN or infinity"),
+    "NaN": (
+        {**ARRAYS, "net/fc/biases": np.array([0, np.nan, 0], np.float32)},
+        "net/fc/biases",
+        "NaN or infinity",
+    ),
+    "infinity": (
+        {**ARRAYS, "net/fc/biases": np.array([0, 0, np.inf], np.float32)},
+        "net/fc/biases",
+        "NaN or infinity",
+    ),
 }  # fmt: skip
 
 
@@ -498,7 +506,8 @@ def entry_message(offset: int, name: str = FC, **changed: int | bytes) -> bytes:
     array = ARRAYS[name]
     found = {
         "dtype": 1, "shape": shape_message(array.shape), "shard": 0, "offset": offset, "size": array.nbytes,
-    } | changed  # fmt: skip
+        **changed,
+    }  # fmt: skip
     order = {"dtype": 1, "shape": 2, "shard": 3, "offset": 4, "size": 5, "slices": 7}
     checksum = number(6 << 3 | 5) + struct.pack("<I", masked_crc32c(array.tobytes()))
     return fields(*((order[key], value) for key, value in found.items())) + checksum

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actprobe.errors import WeightsError
 from actprobe.models import Model, layers_of, load_model
-from actprobe.models.golden import AXES, read_golden
+from actprobe.models.golden import read_golden
+from actprobe.models.golden_parts import AXES
 from actprobe.models.verify import Parity, verify
 
 SHAPE = (115, 80)
@@ -29,7 +31,7 @@ def svd() -> Model:
 
 
 @pytest.fixture(scope="module")
-def computed(svd: Model) -> dict[str, np.ndarray]:
+def computed(svd: Model) -> dict[str, NDArray[Any]]:
     examples = np.random.default_rng(0).standard_normal((3, *SHAPE)).astype(np.float32)
     return {"input": examples, **svd.activations(examples, LAYERS)}
 
@@ -43,7 +45,7 @@ def save(path: Any, **arrays: Any) -> Any:
     return path
 
 
-def transposed(arrays: dict[str, np.ndarray], order: tuple[str, ...]) -> dict[str, np.ndarray]:
+def transposed(arrays: dict[str, NDArray[Any]], order: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """The arrays as a program with another order of axes has them."""
     given = {}
     for name, array in arrays.items():
@@ -210,7 +212,7 @@ def npz(tmp_path: Path, **members: bytes) -> Path:
     return path
 
 
-def npy(array: np.ndarray) -> bytes:
+def npy(array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()

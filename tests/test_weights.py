@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from mutants import check_each
+from numpy.typing import NDArray
 
 from actprobe import checkpoints
 from actprobe.errors import WeightsError
@@ -65,7 +66,7 @@ MM_CNN_SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
-def numbers(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def numbers(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.abs(seeded_kernel(name, shape, 3)) + np.float32(0.1)
 
 
@@ -598,7 +599,7 @@ edits = st.one_of(
 )
 
 
-def edited(image: bytes, edit: tuple) -> bytes:
+def edited(image: bytes, edit: tuple[str, int, Any]) -> bytes:
     kind, place, value = edit
     content = bytearray(image)
     place %= len(content)
@@ -621,10 +622,10 @@ def edited(image: bytes, edit: tuple) -> bytes:
 
 def header_of(path: Path, entry: str) -> int:
     with h5py.File(path, "r") as file:
-        return h5py.h5o.get_info(file[entry].id).addr
+        return int(h5py.h5o.get_info(file[entry].id).addr)
 
 
-def message(image: bytes, header: int, kind: int) -> int:
+def message(image: bytes | bytearray, header: int, kind: int) -> int:
     """Return where the first header message of a kind starts, as HDF5 lays out version 1 headers."""
     place = header + 16
     while struct.unpack_from("<H", image, place)[0] != kind:
@@ -697,7 +698,7 @@ def group_structures(path: Path, entry: str) -> tuple[bytearray, int, int, int]:
     place = message(content, header_of(path, entry), SYMBOL_TABLE)
     tree, heap = struct.unpack_from("<QQ", content, place + 8)
     (symbols,) = struct.unpack_from("<Q", content, tree + 32)
-    assert (content[tree : tree + 4], content[heap : heap + 4]) == (b"TREE", b"HEAP")
+    assert (bytes(content[tree : tree + 4]), bytes(content[heap : heap + 4])) == (b"TREE", b"HEAP")
     assert content[symbols : symbols + 4] == b"SNOD"
     return content, tree, heap, symbols
 
@@ -885,7 +886,7 @@ def test_the_catalog_has_both_published_files_of_cnn_at() -> None:
 
 
 def test_every_catalog_entry_can_be_told_apart_and_verified() -> None:
-    def values(field: str) -> list:
+    def values(field: str) -> list[Any]:
         return [getattr(entry, field) for entry in checkpoints.entries() if getattr(entry, field) is not None]
 
     assert checkpoints.entries()
@@ -940,4 +941,6 @@ def test_a_seeded_kernel_depends_on_seed_and_name_only() -> None:
 def test_seeded_kernels_are_the_same_for_ever() -> None:
     # Recorded with numpy 1.26; a change of numpy's streams must not go unnoticed.
     kernel = seeded_kernel("conv1", (1, 1, 1, 4), 0)
-    np.testing.assert_array_equal(kernel.ravel(), np.float32([1.6173297, -1.4954125, -1.1130061, 2.6891329]))
+    np.testing.assert_array_equal(
+        kernel.ravel(), np.array([1.6173297, -1.4954125, -1.1130061, 2.6891329], np.float32)
+    )

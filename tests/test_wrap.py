@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 import actprobe
 from actprobe import backend, wrap_model
@@ -25,7 +26,7 @@ def layers() -> Any:
     return backend.keras.layers
 
 
-def model_of(layers: Any, *stack: Any, shape: tuple[int, int, int] = (40, 12, 1), **options: Any) -> Any:
+def model_of(layers: Any, *stack: Any, shape: tuple[int, ...] = (40, 12, 1), **options: Any) -> Any:
     """A functional model from a stack of layers."""
     inputs = tensor = layers.Input(shape, name="given")
     for layer in stack:
@@ -33,13 +34,14 @@ def model_of(layers: Any, *stack: Any, shape: tuple[int, int, int] = (40, 12, 1)
     return backend.keras.Model(inputs, tensor, **options)
 
 
-def examples(shape: tuple[int, int] = (40, 12), count: int = 3) -> np.ndarray:
+def examples(shape: tuple[int, int] = (40, 12), count: int = 3) -> NDArray[Any]:
     return np.random.default_rng(0).standard_normal((count, *shape)).astype(np.float32)
 
 
-def keras_output(keras_model: Any, layer: str, inputs: np.ndarray) -> np.ndarray:
+def keras_output(keras_model: Any, layer: str, inputs: NDArray[Any]) -> NDArray[Any]:
     part = backend.keras.Model(keras_model.input, keras_model.get_layer(layer).output)
-    return part(inputs, training=False).numpy()
+    values: NDArray[Any] = part(inputs, training=False).numpy()
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +153,17 @@ class Frames(FrontEnd):
         self.example_shape = shape
         self.example_samples = shape[0]
 
-    def band_edges_hz(self) -> np.ndarray:
+    def band_edges_hz(self) -> NDArray[Any]:
         return np.arange(self.example_shape[1] + 2.0)
 
-    def example_starts(self, samples: Any) -> None:
+    def example_starts(self, samples: Any) -> Any:
         raise NotImplementedError
 
-    examples = constants = example_starts
+    def examples(self, samples: Any) -> Any:
+        raise NotImplementedError
+
+    def constants(self) -> Any:
+        raise NotImplementedError
 
 
 def by_frames(keras_model: Any) -> Any:
@@ -308,7 +314,7 @@ def refused(layers: Any, kind: str) -> Any:
             return keras.Model(inputs, layers.Add()(inputs))
         case "subclassed":
 
-            class Mine(keras.Model):
+            class Mine(keras.Model):  # type: ignore[misc,name-defined]
                 def call(self, inputs: Any) -> Any:
                     return inputs
 
