@@ -45,7 +45,7 @@ def torch_twin(model: Model, specs: Sequence[Spec]) -> Any:
         Flatten,
         MaxPool,
         Relu,
-        padding_before,
+        window_of,
     )  # fmt: skip
 
     def tensor(array: NDArray[Any]) -> Any:
@@ -88,7 +88,7 @@ def torch_twin(model: Model, specs: Sequence[Spec]) -> Any:
             weights = [w.numpy() for w in kept.get(spec.name, [])]
             match spec:
                 case Conv(_, filters, (time, mel), padding, _):
-                    before = [padding_before(size, padding) for size in (time, mel)]
+                    before = [window_of(size, size, 1, padding)[0] for size in (time, mel)]
                     after = [
                         0 if padding == "valid" else size - 1 - b
                         for size, b in zip((time, mel), before, strict=True)
