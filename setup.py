@@ -65,7 +65,6 @@ DOCS = [
     "ipykernel>=6.29",
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.5",
-    "mkdocstrings[python]>=0.25",
     "nbclient>=0.10",
 ]
 
@@ -106,6 +105,7 @@ setup(
         "librosa>=0.11,<0.12",
         "matplotlib>=3.8",
         "pandas>=2.2",
+        "pillow>=10",
         "plotly>=5.24",
         "pooch>=1.8",
         "scipy>=1.14",

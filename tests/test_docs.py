@@ -499,6 +499,9 @@ def test_the_site_has_every_page_and_flag(site: Path) -> None:
     assert "--permutations" in reference
     assert "p_max" in (site / "reference/columns/index.html").read_text("utf-8")
     assert "load_model" in (site / "reference/python/index.html").read_text("utf-8")
+    for notebook in NOTEBOOKS:
+        assert f'href="notebooks/{notebook.name}"' in (site / "index.html").read_text("utf-8")
+        assert (site / "notebooks" / notebook.name).exists()
 
 
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:

@@ -33,6 +33,7 @@ from actprobe.errors import AudioError, UsageError
 DECODERS = ("auto", "soundfile", "pyav", "tfio")
 CHANNELS = {"mean": None, "left": 0, "right": 1, "loudest": None}
 
+LONGEST_SECONDS = 4 * 3600.0
 MAX_PEAK = 64.0  # 36 dB over full scale; hot mp3 masters decode to 1.5, damaged ones to thousands
 HIGHEST_SAMPLE_RATE_HZ = 768_000
 
@@ -54,7 +55,7 @@ def load_audio(
     sample_rate: int | None = None,
     *,
     decoder: str = "auto",
-    max_seconds: float = 4 * 3600,
+    max_seconds: float = LONGEST_SECONDS,
     mono: str = "mean",
 ) -> Waveform:
     """Read a recording as a mono waveform.
@@ -76,13 +77,13 @@ def load_audio(
     Returns
     -------
     Waveform
-        Mono, float32; its `source` says what was read, by what, and any warnings.
+        Mono, float32; its `source` has the file, the decoder and any warnings.
 
     Raises
     ------
     AudioError
         The file is missing, unreadable, empty or undecodable, holds no samples, NaN, infinity or absurd
-        values, is too long, or ends before half of what its header says.
+        values, is too long, or ends before half of the length in its header.
     UsageError
         Unknown decoder or `mono`, or a rate or duration that is none.
 
@@ -118,6 +119,7 @@ def load_audio(
         header_seconds=audio.header_seconds,
         resampler="" if {audio.kept_rate} == set(audio.rates) else RESAMPLER,
         warnings=tuple(audio.warnings),
+        mono=mono,
     )
     waveform = Waveform(audio.samples, audio.kept_rate, source)
     if not len(waveform.samples):
@@ -280,7 +282,7 @@ def _check(audio: Collector, header: Header) -> None:
         audio.warnings.append(
             "The channels cancel each other: their mean is "
             + (f"{lost:.1f} dB below that of unrelated channels" if math.isfinite(lost) else "silent")
-            + '; load_audio(..., mono="loudest") takes one of them.'
+            + "; --mono=loudest (in Python mono='loudest') takes one of them."
         )
     promised, decoded = audio.header_seconds or 0.0, audio.seconds
     if promised - decoded > SLACK_SECONDS:

@@ -13,6 +13,7 @@ in the label file of the recording (`actprobe.corpora.voice_activity`).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ COLUMN_PREFIX = "label:"
 
 UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "none"})
 SEPARATOR = ";"
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 MOST_CLASSES = 100  # a column with more is a title or an identifier and not a category
 
 Floats = NDArray[np.float64]
@@ -151,9 +153,14 @@ def _is_known(cell: str) -> bool:
 
 
 def _is_numeric(column: str, cells: Iterable[str]) -> bool:
+    known = [cell for cell in cells if _is_known(cell)]
     try:
-        numbers = [float(cell) for cell in cells if _is_known(cell)]
+        numbers = [float(cell) for cell in known]
     except ValueError:
+        if all(map(DECIMAL_COMMA.fullmatch, known)):
+            raise UsageError(
+                f"column {column}: {known[0]} has a comma; write decimals with a point"
+            ) from None
         return False
     if not all(map(math.isfinite, numbers)):
         raise UsageError(f"column {column} holds infinity")

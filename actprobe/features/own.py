@@ -20,6 +20,8 @@ def import_features(path: str | os.PathLike[str]) -> list[str]:
     sent to other processes by cloudpickle, which takes their code along. UsageError: no such file, it raised,
     or it registered nothing.
     """
+    if not Path(path).is_file():
+        raise UsageError(f"{path}: {'is not a file' if Path(path).exists() else 'does not exist'}")
     before = {name: registry.get_feature(name) for name in registry.available()}
     name = f"features_of_{Path(path).stem}"  # in no module that is imported: cloudpickle takes the code along
     try:

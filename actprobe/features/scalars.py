@@ -53,8 +53,8 @@ def feature(
     sample_rate : int, optional
         Rate in Hz that the function wants its waveform at. Without it the recording's own rate is kept.
     backend : str, optional
-        Distribution whose version belongs to the provenance of the values. Functions of
-        ``essentia-tensorflow`` is called in another process where TensorFlow was imported first and keeps
+        Distribution whose version belongs to the provenance of the values. A function of
+        ``essentia-tensorflow`` is called in another process if TensorFlow was imported first, which keeps
         essentia from loading.
     shortest_seconds : float, optional
         Shortest sound that the feature is defined for. A shorter recording has no value, and a run over

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from actprobe.errors import UsageError
 from actprobe.frontends.base import FrontEnd
 from actprobe.frontends.stored_files import OWN_NAMES
-from actprobe.provenance import atomic_path
+from actprobe.provenance import write_npz
 
 
 def save_activations(
@@ -40,7 +40,7 @@ def save_activations(
         What gives such examples, such as a `LogMelFrontEnd`: what activation maps need to know hertz, and
         inversions to make sound.
     example_seconds : float, optional
-        How long an example is; by default what the front end says, else the time from one to the next.
+        How long an example is; by default that of the front end, else the time from one to the next.
     layer_times : mapping, optional
         Layer name -> seconds from the start of an example to the centre of each time position of its map;
         by default positions are spread evenly over the example.
@@ -104,9 +104,7 @@ def save_activations(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays["facts"] = np.array(json.dumps(facts, allow_nan=False))
-    members: dict[str, Any] = arrays
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)
+    write_npz(path, arrays)
     return path
 
 

@@ -114,7 +114,7 @@ def open_activations(
 
     One npz a recording, found by the recording's path: ``drums/a.npz`` for ``drums/a.wav``. It holds each
     layer by name, [examples, time, mel, channel], [examples, time, unit] or [examples, unit], and ``times``,
-    seconds from the start of the recording to that of each example; what else it may hold is said in
+    seconds from the start of the recording to that of each example; other contents are described in
     `actprobe.save_activations`, which writes it, as `actprobe.activations` does. Neurons, playlists,
     comparing, activation maps and the report need these alone; inverters are trained with ``loss="input"``
     where the files hold the network's examples.
@@ -124,8 +124,8 @@ def open_activations(
     folder : str or Path
         The folder. Nothing in it is run or unpickled.
     frontend : FrontEnd, optional
-        What says the seconds and hertz of an example and how to undo it for sound. By default what the files
-        say themselves.
+        Defines the seconds and hertz of an example, and how it is inverted to sound. By default
+        that of the files.
     name : str, optional
         Name in tables; by default that of the network that ``run.json`` names, else that of the folder.
 
