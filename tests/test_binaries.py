@@ -56,7 +56,7 @@ def test_the_older_names_of_input_work_for_this_release_and_name_it(
     older = ["--corpus=mir1k", f"--corpus_dir={tmp_path}", f"--output_dir={tmp_path / 'out'}"]
     ended = binary(f"actprobe-{name}", *flags, *older)
     assert ended.returncode == 1
-    older_flags = "--corpus and --corpus_dir is deprecated and will go in the next release"
+    older_flags = "the pair of flags --corpus and --corpus_dir is deprecated and will go in the next release"
     assert ended.stderr.splitlines() == [
         f"{older_flags}: use --input=mir1k:{tmp_path}",
         f"actprobe-{name}: {tmp_path}: is not MIR-1K: it has no Wavfile/ and vocal-nonvocalLabel/",
