@@ -10,6 +10,7 @@ from actprobe.frontends.mm_cnn import MmCnnFrontEnd
 from actprobe.frontends.segments import SegmentFrontEnd, cover
 from actprobe.frontends.sound import Sound
 from actprobe.frontends.stored import StoredExamples
+from actprobe.frontends.tracks import join_examples
 from actprobe.frontends.vggish import VggishFrontEnd
 from actprobe.frontends.waveform import WaveformFrontEnd
 
@@ -28,5 +29,6 @@ __all__ = [
     "VggishFrontEnd",
     "WaveformFrontEnd",
     "cover",
+    "join_examples",
     "melgram_db",
 ]

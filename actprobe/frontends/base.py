@@ -46,7 +46,7 @@ class FrontEnd(ABC):
     frame_hop : int
         Samples between frames.
     frame_length : int
-        Samples a frame sees.
+        Samples a frame sees, in the band that sees most.
     first_frame : int
         Sample at the centre of frame 0 of an example.
     hop : int
@@ -55,9 +55,14 @@ class FrontEnd(ABC):
         What the values of an example are, for colour bars and tables.
     known : bool
         False only for what stands in place of a front end in a model that was wrapped without one.
+    edge_frames : int
+        Frames at either end of an example that are left out where examples are put one behind the other; 0
+        for a front end that leaves none out.
     joining_refusal : str
         Why examples that overlap cannot be averaged, in a few words; empty where a value means the same at
         every frame of every example.
+    sound_refusal : str
+        Why no sound can be made of its examples, in a sentence; empty where it can, or is not known.
     keeps_phase : bool
         Whether an example has the phase of its sound, so that `sound` estimates none.
     inversion_refusal : str
@@ -87,7 +92,9 @@ class FrontEnd(ABC):
     hop: int
     unit: str = "front end's units of level"
     known: bool = True
+    edge_frames: int = 0
     joining_refusal: str = ""
+    sound_refusal: str = ""
     keeps_phase: bool = False
     inversion_refusal: str = ""
     free_starts: bool = True
@@ -129,8 +136,9 @@ class FrontEnd(ABC):
         Returns
         -------
         numpy.ndarray
-            First sample of each example in ascending order, at least one; the last may reach beyond
-            the recording only if it is the only one.
+            First sample of each example in ascending order, at least one. The last may reach beyond
+            the recording only if it is the only one, unless the front end puts zeros around recordings:
+            then the first may begin before sample 0, too.
         """
 
     @abstractmethod
@@ -147,6 +155,43 @@ class FrontEnd(ABC):
         numpy.ndarray
             float32, shape [examples, time, mel], one for each of `example_starts`.
         """
+
+    def example_of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn the samples of one example into it, wherever in a recording they lie.
+
+        Parameters
+        ----------
+        samples : numpy.ndarray
+            float32, shape [example_samples], at `sample_rate`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [time, mel].
+        """
+        return np.asarray(self.examples(samples)[0])
+
+    def rescaled(
+        self, example: NDArray[Any], samples: NDArray[np.float32], span: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        """Bring an example to the scale of a longer sound, so that it can be joined to others of that sound.
+
+        Parameters
+        ----------
+        example : numpy.ndarray
+            Shape [time, mel], an example or what an inverter gave for it.
+        samples : numpy.ndarray
+            float32, shape [example_samples], what the example is of.
+        span : numpy.ndarray
+            float32, shape [samples], the longer sound.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape [time, mel], as if the front end had standardised the longer sound as one example; by
+            default the example as it came, since its values do not depend on what is around.
+        """
+        return example
 
     @abstractmethod
     def band_edges_hz(self) -> NDArray[np.float64]:
@@ -226,8 +271,9 @@ class FrontEnd(ABC):
             It is not known.
         """
         raise UsageError(
-            f"it is not known how to undo the front end {self.name}: no sound can be made; give it `framing` "
-            f"and `to_power`"
+            self.sound_refusal
+            or f"it is not known how to undo the front end {self.name}: no sound can be made; give it "
+            f"`framing` and `to_power`"
         )
 
     def reference(self, samples: NDArray[np.float32]) -> Any:
@@ -266,6 +312,8 @@ class FrontEnd(ABC):
         UsageError
             It is not known how, or the reference is missing.
         """
+        if self.sound_refusal:
+            raise UsageError(self.sound_refusal)
         self._lacks("is not known to be undone", "`framing` and `to_power`")
 
     def sound(

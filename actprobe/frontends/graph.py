@@ -28,14 +28,15 @@ class ExampleGraph(ABC):
 
     def __init__(self, frontend: _Timed) -> None:
         self.sample_rate, self.example_samples = frontend.sample_rate, frontend.example_samples
+        self.shortest = frontend.example_samples  # a recording of fewer samples is lengthened
         self.padding = frontend.padding
 
     def lengthened(self, waveform: Any) -> Any:
-        """Lengthen float32 [batch, samples] to at least one example, by the front end's ``padding``.
+        """Lengthen float32 [batch, samples] to at least `shortest`, by the front end's ``padding``.
 
         An empty or non-finite waveform is an InvalidArgumentError when the graph runs.
         """
-        tf, needed = backend.tf, self.example_samples
+        tf, needed = backend.tf, self.shortest
         samples = tf.shape(waveform)[1]
         how = "zeros" if self.padding == "zeros" else "itself, repeated"
         empty = (

@@ -50,8 +50,14 @@ class SegmentFrontEnd(FrontEnd):
     ----------
     padding : str, optional
         ``zeros`` or ``repeat``, see `FrontEnd`.
+
+    Attributes
+    ----------
+    segments_at_once : int
+        Segments that are computed together, which bounds memory.
     """
 
+    segments_at_once: int = 128
     _traced: Any = None
 
     @abstractmethod
@@ -80,12 +86,18 @@ class SegmentFrontEnd(FrontEnd):
         return np.stack([samples[start : start + self.example_samples] for start in starts])
 
     def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._transformed(self.segments(samples))
+
+    def _transformed(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._traced is None:
             tf = backend.tf
             signature = [tf.TensorSpec((None, self.example_samples), tf.float32)]
             self._traced = tf.function(self.graph, input_signature=signature)
-        examples: NDArray[np.float32] = self._traced(self.segments(samples)).numpy()
-        return examples
+        step = self.segments_at_once
+        pieces = [
+            self._traced(segments[start : start + step]).numpy() for start in range(0, len(segments), step)
+        ]
+        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
     def example_graph(self) -> ExampleGraph:
         plain = type(self).examples is SegmentFrontEnd.examples

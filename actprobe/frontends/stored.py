@@ -77,6 +77,7 @@ class StoredExamples(FrontEnd):
         self.frame_length = known.frame_length if known else self.frame_hop
         self.first_frame = known.first_frame if known else self.frame_hop // 2
         self.unit = known.unit if known else "units of the stored examples"
+        self.edge_frames = known.edge_frames if known else 0
         self.joining_refusal = known.joining_refusal if known else ""
         self.keeps_phase = known.keeps_phase if known else False
         if not self.has_examples:
@@ -97,6 +98,10 @@ class StoredExamples(FrontEnd):
 
     def example_starts(self, samples: int) -> NDArray[np.int64]:
         file = self._bound()
+        if file.times[0] * self.sample_rate <= -self.example_samples:
+            raise CorpusError(
+                file.path, f"its first example begins at {file.times[0]:.2f} s and ends before the recording"
+            )
         if file.times[-1] > samples / self.sample_rate + SLACK:
             raise CorpusError(
                 file.path,
@@ -144,6 +149,12 @@ class StoredExamples(FrontEnd):
 
     def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
         return self._known().to_power(examples, reference)
+
+    def rescaled(
+        self, example: NDArray[Any], samples: NDArray[np.float32], span: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        known = self.described_by
+        return example if known is None else known.rescaled(example, samples, span)
 
     def sound(
         self,

@@ -27,7 +27,7 @@ from actprobe.errors import UsageError
 from actprobe.frontends.base import FrontEnd
 from actprobe.models import dense_rows
 from actprobe.models.dense_graph import DenseGraph, Value
-from actprobe.models.dense_layers import Refused, Shared, as_singles
+from actprobe.models.dense_places import Refused, Shared, as_singles
 from actprobe.models.layer_table import Layer
 
 Floats = NDArray[np.float32]
@@ -115,27 +115,26 @@ class DenseEvaluation:
         self.excerpt_frames, self.bands = frontend.example_shape
         self._lent = lent
         self._graph = DenseGraph(keras_model, frontend.example_shape)
-        values = {key: self._graph[layer.tensor] for key, layer in self.layers.items()}
+        self._means = {key for key, layer in self.layers.items() if reduce and layer.is_map}
+        values = {key: self._value(key) for key in self.layers}
         self._places = {
             key: value.place
             for key, value in values.items()
-            if isinstance(value.place, Shared) and not (reduce and self.layers[key].is_map)
+            if isinstance(value.place, Shared) and key not in self._means
         }
         rows = {key: place.stride for key, place in self._places.items() if place.natural}
         self.strides = {key: rows.get(key, 0) for key in self.layers}
+        self._needed = self._graph.needed(tuple(values.values()))
         self._phases = self._graph.phases(tuple(values.values()))
-        at_once = excerpts_at_once or self._excerpts_at_once(tuple(values.values()))
-        self._step = -(-at_once // self._phases) * self._phases
+        self._at_once = excerpts_at_once
         tf = backend.tf
-        signature = [tf.TensorSpec((None, self.bands), tf.float32)]
+        signature = [tf.TensorSpec((None, self.bands), tf.float32), tf.TensorSpec((None,), tf.int32)]
 
-        def graph(frames: Any) -> dict[str, Any]:
-            tensors = self._graph.compute(tuple(values.values()), frames)
+        def graph(frames: Any, starts: Any) -> dict[str, Any]:
+            tensors = self._graph.compute(tuple(values.values()), frames, starts)
             return {
-                key: tf.cast(
-                    self._result(values[key], tensor, means=bool(reduce) and layer.is_map), tf.float32
-                )
-                for (key, layer), tensor in zip(self.layers.items(), tensors, strict=True)
+                key: tf.cast(self._result(values[key], tensor, means=key in self._means), tf.float32)
+                for key, tensor in zip(values, tensors, strict=True)
             }
 
         self._function = tf.function(graph, input_signature=signature, autograph=False)
@@ -162,9 +161,15 @@ class DenseEvaluation:
         UsageError
             Frames of another shape or too few for one excerpt.
         """
-        for first, count, rows in self._rows(frames):
+        for first, count, rows in self._rows(frames, hop):
             start = -first % hop
-            yield first + start, {key: self._by_excerpt(key, rows[key], count)[start::hop] for key in rows}
+            yield (
+                first + start,
+                {
+                    key: self._by_excerpt(key, values, count)[start::hop] if key in self._places else values
+                    for key, values in rows.items()
+                },
+            )
 
     def __call__(self, frames: Floats) -> Arrays:
         """Evaluate a recording.
@@ -193,13 +198,22 @@ class DenseEvaluation:
                 pieces[key].append(values if first + chunk == count else values[:chunk])
         return {key: self._by_excerpt(key, np.concatenate(rows), count) for key, rows in pieces.items()}
 
-    def _excerpts_at_once(self, values: Sequence[Value]) -> int:
-        """Bound the memory of the largest layer, but not below what an excerpt needs itself."""
-        widest = max(value.width for value in self._graph.needed(values))
-        return min(EXCERPTS_AT_ONCE, max(self.excerpt_frames, BYTES_AT_ONCE // (4 * max(widest, 1))))
+    def _value(self, key: str) -> Value:
+        """Give what is computed for a layer: rows that excerpts share, if they share all of them."""
+        value = self._graph[self.layers[key].tensor]
+        edged = isinstance(value.place, Shared) and any(value.place.edges)
+        return self._graph.laid_out(value) if edged and key not in self._means else value
 
-    def _rows(self, frames: Floats) -> Iterator[tuple[int, int, Arrays]]:
-        """Yield a chunk's first excerpt, its excerpts, and by layer one row for each frame or excerpt."""
+    def _step(self, hop: int) -> int:
+        """Bound the memory of the largest layer, but not below what an excerpt needs itself."""
+        numbers = max(max(value.numbers(hop) for value in self._needed), 1)
+        at_once = self._at_once or min(
+            EXCERPTS_AT_ONCE, max(self.excerpt_frames, int(BYTES_AT_ONCE // (4 * numbers)))
+        )
+        return -(-at_once // self._phases) * self._phases
+
+    def _rows(self, frames: Floats, hop: int = 1) -> Iterator[tuple[int, int, Arrays]]:
+        """Yield a chunk's first excerpt, its excerpts, and by layer rows for each frame or wanted excerpt."""
         frames = np.asarray(frames, np.float32)
         if frames.ndim != 2 or frames.shape[1] != self.bands or len(frames) < self.excerpt_frames:
             raise UsageError(
@@ -208,23 +222,29 @@ class DenseEvaluation:
             )
         behind = self.excerpt_frames - 1
         excerpts = len(frames) - behind
-        for first in range(0, excerpts, self._step):
-            count = min(self._step, excerpts - first)
+        step = self._step(hop)
+        for first in range(0, excerpts, step):
+            count = min(step, excerpts - first)
             # Whole rounds of phases; what the added frames give belongs to no excerpt and is cut off.
             missing = -count % self._phases
             chunk = np.pad(frames[first : first + count + behind], ((0, missing), (0, 0)))
+            starts = np.arange(-first % hop, count + missing, hop, dtype=np.int32)
+            wanted = np.searchsorted(starts, count)
             with self._lent():
-                rows = {key: value.numpy() for key, value in self._function(chunk).items()}
-            yield first, count, {key: value[: len(value) - missing] for key, value in rows.items()}
+                rows = {key: value.numpy() for key, value in self._function(chunk, starts).items()}
+            for key, value in rows.items():
+                rows[key] = value[: len(value) - missing if key in self._places else wanted]
+            yield first, count, rows
 
     def _result(self, value: Value, tensor: Any, *, means: bool) -> Any:
         place = value.place
         if not isinstance(place, Shared):
             return backend.tf.reduce_mean(tensor, (1, 2)) if means else tensor
         if not means:
-            return dense_rows.stitched(tensor)
+            return dense_rows.stitched(tensor.shared)
         if place.natural:
-            return dense_rows.means(tensor, place.shape[0])
+            beside = dense_rows.by_part(lambda part: backend.tf.reduce_mean(part, 2))
+            return dense_rows.over_time(beside(tensor), place.shape[0], "AVG")
         return backend.tf.reduce_mean(as_singles(place)(tensor), (1, 2))
 
     def _by_excerpt(self, key: str, rows: Floats, count: int) -> Floats:

@@ -10,17 +10,9 @@ from typing import Any
 
 from actprobe import backend
 from actprobe.models import dense_rows
-from actprobe.models.dense_layers import (
-    Compute,
-    Place,
-    Refused,
-    Shared,
-    Single,
-    as_singles,
-    followed,
-    merged,
-    shared,
-)
+from actprobe.models.dense_layers import followed, merged
+from actprobe.models.dense_places import Compute, Place, Refused, Shared, Single, as_singles, shared
+from actprobe.models.dense_rows import Rows
 from actprobe.models.keras_kinds import MERGES, is_one_of, original
 
 
@@ -36,6 +28,12 @@ class Value:
     compute: Compute
     place: Place
     width: int
+
+    def numbers(self, hop: int) -> float:
+        """Count the numbers for each frame, where an excerpt is asked for every `hop` frames."""
+        if isinstance(self.place, Shared):
+            return self.width * (1 + sum(self.place.edges) / hop)
+        return self.width / hop
 
 
 class DenseGraph:
@@ -69,9 +67,9 @@ class DenseGraph:
                 waiting += value.inputs
         return [found[number] for number in sorted(found)]
 
-    def compute(self, values: Sequence[Value], frames: Any) -> list[Any]:
-        """Compute values from the frames of a recording, [frames, mel]."""
-        tensors = {self.source.number: frames[backend.tf.newaxis]}
+    def compute(self, values: Sequence[Value], frames: Any, starts: Any) -> list[Any]:
+        """Compute values from the frames of a recording, [frames, mel], for excerpts that begin at `starts`."""
+        tensors = {self.source.number: Rows(frames[backend.tf.newaxis], starts)}
         for value in self.needed(values):
             if value is not self.source:
                 tensors[value.number] = value.compute(*(tensors[given.number] for given in value.inputs))
@@ -89,8 +87,8 @@ class DenseGraph:
         self._count += 1
         if isinstance(place, Shared) and place.natural and place.shape[0] == 1:
 
-            def lay_out(tensor: Any) -> Any:
-                return backend.tf.expand_dims(dense_rows.stitched(tensor), 1)
+            def lay_out(rows: Rows) -> Any:
+                return backend.tf.expand_dims(dense_rows.of_excerpts(rows.shared, rows.starts), 1)
 
             return self._add((value,), lay_out, Single(), width)
         return value
@@ -121,11 +119,12 @@ class DenseGraph:
         called = getattr(node.layer, "pre_activation_of", node.layer)
         layer = original(called)
         if len(inputs) > 1 and is_one_of(layer, MERGES):
-            inputs = [self._laid_out(value) for value in inputs]
+            inputs = [self.laid_out(value) if _is_flat(value) else value for value in inputs]
         places = [value.place for value in inputs]
         place: Place = Single()
         if len(places) > 1 and any(isinstance(each, Shared) for each in places):
-            place, call = merged(layer, places, call)
+            shapes = [tuple(tensor.shape[1:]) for tensor in node.keras_inputs]
+            place, call = merged(layer, places, shapes, call)
         elif places and isinstance(places[0], Shared):
             linear = called is not node.layer
             place, call = followed(layer, places[0], call, _arguments(node), linear=linear)
@@ -134,12 +133,14 @@ class DenseGraph:
         whole = self._add(tuple(inputs), call, place)
         return [self._add((whole,), partial(_part, i), place, width) for i, width in enumerate(widths)]
 
-    def _laid_out(self, value: Value) -> Value:
-        """Lay flattened rows out by excerpt."""
-        place = value.place
-        if not isinstance(place, Shared) or not place.flat:
-            return value
-        return self._add((value,), as_singles(place), Single(), prod(place.shape))
+    def laid_out(self, value: Value) -> Value:
+        """Lay shared rows out by excerpt."""
+        assert isinstance(value.place, Shared)
+        return self._add((value,), as_singles(value.place), Single(), prod(value.place.shape))
+
+
+def _is_flat(value: Value) -> bool:
+    return isinstance(value.place, Shared) and value.place.flat
 
 
 def _nodes(keras_model: Any) -> Iterator[Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from actprobe import backend
 from actprobe.models import dense_rows
+from actprobe.models.dense_places import Compute, Place, Refused, Shared, Single, on_singles, shared
+from actprobe.models.dense_rows import Rows, by_part
+from actprobe.models.dense_windows import cut, global_pooling, put_around, windowed
 from actprobe.models.keras_kinds import (
     BY_POSITION,
     CONVOLUTIONS,
@@ -22,7 +25,6 @@ from actprobe.models.keras_kinds import (
     each,
     is_kind_of,
     is_one_of,
-    pairs,
 )
 
 # The output at each position comes of that position alone, whatever the axes mean.
@@ -38,69 +40,19 @@ _OPERATIONS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Shared:
-    """A tensor [phase, row, ...] of rows that excerpts share, see `actprobe.models.dense_rows`.
-
-    `stride` is the frames between neighbouring rows of an excerpt, and so the number of phases. `shape` is
-    the (time, ...) of an excerpt, `order` the order in which the network has these axes here, and `flat`
-    whether it has them as one vector.
-    """
-
-    stride: int
-    shape: tuple[int, ...]
-    order: tuple[int, ...]
-    flat: bool = False
-
-    @property
-    def natural(self) -> bool:
-        """Whether the network has the axes as they lie."""
-        return not self.flat and self.order == tuple(range(len(self.shape)))
-
-
-@dataclass(frozen=True)
-class Single:
-    """A tensor [excerpt, ...] in which each excerpt has values of its own."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What cannot be computed densely, and why."""
-
-    reason: str
-
-
-Place: TypeAlias = Shared | Single | Refused
-Compute: TypeAlias = Callable[..., Any]
-
-
-def shared(stride: int, shape: Sequence[int]) -> Shared:
-    """Rows whose axes the network has as they lie."""
-    return Shared(stride, tuple(shape), tuple(range(len(shape))))
-
-
-def as_singles(place: Shared) -> Compute:
-    """Make what lays shared rows out for every excerpt, in the shape that the network has."""
-
-    def compute(tensor: Any) -> Any:
-        tf = backend.tf
-        found = dense_rows.excerpts(tensor, place.shape[0])
-        found = tf.transpose(found, (0, *(axis + 1 for axis in place.order)))
-        return tf.reshape(found, (-1, int(np.prod(place.shape)))) if place.flat else found
-
-    return compute
-
-
-def merged(layer: Any, places: Sequence[Place], call: Compute) -> tuple[Place, Compute]:
-    """Follow what takes several tensors, none of them flat."""
-    first = places[0]
+def merged(
+    layer: Any, places: Sequence[Place], shapes: Sequence[Sequence[int]], call: Compute
+) -> tuple[Place, Compute]:
+    """Follow what takes several tensors, none of them flat; `shapes` are those that the network has."""
     rows = [place for place in places if isinstance(place, Shared)]
-    if len(rows) < len(places):
+    rank, time = len(rows[0].shape), rows[0].shape[0]
+    if any(len(shape) != rank or shape[0] != time for shape in shapes) and len(rows) < len(places):
         return Refused(f"{layer.name} mixes a map with a vector of the whole excerpt"), call
-    assert isinstance(first, Shared)
-    rank = len(first.shape)
+    if len(rows) < len(places):
+        return Single(), on_singles(places, call)
+    first = rows[0]
     alike = {(place.stride, place.shape[0], len(place.shape), place.natural) for place in rows}
-    if alike != {(first.stride, first.shape[0], rank, True)}:
+    if alike != {(first.stride, time, rank, True)}:
         return Refused(f"{layer.name} joins maps whose frames differ"), call
     if is_one_of(layer, ("Concatenate",)) and layer.axis % (rank + 1) in (0, 1):
         return Refused(f"{layer.name} joins along time"), call
@@ -110,7 +62,13 @@ def merged(layer: Any, places: Sequence[Place], call: Compute) -> tuple[Place, C
         shape = np.broadcast_shapes(*(place.shape for place in rows))
     else:
         return Refused(_unknown(layer)), call
-    return shared(first.stride, shape), call
+    before, behind = (max(place.edges[end] for place in rows) for end in (0, 1))
+    if before + behind >= time:
+        return Single(), on_singles(places, call)
+    join = by_part(call)
+    return shared(first.stride, shape, (before, behind)), lambda *maps: join(
+        *(dense_rows.widened(each, time, (before, behind)) for each in maps)
+    )
 
 
 def followed(
@@ -124,28 +82,26 @@ def followed(
     if is_one_of(layer, ("Permute", "Flatten", "Reshape")):
         return _turned(layer, place)
     if is_one_of(layer, _ELEMENTWISE):
-        return place, call
+        return place, by_part(call)
     if place.flat:
-        if is_one_of(layer, ("Dense",)):
+        if is_one_of(layer, ("Dense",)) and not any(place.edges):
             return Single(), _dense(layer, place, linear=linear)
-        lay_out = as_singles(place)
-        return Single(), lambda tensor: call(lay_out(tensor))
+        return Single(), on_singles([place], call)
     if not place.natural:
         return Refused(f"{layer.name} works on permuted axes"), call
     if _operation(layer):
-        return _followed_operation(layer, place, arguments), call
+        return _followed_operation(layer, place, arguments), by_part(call)
     if is_one_of(layer, (*BY_POSITION, "LayerNormalization")):
         reason = _along_time(layer, len(place.shape) + 1)
-        return (Refused(f"{layer.name} {reason}") if reason else _like(layer, place)), call
+        return (Refused(f"{layer.name} {reason}") if reason else _like(layer, place)), by_part(call)
     if is_one_of(layer, (*CONVOLUTIONS, *POOLINGS)):
-        return _windowed(layer, place, call)
+        return windowed(layer, place, call, linear=linear)
     if is_one_of(layer, GLOBAL_POOLINGS):
-        return Single(), _global_pooling(layer, place)
+        return Single(), global_pooling(layer, place)
     if is_one_of(layer, PADDINGS):
-        pads = any(pairs(layer.padding)[0])
-        return (Refused(f"{layer.name} pads in time") if pads else _like(layer, place)), call
+        return put_around(layer, place)
     if is_one_of(layer, CROPPINGS):
-        return _like(layer, place), call
+        return cut(layer, place, call)
     if is_kind_of(layer, RECURRENT):
         return Refused(f"{layer.name} is recurrent"), call
     return Refused(_unknown(layer)), call
@@ -162,9 +118,8 @@ def _operation(layer: Any) -> str:
     return str(layer.symbol or layer.name) if named else ""
 
 
-def _like(layer: Any, place: Shared, factor: int = 1) -> Shared:
-    shape = tuple(layer.compute_output_shape((None, *place.shape)))[1:]
-    return shared(place.stride * factor, shape)
+def _like(layer: Any, place: Shared) -> Shared:
+    return shared(place.stride, layer.compute_output_shape((None, *place.shape))[1:], place.edges)
 
 
 def _along_time(layer: Any, rank: int) -> str:
@@ -187,52 +142,16 @@ def _followed_operation(layer: Any, place: Shared, arguments: dict[str, Any]) ->
         if isinstance(axis, int) and axis % rank > 1:
             shape = list(place.shape)
             shape.insert(axis % rank - 1, 1)
-            return shared(place.stride, shape)
+            return shared(place.stride, shape, place.edges)
     elif _operation(layer) in _OPERATIONS and all(np.ndim(value) == 0 for value in arguments.values()):
         return place
     return Refused(_unknown(layer))
 
 
-def _windowed(layer: Any, place: Shared, call: Compute) -> tuple[Place, Compute]:
-    """Follow a convolution or pooling."""
-    pooling = is_one_of(layer, POOLINGS)
-    lengths, steps = each(layer.pool_size if pooling else layer.kernel_size), each(layer.strides)
-    dilation = 1 if pooling else each(layer.dilation_rate)[0]
-    reach, step = (lengths[0] - 1) * dilation + 1, steps[0]
-    time = place.shape[0]
-    padded = {"same": max((-(-time // step) - 1) * step + reach - time, 0), "causal": reach - 1}
-    if padded.get(layer.padding, 0):
-        return Refused(f"{layer.name} pads in time"), call
-    found = _like(layer, place, step)
-    if pooling and found.shape[0] == 1 and layer.padding == "valid":  # a step that nobody takes
-        kind = "MAX" if "Max" in type(layer).__name__ else "AVG"
-        strides = (1, *steps[1:])
-
-        def pool(tensor: Any) -> Any:
-            seen = tensor[:, : backend.tf.shape(tensor)[1] - (time - reach)]
-            return backend.tf.nn.pool(seen, lengths, kind, strides=strides, padding="VALID")
-
-        return replace(found, stride=place.stride), pool
-    return found, lambda tensor: dense_rows.every_shift(call, tensor, reach, step)
-
-
-def _global_pooling(layer: Any, place: Shared) -> Compute:
-    greatest = is_one_of(layer, ("GlobalMaxPooling1D", "GlobalMaxPooling2D"))
-
-    def compute(tensor: Any) -> Any:
-        tf = backend.tf
-        if len(place.shape) == 3:
-            tensor = (tf.reduce_max if greatest else tf.reduce_mean)(tensor, 2)
-        found = dense_rows.stitched(dense_rows.pooled(tensor, place.shape[0], "MAX" if greatest else "AVG"))
-        ones = (1,) * (len(place.shape) - 1)
-        return tf.reshape(found, (-1, *ones, place.shape[-1])) if layer.keepdims else found
-
-    return compute
-
-
 def _dense(layer: Any, place: Shared, *, linear: bool) -> Compute:
-    def compute(tensor: Any) -> Any:
-        found = dense_rows.dense(tensor, place.shape, place.order, layer)
+    def compute(rows: Rows) -> Any:
+        found = dense_rows.dense(rows.shared, place.shape, place.order, layer)
+        found = dense_rows.of_excerpts(found, rows.starts)
         return found if linear or layer.activation is None else layer.activation(found)
 
     return compute
@@ -250,14 +169,18 @@ def _turned(layer: Any, place: Shared) -> tuple[Place, Compute]:
             return replace(place, order=order), nothing
         shape = tuple(place.shape[axis] for axis in order)
         axes = (0, *(axis + 1 for axis in order))
-        return shared(place.stride, shape), lambda tensor: backend.tf.transpose(tensor, axes)
+        transpose = by_part(lambda tensor: backend.tf.transpose(tensor, axes))
+        return shared(place.stride, shape, place.edges), transpose
     given = (int(np.prod(place.shape)),) if place.flat else tuple(place.shape[axis] for axis in place.order)
     shape = tuple(layer.compute_output_shape((None, *given)))[1:]
     if len(shape) == 1:
         return replace(place, flat=True), nothing
     if place.natural and shape[0] == place.shape[0]:
         rest = shape[1:]
-        return shared(place.stride, shape), lambda tensor: backend.tf.reshape(
-            tensor, (tensor.shape[0], -1, *rest)
-        )
+
+        def reshape(tensor: Any) -> Any:
+            phases, count = tensor.shape[:2]
+            return backend.tf.reshape(tensor, (-1 if phases is None else phases, count or -1, *rest))
+
+        return shared(place.stride, shape, place.edges), by_part(reshape)
     return Refused(f"{layer.name} reshapes time"), nothing

@@ -25,6 +25,7 @@ from actprobe.models.specs import (
     Pad,
     Relu,
     Spec,
+    Transpose,
 )
 
 LEAST_FUSED_EPSILON = 1.001e-5  # the fused kernel raises a smaller one without a word
@@ -77,6 +78,8 @@ def _stack(tensor: Any, specs: Sequence[Spec], outputs: dict[str, Any], kernels:
                 tensor = layers.MaxPooling2D(size, stride, padding="valid", name=name)(tensor)
             case Pad(name, time, mel):
                 tensor = layers.ZeroPadding2D((time, mel), name=name)(tensor)
+            case Transpose(name):
+                tensor = layers.Permute((2, 1, 3), name=name)(tensor)
             case Flatten(name, order):
                 if order == "channel_time_mel":
                     tensor = layers.Permute((3, 1, 2), name=f"{name}_{order}")(tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -44,6 +45,8 @@ class Layer:
         Narrowest and widest band that one position sees, in Hz (mel bands are unequal).
     tensor : str
         The computed layer that holds these values: another name when this one is an alias.
+    first_hz : float
+        Frequency at the centre of position 0 of the mel axis; NaN where it is not known.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Layer:
     hop_hz: tuple[float, float]
     receptive_field_hz: tuple[float, float]
     tensor: str
+    first_hz: float = math.nan
 
     @property
     def is_pre_activation(self) -> bool:
@@ -169,6 +173,7 @@ class LayerTable(Mapping[str, Layer]):
                 "hop_seconds": layer.hop_seconds,
                 "first_seconds": layer.first_seconds,
                 "receptive_field_seconds": layer.receptive_field_seconds,
+                "first_hz": layer.first_hz,
                 "hop_hz_min": layer.hop_hz[0],
                 "hop_hz_max": layer.hop_hz[1],
                 "receptive_field_hz_min": layer.receptive_field_hz[0],

@@ -18,23 +18,32 @@ THRESHOLD = 0.5  # of a detector without a model card
 class Output:
     """One output unit of a network: number `unit` of `layer`.
 
-    `label` is a short name, such as a tag or an instrument, and `meaning` what its value is, such as
-    ``probability of the tag``; each is empty where it is not known.
+    Of a map `unit` is the channel. `mel` is the position along the mel axis of a map whose positions mean
+    something each by itself, such as the keys of a piano; None of any other output. `label` is a short name,
+    such as a tag or an instrument, and `meaning` what its value is, such as ``probability of the tag``; each
+    is empty where it is not known.
     """
 
     layer: str
     unit: int
     label: str = ""
     meaning: str = ""
+    mel: int | None = None
 
     def __str__(self) -> str:
         """Give its label, or layer and number where it has none."""
-        return self.label or f"{self.layer}/{self.unit}"
+        numbers = [self.unit] if self.mel is None else [self.unit, self.mel]
+        return self.label or "/".join([self.layer, *map(str, numbers)])
 
 
 def labelled(layer: str, labels: Sequence[str], meaning: str = "") -> tuple[Output, ...]:
     """Label the units of an output layer, in order."""
     return tuple(Output(layer, unit, label, meaning) for unit, label in enumerate(labels))
+
+
+def labelled_bands(layer: str, labels: Sequence[str], meaning: str = "") -> tuple[Output, ...]:
+    """Label the mel positions of an output layer that is a map of one channel, in order."""
+    return tuple(Output(layer, 0, label, meaning, mel) for mel, label in enumerate(labels))
 
 
 def output_layer_of(layers: LayerTable) -> str:

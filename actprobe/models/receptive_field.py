@@ -24,6 +24,11 @@ class Axis:
         """Add positions on both sides."""
         return replace(self, size=before + self.size + after, first=self.first - before * self.stride)
 
+    def whole(self, size: int) -> Axis:
+        """Let each of `size` positions see what all positions together do."""
+        reach = (self.size - 1) * self.stride
+        return Axis(size, self.size * self.stride, self.field + reach, self.first + reach / 2)
+
     def window(self, length: int, step: int, pad_before: int, size: int) -> Axis:
         """Slide a window over the positions; `size` of it are left."""
         return Axis(
@@ -84,4 +89,13 @@ def as_layer(
         hop_hz=(float(steps.min()), float(steps.max())),
         receptive_field_hz=(float(widths.min()), float(widths.max())),
         tensor=tensor,
+        first_hz=frequency_at((bands - 1) / 2 if whole else state.mel.first, edges),
     )
+
+
+def frequency_at(band: float, edges: NDArray[np.float64]) -> float:
+    """Say which frequency in Hz lies at a band, whole or not; beyond the edges the axis goes on."""
+    places = np.arange(-1.0, len(edges) - 1)
+    nearest = min(max(band, places[0]), places[-1])
+    step = edges[1] - edges[0] if band < nearest else edges[-1] - edges[-2]
+    return float(np.interp(nearest, places, edges) + (band - nearest) * step)

@@ -15,8 +15,8 @@ def network_record(model: Model) -> dict[str, Any]:
     """Describe a network, JSON-able: what is not known, such as a receptive field, is None.
 
     Keys: ``model``, ``weights``, ``frontend``, ``opened_from`` (what `frontend_of` makes the front end of a
-    network of the catalog from), ``outputs`` (layer, unit, label, meaning) and ``layer_table``, the rows of
-    `LayerTable.rows`.
+    network of the catalog from), ``outputs`` (layer, unit, label, meaning, mel) and ``layer_table``, the rows
+    of `LayerTable.rows`.
     """
     return {
         "model": model.name,
@@ -43,6 +43,7 @@ def _layer(row: Mapping[str, Any]) -> Layer:
         "receptive_field_hz_min", "receptive_field_hz_max",
     )  # fmt: skip
     hop, first, field, *hertz = (math.nan if row[name] is None else float(row[name]) for name in names)
+    lowest = row.get("first_hz")
     return Layer(
         name=str(row["name"]),
         kind=str(row["kind"]),
@@ -53,4 +54,5 @@ def _layer(row: Mapping[str, Any]) -> Layer:
         hop_hz=(hertz[0], hertz[1]),
         receptive_field_hz=(hertz[2], hertz[3]),
         tensor=str(row["name"]),
+        first_hz=math.nan if lowest is None else float(lowest),
     )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from actprobe.errors import WeightsError
+from actprobe.frontends import FrontEnd
 from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
 from actprobe.models.network import Network
 from actprobe.models.registry import frontend_of, load_model, network_named
+from actprobe.weights.cache import locate
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,23 @@ class ModelSource:
         return self.network.layers
 
     @property
+    def frontend(self) -> FrontEnd:
+        """The front end but for its normalisation, without opening the network."""
+        return frontend_of(self.name, **self.options)
+
+    @property
     def example_seconds(self) -> float:
         """Sound that one example spans, without opening the network."""
-        frontend = frontend_of(self.name, **self.options)
-        return frontend.example_samples / frontend.sample_rate
+        return self.frontend.example_samples / self.frontend.sample_rate
+
+    def located(self) -> ModelSource:
+        """Give it back if there is such a network and its files are there; an error of `open` if not."""
+        network_named(self.name)
+        if self.checkpoint is not None:
+            locate(self.checkpoint, self.name, "weights")
+        if self.normalization is not None:
+            locate(self.normalization, self.name, "normalization")
+        return self
 
     def open(self) -> Model:
         """Open the network as `actprobe.load_model` does.

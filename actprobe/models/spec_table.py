@@ -29,6 +29,7 @@ from actprobe.models.specs import (
     Pad,
     Relu,
     Spec,
+    Transpose,
     window_of,
 )
 
@@ -87,12 +88,20 @@ def _apply(state: State, spec: Spec) -> State:
         case MaxPool(_, size, stride):
             return replace(_windowed(state, size, stride or size, "valid"), kind="max pool")
         case Harmonics(_, shifts, bins):
-            low, high = min(shifts), max(shifts)
-            mel = state.mel.window(high - low + 1, 1, -low, bins)
+            reach = (max(shifts) - min(shifts)) * state.mel.stride
+            mel = replace(state.mel, size=bins, field=state.mel.field + reach)  # bin b stays bin b
             return replace(state, kind="harmonic stacking", channels=len(shifts), mel=mel)
         case Pad(_, time, mel):
             return replace(
                 state, kind="zero padding", time=state.time.padded(*time), mel=state.mel.padded(*mel)
+            )
+        case Transpose():
+            # Along an axis of the front end, a position may now see what all positions together saw.
+            return replace(
+                state,
+                kind="permute",
+                time=state.time.whole(state.mel.size),
+                mel=state.mel.whole(state.time.size),
             )
         case Flatten():
             return replace(state, kind="flatten", channels=int(np.prod(state.shape)), vector=True)

@@ -79,6 +79,13 @@ class Pad:
 
 
 @dataclass(frozen=True)
+class Transpose:
+    """Time and mel exchange places: what lay along time lies along mel from here on, and the reverse."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Flatten:
     """Maps to one vector; `order` names the slowest index first, the channel where Theano was used."""
 
@@ -163,6 +170,7 @@ Spec: TypeAlias = (
     | Identity
     | MaxPool
     | Pad
+    | Transpose
     | Flatten
     | Dense
     | Dropout
