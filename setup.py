@@ -56,6 +56,7 @@ TORCH = ["torch>=2.5"]
 TEST = [
     "hypothesis>=6.100",
     "pytest>=8",
+    "pytest-xdist>=3.6",
     "pyyaml>=6",
     "selenium>=4.20",
     "setuptools>=68",  # builds the wheel that is tried; before 70.1 with wheel
