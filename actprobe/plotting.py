@@ -1,13 +1,21 @@
-"""What the figures of all analyses share: colours, places of round frequencies, and how they are saved."""
+"""The one style of all figures: sizes and text for a paper, colours, and how they are saved.
+
+A figure is one column of a paper wide, or two where it has many panels; its text is 8 pt. Functions that draw
+are decorated with `styled`, and the figure itself is drawn and saved in the same style wherever it goes.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -17,25 +25,67 @@ from actprobe.provenance import atomic_path
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
+COLOUR_MAP = "cividis"  # of everything over time and frequency; its lightness rises evenly, right in grey too
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2  # inches
+POINTS = 8  # of all text
+STYLE: Any = {
+    **dict.fromkeys(
+        (
+            "font.size", "figure.titlesize", "axes.titlesize", "axes.labelsize", "xtick.labelsize",
+            "ytick.labelsize", "legend.fontsize",
+        ),
+        POINTS,
+    ),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "image.cmap": COLOUR_MAP,
+    "image.interpolation": "none",
+    "text.parse_math": False,  # names of recordings may hold dollar signs
+    "pdf.fonttype": 42,  # TrueType, as journals ask for
+}  # fmt: skip
+PNG_DPI, PDF_DPI = 200, 300  # the latter of what is rasterised inside
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
 TICKS_APART = 0.05  # of the axis
-CHARACTERS_AN_INCH = 10  # of a title
+CHARACTERS_AN_INCH = 14  # of a title
 
 Tick = tuple[float, str]
 
 
-class _ShownFigure(Figure):
-    """A figure that a notebook shows without pyplot, which would keep every figure in memory."""
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table of every font of a PDF
+styled = matplotlib.rc_context(STYLE)  # decorates functions that draw
+
+
+class _PaperFigure(Figure):
+    """A figure in the style of this module, which a notebook shows without pyplot."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        with matplotlib.rc_context(STYLE):  # ticks are made as late as here
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        with matplotlib.rc_context(STYLE):
+            super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
-        self.savefig(content, format="png", dpi=100)
+        self.savefig(content, format="png", dpi=150)
         return content.getvalue()
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make a figure, sizes in inches, whose parts keep out of each other's way."""
-    return _ShownFigure(figsize=(width, height), layout="constrained")
+    """Make a figure, sizes in inches, whose parts do not overlap."""
+    return _PaperFigure(figsize=(width, height), layout="constrained")
+
+
+def colour_table() -> NDArray[np.uint8]:
+    """Give the 256 colours of `COLOUR_MAP`, the lowest first, shape [256, 3]."""
+    colours = np.asarray(matplotlib.colormaps[COLOUR_MAP](np.arange(256)), np.float64)
+    return np.asarray(np.rint(255 * colours[:, :3]), np.uint8)
 
 
 def hertz_ticks(
@@ -85,11 +135,21 @@ def set_title(figure: Figure, title: str) -> None:
     """Write a title over a figure, in as many lines as its width needs."""
     width = int(CHARACTERS_AN_INCH * figure.get_figwidth())
     lines = [textwrap.fill(line, max(width, 20)) for line in title.splitlines()]
-    figure.suptitle("\n".join(lines), fontsize=11)
+    figure.suptitle("\n".join(lines), fontsize=POINTS)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure as a PNG, whole or not at all, making its folder; equal figures give equal files."""
+    """Save a figure as the PNG ``path`` and as a PDF beside it, making their folder.
+
+    Each is written whole or not at all, and equal figures give equal files. The PDF is made of vectors and
+    text; images, and what the figure has marked as rasterised, are pictures inside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": "actprobe"})
+        figure.savefig(temporary, format="png", dpi=PNG_DPI, metadata={"Software": "actprobe"})
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")  # the parts are in their places already
+    with atomic_path(path.with_suffix(".pdf")) as temporary:
+        metadata = {"Creator": "actprobe", "Producer": None, "CreationDate": None}
+        figure.savefig(temporary, format="pdf", dpi=PDF_DPI, metadata=metadata)
+    figure.set_layout_engine(layout)

@@ -146,7 +146,11 @@ def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Pag
     page.open()
     assert page.texts("#overview .findings h2") == ["Neurons", "Activation maps", "Feature inversion"]
     parts = "document.querySelectorAll('.analysed, .findings, .provenance')"
-    assert page.script(f"return [...{parts}].map((each) => each.className)") == ["analysed", "findings", "provenance"]
+    assert page.script(f"return [...{parts}].map((each) => each.className)") == [
+        "analysed",
+        "findings",
+        "provenance",
+    ]
     assert page.script("return document.querySelector('.provenance').open") is False
     for part, drawn in (("neurons", "svg .dots"), ("maps", "svg image"), ("inversion", ".strip img")):
         page.open()

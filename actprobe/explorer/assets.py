@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
+from actprobe.plotting import colour_table
 from actprobe.provenance import ESCAPED
 
 SCRIPTS = tuple(
@@ -70,16 +72,16 @@ class Assets:
         (self.folder / "data" / name).write_text(f"actprobe.provide({json.dumps(path)},{text});\n", "utf-8")
         return path
 
-    def file(self, source: Path, name: str) -> str:
-        """Copy a picture or sound into the folder; gives its path from the page.
+    def picture(self, values: NDArray[np.uint8], name: str) -> str:
+        """Write a PNG in the one colour map, the first row on top; gives its path from the page.
 
         What a file name may not hold is replaced in ``name``, and a hash makes it unique.
         """
-        suffix = source.suffix.lower()
-        digest = hashlib.sha256(f"{source.resolve()} {name}".encode("utf-8", ESCAPED)).hexdigest()[:8]
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:60]
-        target = self.folder / f"{stem}-{digest}{suffix}"
-        shutil.copyfile(source, target)
+        digest = hashlib.sha256(name.encode("utf-8", ESCAPED)).hexdigest()[:8]
+        target = self.folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)[:60]}-{digest}.png"
+        image = Image.fromarray(np.ascontiguousarray(values))
+        image.putpalette(colour_table().tobytes())
+        image.save(target, optimize=True)
         return f"assets/{target.name}"
 
 

@@ -1,4 +1,4 @@
-"""Excerpts of the recordings that a page lets its reader hear."""
+"""Excerpts of the recordings that a page plays."""
 
 from __future__ import annotations
 

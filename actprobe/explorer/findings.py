@@ -1,4 +1,4 @@
-"""What a run found, in three sentences that say how sure one can be."""
+"""What a run found, in one sentence computed from its tables, and what limits it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pandas as pd
 from actprobe.explorer.reading import ShownRun
 from actprobe.statistics.criteria import Q_LIMIT, beats_null, follows
 
-MEAN = "mean excerpt"  # the baseline that inversions are held against
-FEW = 10
+MEAN = "mean excerpt"  # the baseline that inversions are compared with
+FEW = 10  # recordings
+FDR = f"at a false discovery rate of {100 * Q_LIMIT:.0f} % per layer"
+PERCENTILE = "95th percentile of max |r| under permutation"
 
 
-def findings(run: ShownRun) -> list[str]:
-    """Say what a run found, in sentences computed from its tables; none when there is nothing to say."""
+def finding(run: ShownRun) -> str:
+    """Say what a run found; empty when there is nothing to say."""
     match run.kind:
         case "neurons":
             return _neurons(run)
@@ -25,39 +27,67 @@ def findings(run: ShownRun) -> list[str]:
         case "inversion":
             return _inversion(run)
         case _:
-            return []
+            return ""
 
 
-def _neurons(run: ShownRun) -> list[str]:
-    table, levels = run.table, run.frame("layers.csv")
+def cautions(run: ShownRun) -> list[str]:
+    """Say what limits a finding: few recordings, a missing null, random weights that do as well."""
+    return [*_warned(run), *_limits(run)]
+
+
+def strongest(table: pd.DataFrame) -> pd.Series | None:
+    """Give the row of neurons.csv with the strongest correlation, in either direction; None without one."""
     told = table[table["r"].notna()]
-    if told.empty:
-        return ["No neuron could be compared with a feature: too few recordings, or all alike."]
-    follow = [
-        f"{int(follows(rows).sum())} of {int(rows['p'].notna().sum())} follow {feature}" + _fewer(rows, told)
-        for feature, rows in told.groupby("feature", sort=False)
+    return None if told.empty else told.iloc[int(told["r"].abs().argmax())]
+
+
+def best_match(table: pd.DataFrame) -> pd.Series | None:
+    """Give the row of maps.csv whose score is the farthest above its null; None where none was compared."""
+    told = table[table["score"].notna() & table["score_null"].notna()]
+    return None if told.empty else told.iloc[int((told["score"] - told["score_null"]).argmax())]
+
+
+def levels_of(run: ShownRun, layer: str, feature: str) -> tuple[float | None, list[float]]:
+    """Give the null of a layer's max |r|, if permuted, and the largest r of each set of random weights."""
+    levels = run.frame("layers.csv")
+    if levels.empty:
+        return None, []
+    rows = levels[(levels["layer"] == layer) & (levels["feature"] == feature)]
+    null = rows.loc[rows["weights"] == "model", "null_95"].dropna()
+    random = rows.loc[rows["weights"] != "model", "best_r"].dropna()
+    return (float(null.iloc[0]) if len(null) else None), [float(r) for r in random]
+
+
+def mean_excerpt(run: ShownRun) -> float | None:
+    """Give the NRE of the mean excerpt in an evaluation; None when it was not computed."""
+    detail = _nre_detail(run)
+    rows = detail[detail["method"] == MEAN] if len(detail) else detail
+    return float(rows["value"].iloc[0]) if len(rows) else None
+
+
+def _neurons(run: ShownRun) -> str:
+    table = run.table
+    best = strongest(table)
+    if best is None:
+        return "No neuron could be compared with a feature: too few recordings, or all alike."
+    counts = [
+        f"{int(follows(rows).sum())} of {len(rows)} {'neurons correlate ' if not i else ''}with {feature}"
+        + _fewer(rows, table)
+        for i, (feature, rows) in enumerate(table.groupby("feature", sort=False))
     ]
-    over = _over(told, run.record.get("unit", "recording"))
-    first = (
-        f"{over} of the neurons of {_listed(table['layer'].unique())}, "
-        f"{_listed(follow)} (false discovery rate {100 * Q_LIMIT:.0f} % in each layer)."
-    )
-    best = told.iloc[int(told["r"].abs().argmax())]
     interval = ""
     if pd.notna(best["r_low"]):
-        interval = f", 95 % interval {best['r_low']:.2f} to {best['r_high']:.2f}"
-    second = (
-        f"The strongest link is that of neuron {best['neuron']} of {best['layer']} with {best['feature']}: "
-        f"r = {best['r']:.2f}{interval}."
+        interval = f" (95 % interval {best['r_low']:.2f} to {best['r_high']:.2f})"
+    null, _ = levels_of(run, best["layer"], best["feature"])
+    against = ""
+    if null is not None:
+        side = "above" if abs(best["r"]) > null else "below"
+        against = f", {side} the {PERCENTILE} ({null:.2f})"
+    return (
+        f"Over {int(table['n'].max())} {run.record.get('unit', 'recording')}s, {listed(counts)} {FDR}; the "
+        f"strongest is neuron {best['neuron']} of {best['layer']} with {best['feature']}, "
+        f"r = {best['r']:.2f}{interval}{against}."
     )
-    return [first, second, *_against_chance(best, levels)]
-
-
-def _over(table: pd.DataFrame, unit: str) -> str:
-    """Say over how many recordings, and where they are so few that one of them can make a link."""
-    count = int(table["n"].max())
-    few = ", so few that a single one can make a link" if count < FEW else ""
-    return f"Over {count} {unit}s{few},"
 
 
 def _fewer(rows: pd.DataFrame, told: pd.DataFrame) -> str:
@@ -65,109 +95,109 @@ def _fewer(rows: pd.DataFrame, told: pd.DataFrame) -> str:
     return "" if rows["n"].max() == told["n"].max() else f" (over {rows['n'].max()})"
 
 
-def _against_chance(best: pd.Series, levels: pd.DataFrame) -> list[str]:
-    """Say what chance reaches where the strongest link was found."""
-    if levels.empty:
-        return ["Nothing was permuted and no random weights were run, so chance has not been measured."]
-    same = levels[(levels["layer"] == best["layer"]) & (levels["feature"] == best["feature"])]
-    own, random = same[same["weights"] == "model"], same[same["weights"] != "model"]
-    parts = []
-    if len(own) and pd.notna(own["null_95"].iloc[0]):
-        parts.append(
-            f"with the recordings permuted, the best of the layer's {int(own['neurons'].iloc[0])} neurons "
-            f"stays under |r| = {own['null_95'].iloc[0]:.2f} in 19 of 20 permutations"
-        )
-    if len(random):
-        reach = random["best_r"].abs()
-        span = f"{reach.min():.2f} to {reach.max():.2f}" if len(reach) > 1 else f"{reach.iloc[0]:.2f}"
-        parts.append(f"the best neuron of the same layer with random weights reaches |r| = {span}")
-    if not parts:
-        return []
-    text = "; ".join(parts)
-    sentences = [f"{text[0].upper()}{text[1:]}."]
-    if len(random) and random["best_r"].abs().max() >= abs(best["r"]):
-        sentences.append("Random weights do as well: this link needs no training to be there.")
-    return sentences
-
-
-def _maps(run: ShownRun) -> list[str]:
+def _maps(run: ShownRun) -> str:
     table = run.table
-    told = table[table["score"].notna() & table["score_null"].notna()]
-    if told.empty:
-        return ["No activation map could be compared with a feature."]
-    above = []
-    for feature, rows in told.groupby("feature", sort=False):
-        matching = f"{int(beats_null(rows).sum())} of {len(rows)} channels match {feature}"
-        above.append(matching + _fewer(rows, told))
-    best = told.iloc[int((told["score"] - told["score_null"]).argmax())]
-    first = (
-        f"{_over(told, 'recording')} {_listed(above)} better than the same feature of other "
-        f"recordings does (SIFT keypoints; false discovery rate {100 * Q_LIMIT:.0f} % in each layer)."
-    )
-    second = (
-        f"The best match above its null is channel {best['channel']} of {best['layer']} with "
-        f"{best['feature']}: score {best['score']:.3f} against {best['score_null']:.3f} of mismatched "
-        f"recordings (q = {best['q']:.2g})."
-    )
-    return [first, second]
-
-
-def _evaluation(run: ShownRun) -> list[str]:
-    table, detail = run.table, run.frame("nre_detail.csv")
-    sentences = []
-    for method, rows in table.groupby("method", sort=False):
-        best, worst = rows.iloc[int(rows["nre"].argmin())], rows.iloc[int(rows["nre"].argmax())]
-        draws = int(best["draws"])
-        spread = f", deviation {best['nre_std']:.3f} over {draws} draws" if draws > 1 else ""
-        if len(rows) == 1:
-            sentences.append(
-                f"With {method}, {best['layer']} is inverted at an NRE of {best['nre']:.3f}{spread}."
-            )
-            continue
-        sentences.append(
-            f"With {method}, {best['layer']} comes back nearest (NRE {best['nre']:.3f}{spread}) and "
-            f"{worst['layer']} least ({worst['nre']:.3f})."
-        )
-    return sentences + _against_mean(table, detail)
-
-
-def _against_mean(table: pd.DataFrame, detail: pd.DataFrame) -> list[str]:
-    """Say which inversions are worth more than the mean of all excerpts."""
-    if detail.empty:
-        return ["No baseline was computed, so that these numbers have nothing to be held against."]
-    nre = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
-    mean = nre[(nre["layer"] == "") & (nre["method"] == MEAN)]
-    if mean.empty:
-        return []
-    level = float(mean["value"].iloc[0])
-    of_layers = nre[nre["layer"] != ""]
-    surely = int((of_layers["high"] < level).sum())
-    text = (
-        f"The mean of all excerpts, which knows nothing of the one asked for, has an NRE of {level:.3f}: "
-        f"{surely} of {len(of_layers)} inversions are nearer with their whole 95 % interval over recordings."
-    )
-    return [text]
-
-
-def _inversion(run: ShownRun) -> list[str]:
-    facts = {name: each for name, each in run.record.get("layers", {}).items() if name != "input"}
-    near = {name: float(each["error"]) for name, each in facts.items() if each.get("error") is not None}
-    if not near:
-        return []
-    best, worst = min(near, key=near.__getitem__), max(near, key=near.__getitem__)
-    sentences = [
-        f"The inversion of {best} comes nearest to the excerpt (distance {near[best]:.2f} of its norm)"
-        + (f", that of {worst} least ({near[worst]:.2f})." if worst != best else ".")
+    best = best_match(table)
+    if best is None:
+        return "No activation map could be compared with a feature."
+    counts = [
+        f"{int(beats_null(rows).sum())} of {len(rows)} {'channels match ' if not i else ''}{feature}"
+        + _fewer(rows, table)
+        for i, (feature, rows) in enumerate(table.groupby("feature", sort=False))
     ]
-    heard = run.record["layers"].get("input", {}).get("output")
-    says = [f"{name} {each['output']:.2f}" for name, each in facts.items() if each.get("output") is not None]
-    if heard is not None and says:
-        sentences.append(
-            f"The network says {heard:.2f} of the excerpt, and of its inversions: {_listed(says)}."
+    return (
+        f"Over {int(table['n'].max())} recordings, {listed(counts)} better than they match other recordings "
+        f"{FDR}; the best match is channel {best['channel']} of {best['layer']} with {best['feature']}, "
+        f"score {best['score']:.3f} against {best['score_null']:.3f} for other recordings."
+    )
+
+
+def _evaluation(run: ShownRun) -> str:
+    table = run.table
+    parts = []
+    for method, rows in table.groupby("method", sort=False):
+        low, high = rows.iloc[int(rows["nre"].argmin())], rows.iloc[int(rows["nre"].argmax())]
+        text = f"the NRE is {low['nre']:.2f} from {low['layer']}"
+        if len(rows) > 1:
+            text = (
+                f"the NRE is lowest from {low['layer']} ({low['nre']:.2f}) and highest from {high['layer']} "
+                f"({high['nre']:.2f})"
+            )
+        parts.append(text if len(set(table["method"])) == 1 else f"with {method}, {text}")
+    mean, detail = mean_excerpt(run), _nre_detail(run)
+    if mean is not None:
+        inverted = detail[detail["layer"] != ""]
+        below = int((inverted["high"] < mean).sum())
+        parts.append(
+            f"{below} of {len(inverted)} inversions have a 95 % interval below the {MEAN} ({mean:.2f})"
         )
-    return [*sentences, "This is one excerpt: an evaluation says how sure one can be."]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _listed(words: Iterable[object]) -> str:
+def _nre_detail(run: ShownRun) -> pd.DataFrame:
+    """Read the NRE of inversions and baselines from nre_detail.csv, without differences of methods."""
+    detail = run.frame("nre_detail.csv")
+    if detail.empty:
+        return detail
+    return detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
+
+
+def _inversion(run: ShownRun) -> str:
+    facts = {name: each for name, each in run.record.get("layers", {}).items() if name != "input"}
+    errors = {name: float(each["error"]) for name, each in facts.items() if each.get("error") is not None}
+    if not errors:
+        return ""
+    best, worst = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
+    text = f"The inversion from {best} has an error of {errors[best]:.2f}"
+    if worst != best:
+        text = (
+            f"The inversion from {best} has the lowest error, {errors[best]:.2f}, and that from {worst} the "
+            f"highest, {errors[worst]:.2f}"
+        )
+    original = run.record["layers"].get("input", {}).get("output")
+    outputs = [float(each["output"]) for each in facts.values() if each.get("output") is not None]
+    if original is not None and outputs:
+        span = f"{min(outputs):.2f} to {max(outputs):.2f}" if len(outputs) > 1 else f"{outputs[0]:.2f}"
+        text += f"; the output is {original:.2f} for the excerpt and {span} for its inversions"
+    return f"{text}."
+
+
+def _warned(run: ShownRun) -> list[str]:
+    rows = run.recordings
+    warned = int((rows["warning"] != "").sum()) if "warning" in rows else 0
+    return [f"{warned} of {len(rows)} recordings have a warning, see recordings.csv."] if warned else []
+
+
+def _limits(run: ShownRun) -> list[str]:
+    if run.kind == "evaluation":
+        return ["No baseline was computed."] if run.frame("nre_detail.csv").empty else []
+    if run.kind not in ("neurons", "maps") or run.table.empty:
+        return []
+    found = []
+    count = int(run.table["n"].max())
+    if count < FEW:
+        found.append(f"With {count} recordings, a single one can produce a correlation or a match.")
+    best = strongest(run.table) if run.kind == "neurons" else None
+    if best is None:
+        return found
+    correlated = run.table.groupby(["layer", "neuron"])["r"].count() > 0
+    if not correlated.all():
+        constant = f"{int((~correlated).sum())} of {len(correlated)} neurons are constant over all recordings"
+        found.append(f"{constant} and have no correlation.")
+    null, random = levels_of(run, best["layer"], best["feature"])
+    if null is None and not random:
+        found.append("Nothing was permuted and no random weights were run: there is no null.")
+    reach = max(map(abs, random), default=0.0)
+    if reach >= abs(best["r"]) and run.record.get("weights", {}).get("kind") != "seeded random":
+        found.append(
+            f"With random weights, the strongest neuron of {best['layer']} reaches |r| = {reach:.2f} with "
+            f"{best['feature']}: this correlation needs no training."
+        )
+    return found
+
+
+def listed(words: Iterable[object]) -> str:
+    """Join words as a sentence does."""
     found = [str(word) for word in words]
     return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"

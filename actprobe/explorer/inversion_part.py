@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.clips import Clips
 from actprobe.explorer.reading import ShownRun
-from actprobe.plotting import band_ticks
+from actprobe.plotting import band_ticks, colour_table
 
-COLOURS = "cividis"  # its lightness rises evenly: right in grey, and for colour-blind readers
 INPUT = "input"
 INVERTER = "inverter"  # what tables call inverters of which nothing else is known
 
@@ -40,9 +36,9 @@ def inversion_part(
         for panel in excerpt["panels"]:
             panel["sounds"] = {what: clips.whole(path) for what, path in panel["sounds"].items()}
         name = f"{excerpt['model']} {excerpt['title']}"
-        heard = {"title": excerpt["title"], "model": excerpt["model"], "voice": excerpt["voice"]}
-        paths.append({**heard, "path": assets.data(f"excerpt-{len(paths)}-{name}", excerpt)})
-    value = {"nre": evaluations, "excerpts": paths, "colours": packed(_colours(), "uint8")}
+        listed = {"title": excerpt["title"], "model": excerpt["model"], "voice": excerpt["voice"]}
+        paths.append({**listed, "path": assets.data(f"excerpt-{len(paths)}-{name}", excerpt)})
+    value = {"nre": evaluations, "excerpts": paths, "colours": packed(colour_table(), "uint8")}
     return {
         "data": assets.data("inversion", value),
         "nre": bool(evaluations),
@@ -108,7 +104,7 @@ def excerpt_of(run: ShownRun) -> dict[str, Any]:
     pictures = run.result.pictures
     times, bands = pictures.times, pictures.bands_hz
     facts = run.record.get("layers", {})
-    said, threshold = facts.get(INPUT, {}).get("output"), run.record.get("threshold")
+    output, threshold = facts.get(INPUT, {}).get("output"), run.record.get("threshold")
     start = float(run.record.get("start_seconds", times[0]))
     methods = {each["layer"]: each["method"] for each in run.record.get("inverters", [])}
     return {
@@ -118,7 +114,7 @@ def excerpt_of(run: ShownRun) -> dict[str, Any]:
         "start": start,
         "end": start + float(run.record.get("span_seconds", times[-1] - times[0])),
         "ticks": [[(place + 0.5) / len(bands), label] for place, label in band_ticks(bands)],
-        "voice": None if None in (said, threshold) else bool(said >= threshold),
+        "voice": None if None in (output, threshold) else bool(output >= threshold),
         "panels": [
             {
                 "layer": name,
@@ -150,15 +146,10 @@ def _joined(excerpts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _sounds(run: ShownRun, name: str) -> dict[str, Path]:
-    """Find what can be heard of a panel: the phase looked for, the recording's own, or the recording."""
+    """Find the sounds of a panel: with an estimated phase, with the phase of the recording, the recording."""
     stem = name.replace("/", "-")
-    files = {"found": f"{stem}.wav", "own": f"{stem}-own-phase.wav"}
+    files = {"estimated": f"{stem}.wav", "original": f"{stem}-own-phase.wav"}
     if name == INPUT:
         files["recording"] = "original.wav"
     paths = {what: run.folder / "sounds" / file for what, file in files.items()}
     return {what: path for what, path in paths.items() if path.is_file()}
-
-
-def _colours() -> NDArray[np.float64]:
-    table = np.asarray(matplotlib.colormaps[COLOURS](np.arange(256)), np.float64)[:, :3]
-    return np.asarray(np.rint(table * 255))

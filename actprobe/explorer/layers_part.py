@@ -1,10 +1,9 @@
-"""The networks as the explorer shows them: every layer, what it sees, and what the runs found there."""
+"""The networks as the explorer shows them: every layer, its receptive field, and what runs found there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -91,14 +90,14 @@ def _picture(layer: Layer, longest: int, highest: int) -> dict[str, float]:
 def _sight(layer: Layer) -> str:
     low, high = layer.receptive_field_hz
     if np.isnan(layer.receptive_field_seconds):
-        return f"{layer.kind}; what one value sees is not known"
+        return f"{layer.kind}; receptive field unknown"
     if not layer.is_map:
-        return f"{layer.kind}; sees {layer.receptive_field_seconds:.2f} s and all bands"
+        return f"{layer.kind}; receptive field {layer.receptive_field_seconds:.2f} s, all bands"
     band = "of unknown width" if np.isnan(low) else f"{low:.0f} Hz wide"
     if f"{low:.0f}" != f"{high:.0f}":
         band += f" at the bottom of the spectrum, {high:.0f} Hz at its top"
     return (
-        f"{layer.kind}; one value sees {layer.receptive_field_seconds * 1000:.0f} ms and a band {band}; "
+        f"{layer.kind}; receptive field {layer.receptive_field_seconds * 1000:.0f} ms and a band {band}; "
         f"positions are {layer.hop_seconds * 1000:.1f} ms apart"
     )
 
@@ -125,17 +124,15 @@ def _found(run: ShownRun, layer: str, several: bool) -> list[dict[str, Any]]:
 def _neurons_found(run: ShownRun, layer: str) -> list[dict[str, Any]]:
     facts: list[dict[str, Any]] = []
     for feature, rows in _of_layer(run, layer).groupby("feature", sort=False):
-        tested = int(rows["p"].notna().sum())
-        if not tested:
+        if rows["r"].isna().all():
             facts.append({"text": f"{feature}: nothing to compare"})
             continue
         best = rows.iloc[int(rows["r"].abs().fillna(-1).argmax())]
         follow = int(follows(rows).sum())
-        strongest = f"the strongest, {best['neuron']}, at r = {best['r']:.2f}"
-        text = f"{feature}: {follow} of {tested} neurons follow it; {strongest}"
-        target = quote(f"{run.model}/{layer}/{best['neuron']}", safe="/")
-        link = f"#neuron={target}&feature={quote(str(feature), safe='')}"
-        facts.append({"text": text, "share": follow / tested, "link": link})
+        strongest = f"the strongest is {best['neuron']}, r = {best['r']:.2f}"
+        text = f"{feature}: {follow} of {len(rows)} neurons correlate with it; {strongest}"
+        link = run.address("neuron", f"{layer}/{best['neuron']}", str(feature))
+        facts.append({"text": text, "share": follow / len(rows), "link": link})
     return facts
 
 
@@ -146,8 +143,7 @@ def _maps_found(run: ShownRun, layer: str) -> list[dict[str, Any]]:
         excess = (rows["score"] - rows["score_null"]).fillna(-np.inf)
         best = rows.iloc[int(excess.argmax())]
         text = f"{feature}: {above} of {len(rows)} maps match it better than that of other recordings"
-        target = quote(f"{run.model}/{layer}/{best['channel']}", safe="/")
-        link = f"#map={target}&feature={quote(str(feature), safe='')}"
+        link = run.address("map", f"{layer}/{best['channel']}", str(feature))
         facts.append({"text": text, "share": above / len(rows), "link": link})
     return facts
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from actprobe.errors import CorpusError
+from actprobe.analyses.maps.gallery import PICTURES, Item, Side, read_gallery
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.reading import ShownRun
 
@@ -33,24 +31,16 @@ def maps_part(run: ShownRun, assets: Assets) -> str:
                 "n": packed(table["n"], "int32"),
                 **{name: packed(table[name]) for name in NUMBERS},
             },
-            "drawn": _drawn(run, assets),
+            "drawn": [
+                {**vars(item), "sides": [side_of(run, item, side, assets) for side in item.sides]}
+                for item in read_gallery(run.folder)
+            ],
         },
     )
 
 
-def _drawn(run: ShownRun, assets: Assets) -> list[dict[str, Any]]:
-    """Read the gallery of the best maps; empty when the run was asked for no figures."""
-    folder = run.folder / "gallery"
-    path = folder / "gallery.json"
-    if not path.exists():
-        return []
-    try:
-        items: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-        for item in items:
-            for side in item["sides"]:
-                for picture in ("feature_picture", "map_picture"):
-                    name = Path(side[picture]).name
-                    side[picture] = assets.file(folder / name, f"{run.key}-{name}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(path, f"is not a readable gallery ({error})") from error
-    return items
+def side_of(run: ShownRun, item: Item, side: Side, assets: Assets) -> dict[str, Any]:
+    """Give a map of the gallery beside a feature, with the paths of both pictures from the page."""
+    name = f"{run.key}-{item.feature}-{item.rank}-{side.feature}"
+    pictures = {each: assets.picture(getattr(side, each), f"{name}-{each}") for each in PICTURES}
+    return {**vars(side), **pictures}

@@ -14,17 +14,18 @@ from actprobe.analyses.neurons.merged import Merged, open_merged
 from actprobe.analyses.neurons.playlists import layer_playlist
 from actprobe.explorer.assets import Assets, packed, packed_unit_range
 from actprobe.explorer.clips import Clips, Excerpt
+from actprobe.explorer.findings import levels_of
 from actprobe.explorer.reading import ShownRun
 
 CHUNK = 64  # neurons that travel together
 PLAYLIST = 5  # excerpts at each end
 DOTS = 2000  # units of a scatter, at most
-WITH_SOUND = 10  # neurons of each layer and feature whose playlists can be heard
+WITH_SOUND = 10  # neurons of each layer and feature whose playlists are audible
 NUMBERS = ("r", "r_low", "r_high", "q", "p_max", "r_random", "l2")
 
 
 def neurons_part(run: ShownRun, assets: Assets, clips: Clips) -> str:
-    """Write the data of a neuron run and the excerpts that its strongest neurons answer to.
+    """Write the data of a neuron run and the excerpts that its strongest neurons are most active in.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def _shown(units: int) -> NDArray[np.int64]:
 
 
 def _featured(table: pd.DataFrame, layers: Sequence[str], names: Sequence[str]) -> dict[str, set[int]]:
-    """Choose the neurons whose playlists can be heard: the strongest of each layer and feature."""
+    """Choose the neurons whose playlists are audible: the strongest of each layer and feature."""
     featured: dict[str, set[int]] = {layer: set() for layer in layers}
     for layer in layers:
         of_layer = table[table["layer"] == layer]
@@ -103,7 +104,7 @@ def _chunks(
     assets: Assets,
     wanted: dict[str, Excerpt],
 ) -> list[str]:
-    """Write what the neurons of a layer did, and note the excerpts that should be heard."""
+    """Write what the neurons of a layer did, and note the excerpts that should be audible."""
     activity = merged.activity[layer]
     listed = _playlists(merged, layer)
     paths = []
@@ -155,19 +156,10 @@ def _wanted(run: ShownRun, merged: Merged, ends: dict[str, NDArray[Any]]) -> dic
 
 
 def _levels(run: ShownRun) -> list[dict[str, Any]]:
-    """What chance reaches, by layer and feature."""
-    table = run.frame("layers.csv")
-    if table.empty:
-        return []
+    """Give the null and the largest r of random weights, by layer and feature."""
+    pairs = run.table[["layer", "feature"]].drop_duplicates()
     levels = []
-    for (layer, feature), rows in table.groupby(["layer", "feature"], sort=False):
-        own, random = rows[rows["weights"] == "model"], rows[rows["weights"] != "model"]
-        levels.append(
-            {
-                "layer": layer,
-                "feature": feature,
-                "permuted": float(own["null_95"].iloc[0]) if len(own) else None,
-                "random": [float(r) for r in random["best_r"]],
-            }
-        )
+    for layer, feature in pairs.itertuples(index=False):
+        null, random = levels_of(run, layer, feature)
+        levels.append({"layer": layer, "feature": feature, "null_95": null, "random": random})
     return levels

@@ -15,18 +15,28 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from actprobe.batch.result import Result
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import UsageError
 from actprobe.explorer.assets import Assets
 from actprobe.explorer.clips import Clips
-from actprobe.explorer.findings import findings
-from actprobe.explorer.inversion_part import errors_of, excerpt_name, excerpt_of, inversion_part
+from actprobe.explorer.findings import cautions, listed
+from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
 from actprobe.explorer.layers_part import layers_part
 from actprobe.explorer.maps_part import maps_part
 from actprobe.explorer.neurons_part import neurons_part
-from actprobe.explorer.reading import ShownRun, shown_runs
+from actprobe.explorer.overview import analysed, cards, heading
+from actprobe.explorer.reading import SHOWN, ShownRun, read_from, shown_runs
+from actprobe.models import WeightsRecord
 from actprobe.provenance import ESCAPED, atomic_path
 
 MIB = 1 << 20
+TABS = {
+    "overview": "Overview",
+    "neurons": "Neurons",
+    "maps": "Activation maps",
+    "layers": "Layers",
+    "inversion": "Feature inversion",
+}
+RANDOM_WEIGHTS = "the network was not trained; its results are a control, not findings."
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,8 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         "layers": layers_part(runs),
         "inversion": inversion,
     }
-    tabs = [{"id": "overview", "name": "Overview"}]
-    tabs += [{"id": name, "name": name.capitalize()} for name, part in parts.items() if part]
+    tabs = {name: title for name, title in TABS.items() if name == "overview" or parts[name]}
+    weights = _each(runs, SHOWN, _weights)
     models = list(dict.fromkeys(run.model for run in runs if run.model))
     environment = Environment(
         loader=PackageLoader("actprobe.explorer"),
@@ -130,10 +140,14 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         trim_blocks=True,
     )
     page = environment.get_template("index.html").render(
-        title=f"What {' and '.join(models)} learned" if models else "Report",
+        title=f"Analysis of {listed(models)}" if models else "Report",
+        analysed=analysed(runs, weights),
         tabs=tabs,
-        runs=_each(runs, tuple(TITLES), _overview),
-        failures=[failure for run in runs for failure in _failures(run)],
+        notes=_notes(runs),
+        cards=cards(runs, assets),
+        cautions=[(heading(run), text) for run in runs for text in read_from(run, cautions)],
+        provenance=[_provenance(run, named) for run, named in zip(runs, weights, strict=True)],
+        failures=_failures(runs),
         parts=parts,
         scripts=assets.install_scripts(),
     )
@@ -143,64 +157,38 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
 
 def _each(runs: Sequence[ShownRun], kinds: Sequence[str], work: Callable[[ShownRun], Any]) -> list[Any]:
     """Do something with every run of some kinds; one that lacks what it should hold is named."""
-    done = []
+    return [read_from(run, work) for run in runs if run.kind in kinds]
+
+
+def _weights(run: ShownRun) -> str:
+    """Name the weights of a run in words."""
+    recorded = run.record.get("weights")
+    return str(WeightsRecord(**recorded)) if recorded else "weights not recorded"
+
+
+def _notes(runs: Sequence[ShownRun]) -> list[tuple[str, str]]:
+    """Say which runs are controls or have weights that nobody has verified."""
+    notes: dict[tuple[str, str], list[str]] = {}
     for run in runs:
-        if run.kind not in kinds:
-            continue
-        try:
-            done.append(work(run))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError) as error:
-            reason = f"does not hold what a run of its kind leaves ({type(error).__name__}: {error})"
-            raise CorpusError(run.folder, reason) from error
-    return done
+        weights = run.record.get("weights", {})
+        if weights.get("kind") == "seeded random":
+            notes.setdefault(("Control: random weights.", RANDOM_WEIGHTS), []).append(heading(run))
+        elif weights.get("kind") == "unverified":
+            unknown = f"{weights.get('path')} is not a file of the catalog."
+            notes.setdefault(("Unverified weights.", unknown), []).append(heading(run))
+    return [(name, f"{listed(of)}: {text}") for (name, text), of in notes.items()]
 
 
-RANDOM_WEIGHTS = (
-    "The network has seeded random weights. What follows shows what a network that learned nothing does; "
-    "it is not a finding about a trained one."
-)
-TITLES = {
-    "neurons": "Neurons of {}, {}",
-    "maps": "Activation maps of {}, {}",
-    "evaluation": "What the layers of {} keep, {}",
-    "inversion": "Inverted from {}, {}",
-}
-
-
-def _title(run: ShownRun) -> str:
-    over = excerpt_name(run) if run.kind == "inversion" else run.corpus_name
-    return TITLES[run.kind].format(run.model or "a network", over)
-
-
-def _overview(run: ShownRun) -> dict[str, Any]:
+def _provenance(run: ShownRun, weights: str) -> dict[str, Any]:
     record = run.record
-    weights = record.get("weights", {})
-    kind = weights.get("kind", "not recorded")
-    named = weights.get("catalog_name") or weights.get("path") or f"seed {weights.get('seed')}"
-    if kind == "user model" or (named.startswith("seed ") and weights.get("seed") is None):
-        named = f"sha256 {(weights.get('sha256') or 'not recorded')[:12]}"
-    warning = None
-    if kind == "seeded random":
-        warning = ("Control.", RANDOM_WEIGHTS)
-    elif kind == "unverified":
-        warning = ("Unverified weights.", f"{weights.get('path')} is not a file of the catalog.")
     repeated = {name: value for name, value in record.items() if name not in ("outputs", "layer_table")}
     frontend = record.get("frontend", {})
     described = [f"{name} {value}" for name, value in frontend.items() if not isinstance(value, dict | list)]
-    rows = run.recordings
-    counts = ""
-    if len(rows):
-        failed = int((rows["status"] == "failed").sum())
-        warned = int((rows["warning"] != "").sum()) if "warning" in rows else 0
-        counts = f"{len(rows) - failed} recordings entered, {failed} failed, {warned} carry a warning."
     return {
-        "title": _title(run),
-        "warning": warning,
-        "findings": findings(run),
-        "counts": counts,
-        "weights": f"{record.get('model', '')}, {kind} ({named})",
-        "licence": weights.get("licence", ""),
-        "sha256": weights.get("sha256", ""),
+        "title": heading(run),
+        "weights": f"{run.model}, {weights}",
+        "licence": record.get("weights", {}).get("licence", ""),
+        "sha256": record.get("weights", {}).get("sha256", ""),
         "frontend": ", ".join(described),
         "corpus": run.corpus,
         "command": record.get("command", ""),
@@ -208,10 +196,14 @@ def _overview(run: ShownRun) -> dict[str, Any]:
     }
 
 
-def _failures(run: ShownRun) -> list[dict[str, str]]:
-    if run.recordings.empty:
-        return []
-    failed = run.recordings[run.recordings["status"] == "failed"]
+def _failures(runs: Sequence[ShownRun]) -> list[dict[str, str]]:
+    """List the recordings that failed, each once for a reason, with the runs it failed in."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        rows = run.recordings
+        for row in rows[rows["status"] == "failed"].itertuples() if len(rows) else ():
+            found.setdefault((str(row.path), str(row.reason)), []).append(heading(run))
     return [
-        {"run": _title(run), "path": str(row.path), "reason": str(row.reason)} for row in failed.itertuples()
+        {"path": path, "reason": reason, "runs": listed(dict.fromkeys(names))}
+        for (path, reason), names in found.items()
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from actprobe.corpora import open_corpus
 from actprobe.corpora.named import parse_named
 from actprobe.errors import ActprobeError, CorpusError
 
+Read = TypeVar("Read")
 SHOWN = ("neurons", "maps", "evaluation", "inversion")  # the kinds of runs that a page has a part for
 
 
@@ -95,6 +97,11 @@ class ShownRun:
         """What the page calls the run where several can be picked."""
         return f"{self.model} on {self.corpus_name} ({self.key})"
 
+    def address(self, what: str, name: str, feature: str | None = None) -> str:
+        """Give the address of something of the run in the page: ``#neuron=MODEL/LAYER/12``."""
+        shown = f"#{what}={quote(f'{self.model}/{name}', safe='/')}"
+        return shown if feature is None else f"{shown}&feature={quote(feature, safe='')}"
+
     def recording_path(self, name: str) -> Path | None:
         """Find a recording by its name in recordings.csv; None when it is no longer where it was."""
         base = Path(str(self.record.get("corpus") or self.corpus))
@@ -127,3 +134,12 @@ def shown_runs(runs: Sequence[Result | str | os.PathLike[str]]) -> list[ShownRun
             raise CorpusError(result.folder, reason)
         shown.append(ShownRun(result, sum(each.kind == result.KIND for each in shown)))
     return shown
+
+
+def read_from(run: ShownRun, work: Callable[[ShownRun], Read]) -> Read:
+    """Read something from a run; a run that lacks what it should hold is a `CorpusError`."""
+    try:
+        return work(run)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError) as error:
+        reason = f"does not hold what a run of its kind leaves ({type(error).__name__}: {error})"
+        raise CorpusError(run.folder, reason) from error

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from actprobe.errors import CorpusError
-from actprobe.plotting import new_figure
+from actprobe.plotting import ONE_COLUMN, new_figure, styled
 from actprobe.provenance import write_json
 
 HISTORY = "history.json"
@@ -45,6 +45,7 @@ def read_history(folder: Path) -> list[Line]:
         raise CorpusError(path, f"is not the history of a training ({error})") from error
 
 
+@styled
 def draw_history(table: pd.DataFrame, judged: str, label: str, colours: Sequence[str]) -> Figure:
     """Draw the loss by epoch above, and what the epochs were judged by below, where there is any.
 
@@ -53,16 +54,16 @@ def draw_history(table: pd.DataFrame, judged: str, label: str, colours: Sequence
     """
     terms = list(table.columns[1 : list(table.columns).index(judged)])
     panels = [(terms, "training loss"), ([judged], label)][: 2 if table[judged].notna().any() else 1]
-    figure = new_figure(7, 2.5 * len(panels) + 0.5)
+    figure = new_figure(ONE_COLUMN, 1.6 * len(panels) + 0.4)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     for axes, (columns, name) in zip(grid[:, 0], panels, strict=True):
         axes.set_prop_cycle(color=list(colours))
         for column in columns:
-            axes.plot(table["epoch"], table[column], marker="o", markersize=3, label=column)
+            axes.plot(table["epoch"], table[column], marker="o", label=column)
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         if len(columns) > 1:
-            axes.legend(frameon=False)
+            axes.legend()
     grid[-1, 0].set_xlabel("epoch")
     return figure
 

@@ -9,24 +9,33 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from actprobe.analyses.inversion.pictures import Pictures
-from actprobe.plotting import OKABE_ITO, band_ticks, new_figure, set_title
+from actprobe.plotting import (
+    OKABE_ITO,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    band_ticks,
+    new_figure,
+    set_title,
+    styled,
+)
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
-COLOUR_MAP = "magma"  # its lightness rises evenly, right in grey too
-LABEL_APART = 0.035  # of the height of the axes
+LABEL_APART = 0.06  # of the height of the axes
+MANY_LAYERS = 10
 SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
-TICK_HEIGHT = 0.15  # inches
+TICK_HEIGHT = 0.14  # inches
 
 
+@styled
 def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
     """Draw the NRE of every layer, a line for each method, with intervals over recordings.
 
     The tables are nre.csv and nre_detail.csv; ``order`` is that of the layers, by default as they come.
     """
-    figure = new_figure(9, 5)
-    axes = figure.subplots()
     there = list(dict.fromkeys(nre["layer"]))
     layers = sorted(there, key=list(order).index) if order else there
+    figure = new_figure(ONE_COLUMN if len(layers) <= MANY_LAYERS else TWO_COLUMNS, 2.9)
+    axes = figure.subplots()
     place = {layer: i for i, layer in enumerate(layers)}
     shown = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
     methods = list(dict.fromkeys(nre["method"]))
@@ -38,7 +47,7 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
         reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
         axes.errorbar(
             x, value, yerr=reach, color=OKABE_ITO[i % len(OKABE_ITO)], marker=MARKERS[i % len(MARKERS)],
-            markersize=5, linewidth=1.4, capsize=3, label=method,
+            capsize=2, label=method,
         )  # fmt: skip
     baselines = shown[shown["layer"] == ""]
     top = float(max(axes.get_ylim()[1], 1.05 * baselines["value"].max() if len(baselines) else 0.0))
@@ -47,27 +56,27 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
     for name, value in sorted(
         zip(baselines["method"], baselines["value"], strict=True), key=lambda at: at[1]
     ):
-        axes.axhline(value, color="0.45", linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axhline(value, color="0.45", linewidth=0.6, linestyle=(0, (4, 3)))
         beneath = max(value, beneath + LABEL_APART * max(top, value))
         axes.annotate(
             f"{name} {value:.2f}", (1, beneath), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", va="center", fontsize=8, color="0.3", annotation_clip=False,
+            textcoords="offset points", va="center", color="0.3", annotation_clip=False,
         )  # fmt: skip
-    axes.set_xticks(range(len(layers)), layers, rotation=45 if len(layers) > 10 else 0)
-    axes.set(xlabel="layer, from the input to the output", ylabel="normalised reconstruction error")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xticks(range(len(layers)), layers, rotation=45)
+    axes.set(xlabel="layer, from the input to the output", ylabel="NRE")
     axes.set_xlim(-0.5, len(layers) - 0.5)
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
+    figure.legend(loc="outside lower center", ncols=3)
     if len(nre):
         first = nre.iloc[0]
-        axes.set_title(
-            f"{first['model']} on {first['corpus']}: {first['draws']} draws of {first['excerpts']} excerpts; "
-            "bars: 95 % over recordings",
-            fontsize=10,
+        set_title(
+            figure,
+            f"{first['model']} on {first['corpus']}: {first['draws']} samples of {first['excerpts']} "
+            "excerpts; bars: 95 % intervals over recordings",
         )
     return figure
 
 
+@styled
 def inversion_figure(
     pictures: Pictures,
     titles: Mapping[str, str],
@@ -88,8 +97,8 @@ def inversion_figure(
     panels, times, bands_hz = pictures.panels, pictures.times, pictures.bands_hz
     columns = 1 if long else min(3, len(panels))
     rows = -(-len(panels) // columns)
-    width, height = (11.0, 1.7) if long else (3.6 * columns, 2.5)
-    figure = new_figure(width, height * rows + 0.6)
+    height = 1.25 if long else 1.6
+    figure = new_figure(TWO_COLUMNS if long or columns > 1 else ONE_COLUMN, height * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     low, high = np.percentile(next(iter(panels.values())), SHARED_RANGE)
     hop = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
@@ -98,10 +107,9 @@ def inversion_figure(
     for axes, (name, picture) in zip(grid.flat, panels.items(), strict=False):
         limits = {"vmin": low, "vmax": high} if scale == "shared" else {}
         image = axes.imshow(
-            picture.T, origin="lower", aspect="auto", cmap=COLOUR_MAP, interpolation="nearest",
-            extent=extent, **limits,
+            picture.T, origin="lower", aspect="auto", extent=extent, **limits,
         )  # fmt: skip
-        axes.set_title(titles[name], fontsize=10)
+        axes.set_title(titles[name])
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     ticks = band_ticks(bands_hz, TICK_HEIGHT / height)

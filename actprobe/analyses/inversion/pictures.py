@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 WINDOW_SECONDS = 0.032
 HOPS_IN_WINDOW = 4
-FLOOR_DB = -100.0  # under a sine of full scale
+FLOOR_DB = -100.0  # under a sine of amplitude 1
 
 Doubles = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def pictures_of(arrays: Mapping[str, NDArray[Any]], names: Sequence[str], unit: 
         return Pictures(panels, times, bands_hz, unit)
     starts, size = _windows(len(times), rate)
     centres = times[0] + (starts + (size - 1) / 2) / rate
-    return Pictures(panels, centres, np.fft.rfftfreq(size, 1 / rate), "dB, 0 for a sine of full scale")
+    return Pictures(panels, centres, np.fft.rfftfreq(size, 1 / rate), "dB, 0 for a sine of amplitude 1")
 
 
 def picture(values: NDArray[Any], rate: float) -> NDArray[np.float32]:

@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import ConnectionPatch
+from matplotlib.transforms import IdentityTransform
+from numpy.typing import NDArray
 
 from actprobe.analyses.maps.gallery import Item, Side
-from actprobe.plotting import OKABE_ITO, ORANGE, SKY, new_figure, save_figure, set_title
+from actprobe.plotting import OKABE_ITO, ORANGE, SKY, TWO_COLUMNS, new_figure, save_figure, set_title, styled
 from actprobe.statistics.criteria import weights_named
 
 AGREES, OTHER = ORANGE, SKY
@@ -36,11 +40,11 @@ def draw_figures(
 ) -> None:
     """Draw every map of the gallery beside the feature it was chosen for, and histograms of every layer.
 
-    The folder gets ``match-FEATURE-RANK-LAYER-CHANNEL.png`` and ``histograms-LAYER.png``. Those of an earlier
-    run are removed.
+    The folder gets ``match-FEATURE-RANK-LAYER-CHANNEL`` and ``histograms-LAYER``, each as PNG and PDF. Those
+    of an earlier run are removed.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for earlier in (*directory.glob("match-*.png"), *directory.glob("histograms-*.png")):
+    for earlier in (*directory.glob("match-*"), *directory.glob("histograms-*")):
         earlier.unlink()
     for item in items:
         name = f"match-{item.feature}-{item.rank}-{_plain(item.layer)}-{item.channel}.png"
@@ -53,6 +57,7 @@ def _plain(layer: str) -> str:
     return layer.replace("/", "-")
 
 
+@styled
 def pair_figure(record: Mapping[str, Any], table: pd.DataFrame, item: Item, feature: str) -> Figure:
     """Draw a feature above an activation map, with a line for every match.
 
@@ -62,7 +67,7 @@ def pair_figure(record: Mapping[str, Any], table: pd.DataFrame, item: Item, feat
     assert side is not None
     own = (table["layer"] == item.layer) & (table["channel"] == item.channel) & (table["feature"] == feature)
     row = table[own].iloc[0]
-    figure = new_figure(12, 7)
+    figure = new_figure(TWO_COLUMNS, 4.4)
     above, below = figure.subplots(2, 1, sharex=True)
     unit = f" ({side.unit})" if side.unit else ""
     negative = " (negative)" if side.negative else ""
@@ -72,10 +77,8 @@ def pair_figure(record: Mapping[str, Any], table: pd.DataFrame, item: Item, feat
     )
     for axes, picture, title in pictures:
         extent = (item.start, item.end, 0.0, 1.0)
-        axes.imshow(
-            picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest"
-        )
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.imshow(picture, vmin=0, vmax=255, extent=extent, aspect="auto")
+        axes.set_title(title, loc="left")
         axes.set_ylabel(side.axis)
         axes.set_yticks([place for place, _ in side.ticks], [label for _, label in side.ticks])
     below.set_xlabel("time (s)")
@@ -99,24 +102,34 @@ def _draw_matches(figure: Figure, item: Item, side: Side) -> int:
     seconds = item.start + matches[:, (0, 2)] * (item.end - item.start)
     upright = 1 - matches[:, (1, 3)]
     agree = matches[:, 5] == 1
-    for which, colour, alpha, width in ((~agree, OTHER, 0.35, 0.7), (agree, AGREES, 0.9, 1.0)):
-        for x, y in zip(seconds[which], upright[which], strict=True):
-            line = ConnectionPatch(
-                (x[0], y[0]), (x[1], y[1]), "data", "data", axesA=above, axesB=below,
-                color=colour, alpha=alpha, linewidth=width,
-            )  # fmt: skip
-            line.set_in_layout(False)
-            figure.add_artist(line)
-            for end, axes in enumerate((above, below)):
-                axes.plot(
-                    x[end], y[end], marker="o", markersize=3, color=colour, alpha=alpha, linestyle="none"
-                )
+    for which, colour, alpha, width in ((~agree, OTHER, 0.35, 0.5), (agree, AGREES, 0.9, 0.8)):
+        ends = np.stack([seconds[which], upright[which]], axis=2)
+        lines = _Lines((above, below), ends, colors=colour, alpha=alpha, linewidths=width)
+        lines.set_in_layout(False)
+        figure.add_artist(lines)
+        for end, axes in enumerate((above, below)):
+            axes.plot(*ends[:, end].T, marker="o", markersize=2, color=colour, alpha=alpha, linestyle="none")
     return int(agree.sum())
 
 
+class _Lines(LineCollection):
+    """Lines from places in one axes to places in another; ``ends`` has shape [lines, 2 axes, x and y]."""
+
+    def __init__(self, pair: tuple[Axes, Axes], ends: NDArray[np.float64], **style: Any) -> None:
+        super().__init__([], transform=IdentityTransform(), **style)
+        self.pair, self.ends = pair, ends
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw them where the axes are by now."""
+        points = [axes.transData.transform(self.ends[:, end]) for end, axes in enumerate(self.pair)]
+        self.set_segments(np.stack(points, axis=1))
+        super().draw(renderer)
+
+
+@styled
 def _histograms(record: Mapping[str, Any], layer: str, rows: pd.DataFrame) -> Figure:
     """Draw how the channels of a layer spread in each metric, feature by feature."""
-    figure = new_figure(11, 6)
+    figure = new_figure(TWO_COLUMNS, 4.2)
     panels = figure.subplots(2, 3).ravel()
     for panel, (metric, label) in zip(panels, HISTOGRAMS.items(), strict=True):
         known = rows[metric].dropna()
@@ -125,15 +138,14 @@ def _histograms(record: Mapping[str, Any], layer: str, rows: pd.DataFrame) -> Fi
             for number, (feature, of_feature) in enumerate(rows.groupby("feature", sort=False)):
                 values = of_feature[metric].dropna()
                 colour = OKABE_ITO[number % len(OKABE_ITO)]
-                panel.hist(values, edges, histtype="step", linewidth=1.6, color=colour, label=feature)
+                panel.hist(values, edges, histtype="step", color=colour, label=feature)
                 if metric == "score":
                     null = of_feature["score_null"].mean()
-                    panel.axvline(null, color=colour, linestyle=":", linewidth=1.2)
+                    panel.axvline(null, color=colour, linestyle=":")
         panel.set(xlabel=label, ylabel="channels")
-        panel.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[-1].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     set_title(
         figure,
         f"{record['model']}, {weights_named(record)}: {rows['channel'].nunique()} maps of {layer}, "

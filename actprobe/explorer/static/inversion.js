@@ -1,10 +1,10 @@
-// NRE by layer, and excerpts beside their inversions, to see and to hear.
+// NRE by layer, and excerpts beside their inversions, as pictures and sounds.
 "use strict";
 (() => {
   const { load, unpack, link, visit, NotFound, element, known, number, parts, plots, picture } = actprobe;
   const section = document.getElementById("inversion");
   if (!section) return;
-  let data = null, colours = null, chosen = null, hear = () => {}, mark = 0;
+  let data = null, colours = null, chosen = null, play = () => {}, mark = 0;
   const control = (name) => section.querySelector(`[name=${name}]`);
 
   async function prepare() {
@@ -30,7 +30,7 @@
     const place = control("excerpt").value;
     if (place !== "") { visit({ excerpt: `${data.excerpts[place].model}/${data.excerpts[place].title}` }); return; }
     for (const name of ["player", "scale"]) section.querySelector(`.${name}`).replaceChildren();
-    section.querySelector(".sonograms").replaceChildren(element("p", { class: "note" }, "No excerpt fits the filter."));
+    section.querySelector(".spectrograms").replaceChildren(element("p", { class: "note" }, "No excerpt fits the filter."));
   }
 
   async function show(place) {
@@ -52,25 +52,25 @@
       picture.paint(canvas, panel.decoded, panel.values.shape, shared ? all : ends(panel), colours);
       const head = element("span", { class: "playhead" });
       heads.push(head);
-      const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `Hear ${name(panel)}`, onclick: () => hear(i, true) },
+      const button = element("button", { type: "button", "aria-pressed": "false", "aria-label": `Play ${name(panel)}`, onclick: () => play(i, true) },
         picture.axes({ content: [canvas, head], ticks: excerpt.ticks, start: excerpt.start, end: excerpt.end, ylabel: "frequency (Hz)" }));
       buttons.push(button);
       const facts = [];
-      if (known(panel.error)) facts.push(`distance to the input ${number(panel.error, 2)} of its norm`);
-      if (known(panel.output)) facts.push(`the network says ${number(panel.output, 2)}`);
+      if (known(panel.error)) facts.push(`error ${number(panel.error, 2)}`);
+      if (known(panel.output)) facts.push(`output ${number(panel.output, 2)}`);
       return element("figure", {}, element("figcaption", {}, element("strong", {}, name(panel)), facts.length ? ` · ${facts.join("; ")}` : ""), button);
     });
-    const heard = element("span", { class: "heard", role: "status" });
+    const playing = element("span", { class: "playing", role: "status" });
     const original = panels[0].sounds.recording;
-    const buttonOriginal = original ? element("button", { type: "button", "aria-pressed": "false", onclick: () => hear(-1, true) }, "the recording itself") : null;
-    hear = (i, play) => {
+    const buttonOriginal = original ? element("button", { type: "button", "aria-pressed": "false", onclick: () => play(-1, true) }, "the recording itself") : null;
+    play = (i, start) => {
       mark = i;
-      const at = player.currentTime || 0, going = play || !player.paused;
-      const sound = i < 0 ? original : panels[i].sounds[control("phase").value] ?? panels[i].sounds.found;
+      const at = player.currentTime || 0, going = start || !player.paused;
+      const sound = i < 0 ? original : panels[i].sounds[control("phase").value] ?? panels[i].sounds.estimated;
       buttons.forEach((each, k) => each.setAttribute("aria-pressed", String(k === i)));
       buttonOriginal?.setAttribute("aria-pressed", String(i < 0));
-      heard.textContent = i < 0 ? "the recording itself" : name(panels[i]);
-      if (!sound) { player.removeAttribute("src"); player.load(); heard.textContent += ": no sound in this report"; return; }
+      playing.textContent = i < 0 ? "the recording itself" : name(panels[i]);
+      if (!sound) { player.removeAttribute("src"); player.load(); playing.textContent += ": no sound in this report"; return; }
       player.addEventListener("loadedmetadata", () => {
         player.currentTime = at < player.duration - 0.05 ? at : 0;
         if (going) player.play().catch(() => {});  // a newer choice may interrupt it
@@ -85,20 +85,20 @@
     };
     player.addEventListener("play", follow);
     player.addEventListener("seeked", follow);
-    section.querySelector(".player").replaceChildren(player, ...(buttonOriginal ? [buttonOriginal] : []), element("span", {}, "heard: ", heard));
-    section.querySelector(".scale").replaceChildren(...(shared ? [colourBar(all)] : [element("p", { class: "note" }, "Each panel has a scale of colours of its own: do not compare levels between panels.")]));
-    section.querySelector(".sonograms").replaceChildren(...figures);
-    hear(Math.min(mark, panels.length - 1) < 0 && !original ? 0 : Math.min(mark, panels.length - 1), false);
+    section.querySelector(".player").replaceChildren(player, ...(buttonOriginal ? [buttonOriginal] : []), element("span", {}, "sound: ", playing));
+    section.querySelector(".scale").replaceChildren(...(shared ? [colourBar(all)] : [element("p", { class: "note" }, "Each panel has another colour scale: do not compare levels between panels.")]));
+    section.querySelector(".spectrograms").replaceChildren(...figures);
+    play(Math.min(mark, panels.length - 1) < 0 && !original ? 0 : Math.min(mark, panels.length - 1), false);
   }
   function colourBar([low, high]) {
     const canvas = element("canvas", { width: 256, height: 1, "aria-hidden": "true" });
     picture.paint(canvas, Float32Array.from({ length: 256 }, (_, i) => i), [256, 1], [0, 255], colours);
-    return element("p", { class: "note colourbar" }, number(low, 1), canvas, `${number(high, 1)} level in the front end's normalised units; what lies beyond takes the colour of the end`);
+    return element("p", { class: "note colourbar" }, number(low, 1), canvas, `${number(high, 1)} (unit of the front end; values beyond are clipped)`);
   }
-  section.querySelector(".sonograms")?.addEventListener("keydown", (event) => {
+  section.querySelector(".spectrograms")?.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const buttons = [...section.querySelectorAll(".sonograms button")], place = buttons.indexOf(document.activeElement);
+    const buttons = [...section.querySelectorAll(".spectrograms button")], place = buttons.indexOf(document.activeElement);
     if (place < 0) return;
     event.preventDefault();
     buttons[Math.max(0, Math.min(buttons.length - 1, place + step))].focus();
@@ -127,8 +127,8 @@
     let beneath = -1;
     const apart = (value) => { beneath = Math.max(value, beneath + 0.07 * top); return beneath; };  // labels do not overlap
     const host = section.querySelector(".nre"), rows = host.clientWidth < 700 ? traces.length : 1;
-    plots.draw(host, traces, { xaxis: { title: { text: "layer, from shallow to deep" }, type: "category", categoryorder: "array", categoryarray: layers },
-      yaxis: { title: { text: "NRE" }, rangemode: "tozero" }, showlegend: true, margin: { l: 60, r: runs.length > 1 ? 15 : 110, t: 10 + 22 * rows, b: 50 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+    plots.draw(host, traces, { xaxis: { title: { text: "layer, from the input to the output" }, type: "category", categoryorder: "array", categoryarray: layers },
+      yaxis: { title: { text: "NRE" }, rangemode: "tozero" }, showlegend: true, margin: { l: 60, r: runs.length > 1 ? 15 : 135, t: 10 + 22 * rows, b: 50 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       shapes: baselines.map((each) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: each.value, y1: each.value, line: { dash: "dot", width: 1, color: "#888" } })),
       annotations: baselines.map((each) => ({ xref: "paper", x: 1, y: apart(each.value), xanchor: "left", showarrow: false, font: { size: 11 }, text: plots.plain(`${each.method} ${number(each.value, 2)}`) })) });
     const names = runs.flatMap((run) => run.methods.map((method) => [run, method]));
@@ -146,9 +146,9 @@
     const table = section.querySelector(".differences");
     table.hidden = !differences.length;
     table.replaceChildren(
-      element("caption", {}, "Differences of methods on the same excerpts: below 0 the first comes nearer; sure where the interval leaves 0 out"),
+      element("caption", {}, "Differences of methods on the same excerpts: below 0 the first has the lower error; significant where the interval excludes 0"),
       element("tr", {}, ["layer", "methods", "difference of NRE", "95 % interval"].map((each, i) => element("th", { class: i < 2 ? "text" : "" }, each))),
-      ...differences.map((each) => element("tr", {}, element("td", { class: "text" }, each.layer), element("td", { class: "text" }, `${each.method} less ${each.against}`),
+      ...differences.map((each) => element("tr", {}, element("td", { class: "text" }, each.layer), element("td", { class: "text" }, `${each.method} minus ${each.against}`),
         element("td", {}, number(each.value)), element("td", {}, known(each.low) ? `${number(each.low)} to ${number(each.high)}` : "–"))));
   }
   parts.set("inversion", {

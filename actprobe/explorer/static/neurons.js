@@ -30,15 +30,15 @@
       host: section.querySelector(".table"), count: c.r.length, open: reveal, label: "Neurons and features",
       columns: [
         { name: "layer", width: "minmax(5rem,1.2fr)", text: true, falling: false, key: (i) => run.layers[c.layer[i]], show: (i) => run.layers[c.layer[i]] },
-        { name: "neuron", width: "minmax(3.6rem,.7fr)", falling: false, key: (i) => c.neuron[i], show: (i) => String(c.neuron[i]) },
+        { name: "neuron", width: "minmax(4.6rem,.7fr)", falling: false, key: (i) => c.neuron[i], show: (i) => String(c.neuron[i]) },
         { name: "feature", width: "minmax(6rem,1.2fr)", text: true, falling: false, key: (i) => run.features[c.feature[i]].name, show: (i) => run.features[c.feature[i]].name },
         { name: "|r|", title: "Strength of Pearson's correlation", width: "minmax(5rem,1.2fr)", first: true, key: (i) => Math.abs(r(i)), show: (i) => bar(r(i)) },
         { name: "r", title: "Pearson's correlation, with its sign", width: "4.4rem", key: r, show: (i) => number(r(i)) },
         { name: "95 %", title: "Interval of r", width: "8rem", key: (i) => c.r_high[i] - c.r_low[i], falling: false, show: (i) => known(c.r_low[i]) ? `${number(c.r_low[i], 2)} to ${number(c.r_high[i], 2)}` : "–" },
         { name: "q", title: "False discovery rate over the layer", width: "5rem", falling: false, key: (i) => c.q[i], show: (i) => small(c.q[i]) },
-        { name: "p_max", title: "How often the best neuron of the layer is this strong when recordings are permuted", width: "5rem", falling: false, key: (i) => c.p_max[i], show: (i) => small(c.p_max[i]) },
+        { name: "p_max", title: "Share of permutations in which max |r| of the layer is at least this large", width: "5rem", falling: false, key: (i) => c.p_max[i], show: (i) => small(c.p_max[i]) },
         { name: "random", title: "r of the same neuron with random weights", width: "5.6rem", key: (i) => Math.abs(c.r_random[i]), show: (i) => number(c.r_random[i]) },
-        { name: "L2", title: "Euclidean distance of the normalised courses", width: "4.4rem", falling: false, key: (i) => c.l2[i], show: (i) => number(c.l2[i]) },
+        { name: "L2", title: "Euclidean distance of the normalised values", width: "4.4rem", falling: false, key: (i) => c.l2[i], show: (i) => number(c.l2[i]) },
       ],
     });
     filter();
@@ -116,7 +116,7 @@
     const keep = values.map((value, i) => i).filter((i) => known(values[i]) && known(activity[i]));
     plots.draw(scatter, [{ x: keep.map((i) => values[i]), y: keep.map((i) => activity[i]), text: keep.map((i) => paths[i]), mode: "markers", type: "scatter",
       marker: { color: plots.BLUE, size: 6, opacity: 0.7 }, hovertemplate: "%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>" }],
-      { title: { text: run.units.length < run.all_units ? `${run.units.length} of ${run.all_units} ${run.unit}s, evenly chosen` : `one point a ${run.unit}`, font: { size: 13 } }, xaxis: { title: { text: axis } }, yaxis: { title: { text: "mean activation" } } });
+      { title: { text: run.units.length < run.all_units ? `${run.units.length} of ${run.all_units} ${run.unit}s, evenly sampled` : `one point per ${run.unit}`, font: { size: 13 } }, xaxis: { title: { text: axis } }, yaxis: { title: { text: "mean activation" } } });
     const inOrder = keep.slice().sort((a, b) => values[a] - values[b]);
     const standard = (all) => {
       const mean = keep.reduce((sum, i) => sum + all[i], 0) / keep.length;
@@ -142,26 +142,32 @@
     if (known(c.p_max[row])) parts.push(`p_max = ${small(c.p_max[row])}`);
     if (known(c.r_random[row])) parts.push(`the same neuron with random weights ${number(c.r_random[row])}`);
     const text = parts.join(", ") + ".";
-    if (!level || !known(level.permuted)) return text;
-    return text + ` When recordings are permuted, the best neuron of the layer reaches |r| = ${number(level.permuted)} in one of twenty permutations.`;
+    if (!level || !known(level.null_95)) return text;
+    return text + ` 95th percentile of max |r| under permutation: ${number(level.null_95)}.`;
   }
+  // The legend stands below as text: the library's own does not fit a phone.
   function drawStrip(host, row, level) {
     const c = run.columns, r = c.r[row];
     if (!known(r)) { host.remove(); return; }
-    const shapes = level && known(level.permuted) ? [{ type: "rect", x0: -level.permuted, x1: level.permuted, y0: 0, y1: 1, yref: "paper", fillcolor: "#888", opacity: 0.25, line: { width: 0 } }] : [];
-    const bounded = known(c.r_low[row]);
-    const traces = [{ x: [r], y: [0], mode: "markers", name: "r with its interval", marker: { color: plots.BLUE, size: 11 },
+    const bounded = known(c.r_low[row]), permuted = level && known(level.null_95), keys = [["strongest", "●", bounded ? "r with its 95 % interval" : "r"]];
+    const shapes = permuted ? [{ type: "rect", x0: -level.null_95, x1: level.null_95, y0: 0, y1: 1, yref: "paper", fillcolor: "#888", opacity: 0.25, line: { width: 0 } }] : [];
+    const traces = [{ x: [r], y: [0], mode: "markers", marker: { color: plots.BLUE, size: 11 },
       error_x: bounded ? { type: "data", symmetric: false, array: [c.r_high[row] - r], arrayminus: [r - c.r_low[row]], color: plots.BLUE } : undefined, hovertemplate: "r = %{x:.3f}<extra></extra>" }];
-    if (known(c.r_random[row])) traces.push({ x: [c.r_random[row]], y: [0], mode: "markers", name: "same neuron, random weights", marker: { color: plots.ORANGE, symbol: "x", size: 10 }, hovertemplate: "%{x:.3f}<extra></extra>" });
-    for (const best of level?.random ?? []) if (known(best)) traces.push({ x: [best], y: [0], mode: "markers", name: "best of random weights", legendgroup: "best", showlegend: best === level.random[0], marker: { color: plots.GREEN, symbol: "triangle-up-open", size: 11 }, hovertemplate: "%{x:.3f}<extra></extra>" });
-    if (shapes.length) traces.push({ x: [null], y: [null], mode: "markers", name: "where the best of the layer stays, recordings permuted, 19 times of 20", marker: { symbol: "square", size: 12, color: "#888", opacity: 0.4 } });
-    const rows = host.clientWidth < 700 ? 4 : 2;
-    plots.draw(host, traces, { shapes, height: 110 + 22 * rows, margin: { l: 20, r: 20, t: 8 + 22 * rows, b: 50 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } }, xaxis: { range: [-1.05, 1.05], title: { text: "Pearson's r" } }, yaxis: { visible: false, range: [-1, 1] } });
+    if (known(c.r_random[row])) {
+      traces.push({ x: [c.r_random[row]], y: [0], mode: "markers", marker: { color: plots.ORANGE, symbol: "x", size: 10 }, hovertemplate: "%{x:.3f}<extra></extra>" });
+      keys.push(["same", "✖", "same neuron, random weights"]);
+    }
+    const random = (level?.random ?? []).filter(known);
+    traces.push({ x: random, y: random.map(() => 0), mode: "markers", marker: { color: plots.GREEN, symbol: "triangle-up-open", size: 11 }, hovertemplate: "%{x:.3f}<extra></extra>" });
+    if (random.length) keys.push(["random", "△", "strongest neuron of the layer, random weights"]);
+    if (permuted) keys.push(["null", "■", "up to the 95th percentile of max |r| under permutation"]);
+    host.after(element("p", { class: "note" }, keys.map(([name, sign, text], i) => [i ? "; " : "", element("span", { class: `key ${name}` }, sign), ` ${text}`])));
+    plots.draw(host, traces, { shapes, showlegend: false, height: 110, margin: { l: 20, r: 20, t: 8, b: 50 }, xaxis: { range: [-1.05, 1.05], title: { text: "Pearson's r" } }, yaxis: { visible: false, range: [-1, 1] } });
   }
   function playlist(chunk, place) {
     const { length } = chunk.playlist;
     const [recordings, starts, ends, values] = ["recordings", "starts", "ends", "values"].map((name) => unpack(chunk.playlist[name]));
-    const lists = ["It answers most to", "It answers least to"].map((title, end) => {
+    const lists = ["Highest activation", "Lowest activation"].map((title, end) => {
       const items = [];
       for (let k = 0; k < length; k++) {
         const at = (place * 2 + end) * length + k, recording = run.recordings[recordings[at]];

@@ -1,4 +1,4 @@
-// Plots in the page's own colours; shapes and dashes hold in black and white.
+// Plots in the colours of the page; shapes and dashes hold in black and white.
 "use strict";
 actprobe.plots = (() => {
   // Okabe and Ito's colours, distinct for colour-blind readers.
@@ -26,8 +26,8 @@ actprobe.plots = (() => {
     });
     return library;
   }
-  // Blue and red-orange are too dark for a dark page.
-  const LIGHTER = { [BLUE]: SKY, [ORANGE]: "#FF8A2B", [SKY]: "#CCE9F9" };
+  // Blue, red-orange and green are too dark for a dark page.
+  const LIGHTER = { [BLUE]: SKY, [ORANGE]: "#FF8A2B", [SKY]: "#CCE9F9", [GREEN]: "#2CC79B" };
   function shade(value) {
     if (!dark.matches) return value;
     if (Array.isArray(value)) return value.length && typeof value[0] === "object" ? value.map(shade) : value;

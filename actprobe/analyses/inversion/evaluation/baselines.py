@@ -2,8 +2,8 @@
 
 - ``zero``: the mean of the training data, 0 in normalised units, everywhere;
 - ``mean excerpt``: the mean of the evaluated excerpts at every time and band;
-- ``own level``: of every excerpt its mean, one number;
-- ``own spectrum``: of every excerpt the mean of each band over time, mel numbers;
+- ``excerpt level``: of every excerpt its mean, one number;
+- ``excerpt spectrum``: of every excerpt the mean of each band over time, mel numbers;
 - ``elu floor``: the excerpt itself, no lower than -1: the best that an inverter can do that ends in an ELU.
 """
 
@@ -16,7 +16,7 @@ from actprobe.errors import UsageError
 
 Floats = NDArray[np.float32]
 
-BASELINES = ("zero", "mean excerpt", "own level", "own spectrum", "elu floor")
+BASELINES = ("zero", "mean excerpt", "excerpt level", "excerpt spectrum", "elu floor")
 ELU_FLOOR = np.float32(-1.0)
 
 
@@ -27,9 +27,9 @@ def baseline(name: str, excerpts: Floats, mean_excerpt: Floats) -> Floats:
             made = np.zeros_like(excerpts)
         case "mean excerpt":
             made = np.broadcast_to(mean_excerpt, excerpts.shape)
-        case "own level":
+        case "excerpt level":
             made = np.broadcast_to(excerpts.mean(axis=(1, 2), keepdims=True), excerpts.shape)
-        case "own spectrum":
+        case "excerpt spectrum":
             made = np.broadcast_to(excerpts.mean(axis=1, keepdims=True), excerpts.shape)
         case "elu floor":
             made = np.maximum(excerpts, ELU_FLOOR)
