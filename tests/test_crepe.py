@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 import actprobe
@@ -234,6 +235,22 @@ def test_silence_is_tracked_as_by_the_original(tiny: Model) -> None:
     hertz, confidence = pitch_track(activation(tiny, np.zeros(800, np.float32)))
     np.testing.assert_allclose(hertz, 1964.89, atol=0.01)
     np.testing.assert_allclose(confidence, 0.0139, atol=1e-4)
+
+
+def test_sung_pitches_are_those_of_the_labels(tiny: Model, assets: Path) -> None:
+    """MIR-1K labels every 20 ms, in semitones, 0 without a voice; the right channel is the voice."""
+    every = sorted((assets / "audio/MIR-1K/Wavfile").glob("*.ogg"))
+    examples, labels = [], []
+    for clip in every[:: len(every) // 44][:44]:
+        samples, rate = soundfile.read(clip, frames=3 * RATE, dtype="float32")
+        semitones = np.loadtxt(assets / f"audio/MIR-1K/PitchLabel/{clip.stem}.pv")[:145:5]
+        labels.append(semitones)
+        examples.append(tiny.frontend(samples[:, 1], rate)[2::10][: len(semitones)])
+    sung = np.concatenate(labels) > 0
+    assert 500 < sung.sum() < 1000
+    found = tiny.activations(np.concatenate(examples)[sung], ["classifier"])["classifier"]
+    off = 100 * (69 + 12 * np.log2(pitch_track(found)[0] / 440) - np.concatenate(labels)[sung])
+    assert np.mean(np.abs(off) < 50) >= 0.95
 
 
 # Weight files

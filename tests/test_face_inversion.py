@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,15 @@ def test_output_that_is_a_file_is_told_before_the_network_is_opened(
         actprobe.invert(unopened(model), folder / "song0.wav", output_dir=tmp_path / "out")
     with pytest.raises(FileExistsError, match="out"):
         actprobe.evaluate_inverters(unopened(model), folder, output_dir=tmp_path / "out")
+
+
+def test_a_file_name_that_is_not_utf8_is_shown_with_escapes(
+    model: Any, folder: Path, opened: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"lat\xe9n.wav")
+    path.write_bytes((folder / "song0.wav").read_bytes())
+    found = actprobe.invert(model, path, inverters=opened, sound=False, output_dir=tmp_path / "out")
+    assert found.record["recording"] == str(tmp_path / "lat\\xe9n.wav")
 
 
 def test_a_recording_that_ends_too_early_is_told(model: Any, folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from actprobe.models import NETWORKS, Layer, LayerTable, layers_of
 
 
 def row(name: str, shape: tuple[int, ...] = (10, 8, 4), tensor: str = "", kind: str = "conv") -> Layer:
-    return Layer(name, kind, shape, 0.01, 0.0, 0.05, (20.0, 90.0), (60.0, 300.0), tensor or name)
+    return Layer(
+        name, kind, shape, 0.01, 0.0, 0.05, (20.0, 90.0), (60.0, 300.0), tensor or name, first_hz=40.0
+    )
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_all_layers_of_a_run_over_maps_are_the_maps(table: LayerTable) -> None:
     with pytest.raises(UsageError, match="vector"):
         look_up(table, ["units"], ["percussive"], "recording", 30.0)
     lines = LayerTable("lines", [row("of_time", (10, 1, 4)), row("of_mel", (1, 8, 4))])
-    with pytest.raises(UsageError, match="of_time has one position along mel.*actprobe-neurons"):
+    with pytest.raises(UsageError, match=r"of_time has one position along mel.*actprobe-neurons"):
         look_up(lines, ["of_time"], ["percussive"], "recording", 30.0)
     with pytest.raises(UsageError, match="of_mel has one position along time"):
         look_up(lines, ["of_mel"], ["percussive"], "recording", 30.0)
