@@ -44,6 +44,8 @@ EXTENSION_POINTS = (
     "actprobe.frontends.FrontEnd",
     "actprobe.frontends.LogMelFrontEnd",
     "actprobe.features.feature",
+    "actprobe.frontends.tracks.join_examples",
+    "actprobe.models.networks.crepe.pitch_track",
     "actprobe.features.feature_map",
     "actprobe.serving.client.Client",
 )

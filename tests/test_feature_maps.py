@@ -25,8 +25,10 @@ from actprobe.features import FeatureMap, compute_maps, feature_map, registry, s
 es = backend.essentia
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 44100
-MAPS = ("chroma", "harmonic", "hpcp", "percussive")
-SHORTEST = {"chroma": 70559, "harmonic": 4095, "hpcp": 4096, "percussive": 4095}  # samples at 44.1 kHz
+SHORTEST = {  # samples at 44.1 kHz
+    "chroma": 70559, "harmonic": 4095, "hpcp": 4096, "onset_strength": 4095, "percussive": 4095,
+}  # fmt: skip
+MAPS = tuple(SHORTEST)
 
 
 def noise(seconds: float, sample_rate: int = RATE, seed: int = 0) -> Waveform:
@@ -67,7 +69,7 @@ class TestEveryMap:
         for name, one in found.items():
             assert (one.name, one.axis) == (
                 name,
-                "hertz" if "rmonic" in name or "perc" in name else "pitch class",
+                "pitch class" if name in ("chroma", "hpcp") else "hertz",
             )
             assert (one.values.dtype, one.times_seconds.dtype, one.bins.dtype) == (
                 np.dtype("float32"),
@@ -355,3 +357,31 @@ def test_a_map_of_a_users_file_goes_into_another_process_without_tensorflow(
     )
     assert (done.stdout, done.returncode) == (b"(100, 1) (9, 96) (8, 36)\n", 0), done.stderr
     assert pickle.loads(pickle.dumps(entries[1])) == entries[1]
+
+
+class TestOnsetStrength:
+    def test_its_mean_over_bands_is_librosas(self) -> None:
+        from actprobe.backend import librosa
+
+        sound = noise(1.0, 22_050)
+        ours = compute_maps(sound, ["onset_strength"])["onset_strength"].values
+        mel = librosa.feature.melspectrogram(
+            y=sound.samples / sound.peak,
+            sr=22_050,
+            n_fft=2048,
+            hop_length=512,
+            n_mels=96,
+            fmin=27.5,
+            fmax=8000,
+        )
+        level = librosa.power_to_db(mel, ref=np.max, amin=1e-20)
+        theirs = librosa.onset.onset_strength(S=level, sr=22_050, center=False)
+        np.testing.assert_allclose(ours.mean(axis=1)[1:], theirs[1:], rtol=1e-4, atol=1e-4)
+
+    def test_it_is_at_the_hits_and_nowhere_else(self) -> None:
+        times = [0.5, 1.2, 1.9]
+        one = compute_maps(hits(times, 2.5), ["onset_strength"])["onset_strength"]
+        strength = one.values.mean(axis=1)
+        peaks = one.times_seconds[strength > 0.5 * strength.max()]
+        assert all(np.abs(peaks - time).min() < 0.06 for time in times)
+        assert all(min(abs(peak - time) for time in times) < 0.06 for peak in peaks)

@@ -1,8 +1,9 @@
-"""Brightness: spectral centroid and zero-crossing rate (librosa)."""
+"""Shape of the spectrum: centroid, bandwidth, flux and zero-crossing rate (librosa)."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.audio import Waveform
@@ -31,13 +32,69 @@ def spectral_centroid(waveform: Waveform) -> float:
 
     A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
     """
-    waveform = at_least_a_frame("spectral_centroid", waveform, SAMPLE_RATE, FRAME_SIZE)
+    heard, librosa = _spectrogram("spectral_centroid", waveform), backend.librosa
+    return float(np.mean(librosa.feature.spectral_centroid(S=heard, sr=SAMPLE_RATE)))
+
+
+@feature(
+    "spectral_bandwidth",
+    unit="Hz",
+    sample_rate=SAMPLE_RATE,
+    backend="librosa",
+    shortest_seconds=FRAME_SIZE / SAMPLE_RATE,
+)
+def spectral_bandwidth(waveform: Waveform) -> float:
+    """Mean over frames of the spectral bandwidth, the spread of frequency around the centroid.
+
+    ``librosa.feature.spectral_bandwidth`` (p = 2: the standard deviation of frequency weighted by magnitude)
+    of the frames of `spectral_centroid`. Peeters (2004), 6.1.2.
+
+    A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
+    """
+    heard, librosa = _spectrogram("spectral_bandwidth", waveform), backend.librosa
+    return float(np.mean(librosa.feature.spectral_bandwidth(S=heard, sr=SAMPLE_RATE)))
+
+
+@feature(
+    "spectral_flux",
+    unit="",
+    sample_rate=SAMPLE_RATE,
+    backend="librosa",
+    shortest_seconds=(FRAME_SIZE + HOP_SIZE) / SAMPLE_RATE,
+)
+def spectral_flux(waveform: Waveform) -> float:
+    """Share of the spectrum's magnitude that is new in a frame, on average.
+
+    The sum over frames and bins of the increases of magnitude from one frame to the next, divided by the sum
+    of the magnitudes of these frames: 0 for a steady tone, and about 0.23 for white noise. Frames of 2048 samples
+    every 512 at 22.05 kHz, Hann window, without padding (half-wave rectified spectral flux: Dixon, "Onset
+    detection revisited", DAFx 2006, equation 2). A gain changes nothing.
+
+    A waveform of under 2560 samples (0.116 s), and silence, is a `FeatureError`.
+    """
+    waveform = at_least_a_frame("spectral_flux", waveform, SAMPLE_RATE, FRAME_SIZE + HOP_SIZE)
+    magnitude = _magnitude("spectral_flux", waveform).astype(np.float64)
+    rise = np.maximum(np.diff(magnitude, axis=1), 0.0).sum()
+    whole = magnitude[:, 1:].sum()
+    if not whole:
+        raise FeatureError("spectral_flux", "all but the beginning is silence")
+    return float(rise / whole)
+
+
+def _magnitude(feature_name: str, waveform: Waveform) -> NDArray[np.float32]:
+    """Give the magnitudes of the frames, [bins, frames], of a sound brought to a peak of 1."""
+    waveform = at_least_a_frame(feature_name, waveform, SAMPLE_RATE, FRAME_SIZE)
     if not waveform.peak:
-        raise FeatureError("spectral_centroid", "silence has no centroid")
+        raise FeatureError(feature_name, f"silence has no {feature_name.removeprefix('spectral_')}")
     samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak)
-    magnitude = np.abs(backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False))
-    heard = magnitude[:, magnitude.any(axis=0)]
-    return float(np.mean(backend.librosa.feature.spectral_centroid(S=heard, sr=SAMPLE_RATE)))
+    spectra = backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)
+    return np.asarray(np.abs(spectra))
+
+
+def _spectrogram(feature_name: str, waveform: Waveform) -> NDArray[np.float32]:
+    """Give the magnitudes of the frames that are not digital silence."""
+    magnitude = _magnitude(feature_name, waveform)
+    return magnitude[:, magnitude.any(axis=0)]
 
 
 @feature("zero_crossing_rate", unit="1/s", sample_rate=SAMPLE_RATE, backend="librosa")

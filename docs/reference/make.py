@@ -70,7 +70,7 @@ SECTIONS = [
             "actprobe.load_model", "actprobe.wrap_model", "actprobe.open_activations",
             "actprobe.save_activations", "actprobe.Model", "actprobe.load_inverter", "actprobe.Inverter",
             "actprobe.load_audio", "actprobe.Waveform", "actprobe.open_corpus", "actprobe.Corpus",
-            "actprobe.models.networks.crepe.pitch_track",
+            "actprobe.models.networks.crepe.pitch_track", "actprobe.frontends.tracks.join_examples",
         ],
     ),
     Section(
