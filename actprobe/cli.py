@@ -5,6 +5,7 @@ Imports nothing heavy, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -27,6 +28,7 @@ from actprobe.renamed import renaming
 from actprobe.version import __version__
 
 if TYPE_CHECKING:
+    from actprobe.corpora import Corpus
     from actprobe.models import Model
     from actprobe.models.source import ModelSource
 
@@ -37,12 +39,16 @@ __all__ = [
     "corpus_given",
     "flags",
     "input_flag",
+    "input_given",
     "layer_names",
     "logging",
+    "model_and_corpus",
     "model_flags",
     "model_source",
+    "mono_flag",
     "named_source",
     "names_file",
+    "recordings_in",
     "run",
 ]
 
@@ -54,17 +60,19 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def model_flags() -> None:
     """Define the flags by which a binary opens a model, see `model_source`."""
-    named = "Network, by its name (README.md lists them), or FILE.py:FUNCTION, which returns yours."
+    named = "Name of a network (README.md lists them), or FILE.py:FUNCTION for one of your own."
     flags.DEFINE_string("model", None, named)
-    flags.DEFINE_string("activations", None, "Folder of stored activations, in place of --model.")
-    flags.DEFINE_string("checkpoint", None, "Original weight file; without it seeded random weights.")
-    flags.DEFINE_string("normalization", None, "What the front end standardises by, an npz.")
-    flags.DEFINE_enum(
-        "padding", "zeros", ["zeros", "repeat"], "What follows recordings shorter than an example."
+    flags.DEFINE_string("activations", None, "Folder of stored activations, instead of --model.")
+    flags.DEFINE_string("checkpoint", None, "Weight file or catalog name; default: seeded random weights.")
+    flags.DEFINE_string(
+        "normalization", None, "Mean and deviation for the front end: an npz or a catalog name."
     )
-    flags.DEFINE_integer("hop", None, "Frames between examples, where they are excerpts.", lower_bound=1)
+    flags.DEFINE_enum(
+        "padding", "zeros", ["zeros", "repeat"], "Padding of recordings shorter than an example."
+    )
+    flags.DEFINE_integer("hop", None, "Frames between the starts of examples that overlap.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of random weights.", lower_bound=0)
-    flags.DEFINE_boolean("allow_unverified_weights", False, "Take weights the catalog does not know.")
+    flags.DEFINE_boolean("allow_unverified_weights", False, "Accept weights that are not in the catalog.")
 
 
 def model_source() -> Model | ModelSource:
@@ -100,6 +108,34 @@ def model_source() -> Model | ModelSource:
     return named_source(FLAGS.model, FLAGS.checkpoint)
 
 
+def model_and_corpus(
+    corpus: Callable[[], Corpus | None],
+) -> tuple[Model | ModelSource, Corpus | None]:
+    """Give the model and the recordings that the flags name; what takes long to load comes last.
+
+    Parameters
+    ----------
+    corpus : callable
+        `input_given` or `corpus_given`.
+
+    Returns
+    -------
+    tuple of (Model or ModelSource, Corpus or None)
+        See `model_source`; a network of the catalog is not opened yet, and a user's own file is not run
+        before the recordings are there.
+
+    Raises
+    ------
+    ActprobeError
+        Those of `model_source` and of ``corpus``.
+    """
+    if FLAGS.model is not None and names_file(FLAGS.model):
+        recordings = corpus()
+        return model_source(), recordings
+    model = model_source()
+    return model, corpus()
+
+
 def named_source(name: str, checkpoint: str | None) -> ModelSource:
     """Name a network of the catalog, with the front end that the flags of `model_flags` ask for.
 
@@ -113,7 +149,7 @@ def named_source(name: str, checkpoint: str | None) -> ModelSource:
     Returns
     -------
     ModelSource
-        Not opened yet.
+        Not opened yet; its files are there.
     """
     from actprobe.models.source import ModelSource
 
@@ -125,7 +161,7 @@ def named_source(name: str, checkpoint: str | None) -> ModelSource:
         seed=FLAGS.seed,
         options=options,
         allow_unverified=FLAGS.allow_unverified_weights,
-    )
+    ).located()
 
 
 def names_file(model: str) -> bool:
@@ -160,11 +196,40 @@ def input_flag(*, required: bool = False, default: str = "") -> flags.FlagHolder
         The flag.
     """
     meaning = (
-        "Recordings: a folder (walked with its subfolders), a manifest CSV with a column path, one file, or "
-        "a corpus by its name, NAME:FOLDER or NAME/SPLIT:FOLDER, such as mir1k:FOLDER."
+        "Recordings: a folder with its subfolders, a manifest CSV with a column path, one file, or a named "
+        "corpus, NAME:FOLDER or NAME/SPLIT:FOLDER, such as mir1k:FOLDER."
     )
     meaning += f" Default: {default}." if default else ""
+    mono_flag()
     return flags.DEFINE_string("input", None, meaning, required=required)
+
+
+def mono_flag() -> None:
+    """Define ``--mono``: which channel of a recording is read."""
+    from actprobe.corpora.folder import MEAN, MONO
+
+    meaning = "What is read of recordings of several channels; loudest helps where they cancel each other."
+    flags.DEFINE_enum("mono", MEAN, MONO, meaning)
+
+
+def input_given() -> Corpus | None:
+    """Open the recordings that ``--input`` names, before a network is loaded.
+
+    Returns
+    -------
+    Corpus or None
+        None without the flag.
+
+    Raises
+    ------
+    UsageError
+        No corpus has that name.
+    CorpusError
+        Nothing usable there.
+    """
+    from actprobe.corpora import open_corpus
+
+    return open_corpus(FLAGS.input, mono=FLAGS.mono) if FLAGS.input else None
 
 
 def corpus_flags() -> None:
@@ -176,18 +241,20 @@ def corpus_flags() -> None:
     flags.DEFINE_string("corpus_dir", None, "With --corpus, older name of --input.")
 
 
-def corpus_given() -> str:
-    """Read the flags of `corpus_flags`.
+def corpus_given() -> Corpus:
+    """Open the recordings that the flags of `corpus_flags` name.
 
     Returns
     -------
-    str
-        What `actprobe.open_corpus` takes.
+    Corpus
+        What every analysis takes.
 
     Raises
     ------
     UsageError
         None of them is given, or both ways of naming recordings.
+    CorpusError
+        Nothing usable there.
     """
     from actprobe.corpora.named import corpus_text
 
@@ -197,10 +264,33 @@ def corpus_given() -> str:
     if not FLAGS.input and len(older) < 2:
         raise UsageError("--input is needed: a folder, a manifest CSV, a file or NAME:FOLDER")
     if FLAGS.input:
-        return str(FLAGS.input)
+        return recordings_in(FLAGS.input)
     text = corpus_text(FLAGS.corpus, FLAGS.corpus_dir)
     logging.warning("%s", renaming("pair of flags", "--corpus and --corpus_dir", f"--input={text}"))
-    return text
+    return recordings_in(text)
+
+
+def recordings_in(text: str) -> Corpus:
+    """Open recordings of a training or evaluation, with their splits and what ``--mono`` says.
+
+    Parameters
+    ----------
+    text : str
+        What `actprobe.open_corpus` takes.
+
+    Returns
+    -------
+    Corpus
+        At least one recording.
+
+    Raises
+    ------
+    CorpusError
+        Nothing usable there.
+    """
+    from actprobe.corpora.labelled_corpus import open_with_splits
+
+    return open_with_splits(text, FLAGS.mono)
 
 
 def comma_list(text: str) -> list[str]:
@@ -289,13 +379,26 @@ def _parsed(argv: list[str]) -> list[str]:
 
 
 def _check_output_dir() -> None:
-    """Refuse a folder whose name is not UTF-8: the libraries that write tables take no such path."""
+    """Refuse a folder that cannot be made or written to before anything is loaded.
+
+    The libraries that write tables take no path whose name is not UTF-8.
+    """
     given = FLAGS["output_dir"].value if "output_dir" in FLAGS else None
-    if given is not None and not str(given).isascii():
-        try:
-            str(given).encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"--output_dir={given}: the name is not UTF-8, give another one") from None
+    if not given:
+        return
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"--output_dir={given}: the name is not UTF-8, give another one") from None
+    path = Path(given).absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        reason = errno.EEXIST if there == path else errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        reason = errno.EACCES
+    else:
+        return
+    raise OSError(reason, os.strerror(reason), given)
 
 
 def _open_streams() -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "FeatureError",
     "FrontEndError",
     "ServingError",
+    "TooLongError",
     "UsageError",
     "WeightsError",
 ]
@@ -40,6 +41,18 @@ class _PathError(ActprobeError):
 
 class AudioError(_PathError):
     """A recording that cannot be used.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The recording.
+    reason : str
+        Why it cannot be used.
+    """
+
+
+class TooLongError(AudioError):
+    """A recording that is longer than it may be.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import os
 import platform
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,16 @@ from typing import Any
 from actprobe.renamed import with_old_columns
 from actprobe.version import __version__
 
-__all__ = ["atomic_path", "canonical_json", "digest", "versions", "write_csv", "write_json"]
+__all__ = [
+    "atomic_path",
+    "canonical_json",
+    "digest",
+    "is_run",
+    "versions",
+    "write_csv",
+    "write_json",
+    "write_npz",
+]
 
 ESCAPED = "backslashreplace"  # for names of files and folders that are not UTF-8, valid within JSON, too
 
@@ -109,6 +119,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as npz, whole or not at all.
+
+    Equal arrays give equal bytes, those that `numpy.savez` gives. That leaves the file open where the disk is
+    full, and prints a traceback when it is closed at last.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be.
+    arrays : mapping
+        Arrays of numbers or text by name.
+    """
+    import numpy as np
+
+    write_array: Any = np.lib.format.write_array  # it has no types
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                write_array(member, np.asanyarray(array), allow_pickle=False)
+
+
 def write_csv(path: Path, frame: Any) -> None:
     """Write a table as CSV.
 
@@ -137,6 +169,26 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     with atomic_path(path) as temporary:
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", "utf-8", ESCAPED)
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder holds what a run of actprobe wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder.
+
+    Returns
+    -------
+    bool
+        Whether its run.json is one of `run_record`.
+    """
+    try:
+        record = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"command", "flags", "started", "seconds"} <= record.keys()
 
 
 _invocation: tuple[str, Callable[[], Mapping[str, Any]]] | None = None

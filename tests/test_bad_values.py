@@ -387,7 +387,7 @@ class TestFeatureThatFails:
         assert set(halved.playlists.end) == {"top", "bottom"}
         halved.plot(feature="half")
         actprobe.report(halved, output_dir=tmp_path)
-        assert "follow half (over 3)" in next(tmp_path.rglob("index.html")).read_text()
+        assert "with half (over 3)" in next(tmp_path.rglob("index.html")).read_text()
 
     def test_of_no_recording_is_one_warning(
         self, quiet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

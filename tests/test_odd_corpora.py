@@ -18,10 +18,13 @@ from absl import logging as absl_logging
 from numpy.typing import NDArray
 
 import actprobe
+from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.fingerprint import fingerprint
 from actprobe.errors import CorpusError, UsageError
+from actprobe.features import get_feature
 from actprobe.features.labels import resolve
+from actprobe.frontends import LogMelFrontEnd
 from actprobe.provenance import run_record, write_json, write_npz
 from actprobe.statistics.alignment import align_units
 from actprobe.statistics.resemblance import units_worth
@@ -295,3 +298,34 @@ def test_equal_arrays_give_the_bytes_that_numpy_gives(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", arrays)
     np.savez(tmp_path / "b.npz", **arrays)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize("unit", ["recording", "excerpt"])
+def test_a_long_recording_is_held_at_one_rate_at_a_time_and_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.flac", rng.uniform(-0.5, 0.5, (60_000, 2)), 12_000)
+    recording = Recording("a.flac", tmp_path / "a.flac")
+    features = [get_feature(name) for name in ("rms", "loudness", "zero_crossing_rate", "spectral_centroid")]
+    frontend = LogMelFrontEnd(sample_rate=16000, n_fft=512, hop_length=160, n_mels=40, frames=50, hop=50)
+    held = prepare_recording(recording, frontend, features, unit)
+    asked: list[tuple[int | None, float | None]] = []
+    decode = Recording.waveform
+
+    def decoded(self: Recording, rate: int | None = None, max_seconds: float | None = None) -> Any:
+        asked.append((rate, max_seconds))
+        return decode(self, rate, max_seconds)
+
+    monkeypatch.setattr(Recording, "waveform", decoded)
+    monkeypatch.setattr("actprobe.batch.prepare.HELD_SECONDS", 1.0)
+    found = prepare_recording(recording, frontend, features, unit)
+    assert asked[0] == (None, 1.0)  # given up after a second
+    assert {rate for rate, _ in asked[1:]} == {16000, *(feature.sample_rate for feature in features)}
+    np.testing.assert_array_equal(found.samples, held.samples)
+    np.testing.assert_array_equal(found.starts, held.starts)
+    assert found.by_example.keys() == held.by_example.keys()
+    for name, values in held.by_example.items():
+        np.testing.assert_array_equal(found.by_example[name], values)
+    assert found.row.features == held.row.features
+    assert (found.row.warning, found.row.examples) == (held.row.warning, held.row.examples)

@@ -1,7 +1,7 @@
 """Runs binaries one after the other in one process that cannot import TensorFlow.
 
-``python tests/without_tensorflow.py '[["bin/actprobe-neurons", "--model=svd", ...], ...]'`` prints a JSON list of
-the exit status and the standard error of each.
+``python tests/without_tensorflow.py '[["bin/actprobe-neurons", "--model=svd", ...], ...]'`` prints, as JSON,
+a list of the exit status and the standard error of each.
 """
 
 import contextlib

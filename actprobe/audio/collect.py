@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from actprobe.audio.waveform import RESAMPLER_QUALITY
-from actprobe.errors import AudioError
+from actprobe.errors import AudioError, TooLongError
 
 LOWEST_RATE_HZ = 1_000
 HIGHEST_RATE_HZ = 3_072_000  # DSD512 as FFmpeg hands it out is 2,822,400 Hz
@@ -164,7 +164,7 @@ class Collector:
         kept = mono if self._resampler is None else self._resampler.resample_chunk(mono)
         self._mono += kept.tobytes()
         if self.seconds > self.max_seconds + 0.5 / self.rates[-1]:  # durations are sums of blocks
-            raise AudioError(self.path, f"longer than max_seconds={self.max_seconds:g}")
+            raise TooLongError(self.path, f"longer than max_seconds={self.max_seconds:g}")
 
 
 def _power(samples: NDArray[np.float32]) -> float:

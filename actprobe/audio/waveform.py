@@ -29,13 +29,15 @@ class Source:
     sample_rate : int
         Rate of the recording in Hz.
     channels : int
-        Channels of the recording; the waveform is their mean.
+        Channels of the recording.
     header_seconds : float or None
         Duration that the header promises, when it does.
     resampler : str
         Resampler and its quality; empty when the recording's own rate was kept.
     warnings : tuple of str
         What a careful reader should know, such as a decode shorter than the header says.
+    mono : str
+        What was taken of the channels, see `actprobe.load_audio`.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Source:
     header_seconds: float | None = None
     resampler: str = ""
     warnings: tuple[str, ...] = ()
+    mono: str = "mean"
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: arrays do not compare to one truth value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,10 @@ from numpy.typing import NDArray
 
 from actprobe.batch.ledger import LedgerRow
 from actprobe.corpora import Recording
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.corpora.folder import plain_name
 from actprobe.errors import CorpusError
-from actprobe.provenance import atomic_path, canonical_json
-
-SEEN_PLACES, SEEN_BYTES = 32, 4096  # of a recording, by which it is told from another of its size and time
+from actprobe.provenance import canonical_json, write_npz
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,7 @@ class ShardStore:
 
 def write_shard(path: Path, shard: Shard) -> None:
     """Write a shard, whole or not at all, and make it last (fsync)."""
-    members: dict[str, Any] = {"facts": np.array(canonical_json(shard.facts)), **shard.arrays}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)
+    write_npz(path, {"facts": np.array(canonical_json(shard.facts)), **shard.arrays})
 
 
 def read_shard(path: Path) -> Shard | None:
@@ -101,23 +97,3 @@ def file_stem(recording: Recording) -> str:
     """Name a recording by a readable stem and a hash, so that it is a file name and unique in its corpus."""
     stem = plain_name(Path(recording.name).stem)
     return f"{stem}-{hashlib.sha256(recording.name.encode()).hexdigest()[:12]}"
-
-
-def fingerprint(recording: Recording) -> list[Any]:
-    """Say which recording a file is, JSON-able; empty when there is no such file.
-
-    Name, size and time of modification, and a hash of bytes from all over the file: copies keep the time, and
-    recordings cut to one length have one size.
-    """
-    try:
-        if not recording.path.is_file():  # opening a pipe would wait for a writer
-            return []
-        with recording.path.open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            seen = hashlib.sha256()
-            for number in range(SEEN_PLACES):
-                file.seek(number * max(status.st_size - SEEN_BYTES, 0) // (SEEN_PLACES - 1))
-                seen.update(file.read(SEEN_BYTES))
-    except OSError:
-        return []
-    return [recording.name, status.st_size, status.st_mtime_ns, seen.hexdigest()[:16]]

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from actprobe.corpora.folder import Recording, open_folder
+from actprobe.corpora.folder import MEAN, MONO, Recording, open_folder
 from actprobe.corpora.named import corpus_text, open_named, parse_named
 from actprobe.errors import UsageError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CorpusLike: TypeAlias = (
     "Corpus | str | os.PathLike[str] | Iterable[str | os.PathLike[str] | Recording] | pd.DataFrame"
 )
+AnyRecording = TypeVar("AnyRecording", bound=Recording)
 SHOWN_ROWS = 10
 
 
@@ -72,6 +73,11 @@ class Corpus(Sequence[Recording]):
         return f"<p>{html.escape(repr(self)[1:-1])}</p>{head}"
 
     @property
+    def mono(self) -> str:
+        """What is read of recordings of several channels, see `open_corpus`."""
+        return ", ".join(dict.fromkeys(one.mono for one in self.items))
+
+    @property
     def labels(self) -> pd.DataFrame:
         """What is known of the recordings: a row for each, its name as ``path``, and a column a label."""
         import pandas as pd
@@ -79,7 +85,7 @@ class Corpus(Sequence[Recording]):
         return pd.DataFrame([{"path": one.name, **one.labels} for one in self.items]).fillna("")
 
 
-def open_corpus(source: CorpusLike) -> Corpus:
+def open_corpus(source: CorpusLike, *, mono: str = MEAN) -> Corpus:
     """Open the recordings of a folder, a table, a list, or of a corpus by its name.
 
     Parameters
@@ -90,6 +96,9 @@ def open_corpus(source: CorpusLike) -> Corpus:
         file; a list of paths or of `Recording`; or ``NAME:FOLDER`` with the name of a corpus, such as
         ``irmas:/data/IRMAS``, or ``NAME/SPLIT:FOLDER`` with ``train``, ``valid`` or ``test``, such as
         ``mir1k/test:/data/MIR-1K``. A `Corpus` is returned as it is.
+    mono : str, optional
+        What is read of recordings of several channels: their ``mean``, or the ``left``, the ``right`` or the
+        ``loudest`` of them. Other than the mean it also holds for a `Corpus`.
 
     Returns
     -------
@@ -100,7 +109,7 @@ def open_corpus(source: CorpusLike) -> Corpus:
     ------
     UsageError
         No corpus has that name; an empty list; a data frame without a column ``path``; a path that is none,
-        or is there twice.
+        or is there twice; another ``mono``.
     CorpusError
         Nothing there, nothing usable in it, or not a readable CSV.
 
@@ -115,6 +124,18 @@ def open_corpus(source: CorpusLike) -> Corpus:
     >>> actprobe.open_corpus(table[table["genre"] == "jazz"]).labels["genre"].tolist()
     ['jazz']
     """
+    if mono not in MONO:
+        raise UsageError(f"mono={mono!r} is unknown; there are: {', '.join(MONO)}")
+    corpus = _opened(source)
+    return corpus if mono == MEAN else replace(corpus, items=with_mono(corpus, mono))
+
+
+def with_mono(recordings: Iterable[AnyRecording], mono: str) -> tuple[AnyRecording, ...]:
+    """Have one of `MONO` read of the channels of recordings."""
+    return tuple(replace(each, mono=mono) for each in recordings)
+
+
+def _opened(source: CorpusLike) -> Corpus:
     match source:
         case Corpus():
             return source

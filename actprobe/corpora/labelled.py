@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actprobe.audio import load_audio
 from actprobe.corpora.folder import Recording
 from actprobe.corpora.label_files import Floats, as_intervals
 from actprobe.errors import AudioError, CorpusError
@@ -19,8 +18,8 @@ Stems = dict[str, NDArray[np.float32]]
 
 
 def load_mixture(recording: LabelledRecording, sample_rate: int) -> Stems:
-    """Read a recording of which only the mixture is known: float32, the mean of the channels."""
-    return {"mixture": load_audio(recording.path, sample_rate).samples}
+    """Read a recording of which only the mixture is known: float32."""
+    return {"mixture": recording.waveform(sample_rate).samples}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from actprobe.corpora.corpus import Corpus, CorpusLike, open_corpus
-from actprobe.corpora.folder import Recording
+from actprobe.corpora.folder import MEAN, Recording
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.labelled_folders import with_labels, with_splits, without_labels
 from actprobe.corpora.named import corpus_text, parse_named
@@ -31,6 +31,11 @@ class LabelledCorpus:
     name: str
 
     @property
+    def mono(self) -> str:
+        """What is read of recordings of several channels, see `actprobe.open_corpus`."""
+        return ", ".join(dict.fromkeys(each.mono for each in self.recordings))
+
+    @property
     def known(self) -> bool:
         """Whether it is known of any recording where somebody sings."""
         return any(each.known for each in self.recordings)
@@ -50,7 +55,7 @@ def open_labelled(source: CorpusLike, labels: str = "needed") -> LabelledCorpus:
     """
     if labels not in LABELS:
         raise ValueError(f"labels={labels!r} is none of {LABELS}")
-    corpus = _open(source)
+    corpus = open_with_splits(source)
     found = [_labelled(each, labels) for each in corpus]
     if labels == "needed":
         without = [each.name for each in found if not each.known]
@@ -70,8 +75,12 @@ def open_labelled(source: CorpusLike, labels: str = "needed") -> LabelledCorpus:
     return LabelledCorpus(found, corpus.source, corpus.name)
 
 
-def _open(source: CorpusLike) -> Corpus:
-    """Open a corpus; the recordings of a plain folder know their splits."""
+def open_with_splits(source: CorpusLike, mono: str = MEAN) -> Corpus:
+    """Open a corpus as `actprobe.open_corpus` does; the recordings of a plain folder know their splits."""
+    return open_corpus(_with_splits(source), mono=mono)
+
+
+def _with_splits(source: CorpusLike) -> Corpus:
     if not isinstance(source, str | os.PathLike):
         return open_corpus(source)
     text = os.fspath(source)

@@ -76,7 +76,9 @@ def with_splits(source: str | Path, recordings: Sequence[Recording]) -> list[Rec
 def _labelled(recording: Recording, sung: Floats) -> LabelledRecording:
     split = recording.labels.get("split", "")
     belongs = split if split in SPLITS else "train"
-    return LabelledRecording(recording.name, recording.path, sung, belongs, labels=recording.labels)
+    return LabelledRecording(
+        recording.name, recording.path, sung, belongs, labels=recording.labels, mono=recording.mono
+    )
 
 
 def _read_splits(folder: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ import soxr
 from numpy.typing import NDArray
 
 from actprobe.corpora import labelled
+from actprobe.corpora.folder import MEAN
 from actprobe.corpora.label_files import read_text
 from actprobe.corpora.labelled import LabelledRecording, Stems
 from actprobe.errors import AudioError, CorpusError
@@ -96,8 +97,11 @@ def read_vocal(path: Path) -> NDArray[np.float64]:
 def load_stems(recording: LabelledRecording, sample_rate: int) -> Stems:
     """Read the two channels of a clip: ``accompaniment`` and ``voice``, float32, of the same length.
 
-    A file that is missing, damaged, not stereo or absurdly long is an `AudioError`.
+    Where one channel is asked for, that is the ``mixture``. A file that is missing, damaged, not stereo or
+    absurdly long is an `AudioError`.
     """
+    if recording.mono != MEAN:
+        return labelled.load_mixture(recording, sample_rate)
     path = recording.path
     if not path.is_file():
         raise AudioError(path, "does not exist")

@@ -11,9 +11,9 @@ from typing import Any
 
 from absl import logging
 
-from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.corpus import CorpusLike, with_mono
 from actprobe.corpora.labelled import LabelledRecording
-from actprobe.corpora.labelled_corpus import open_labelled
+from actprobe.corpora.labelled_corpus import open_labelled, open_with_splits
 from actprobe.corpora.labelled_folders import open_voiceless_folder
 from actprobe.corpora.splits import Splits, open_splits
 from actprobe.detection.card import model_card
@@ -102,7 +102,7 @@ def train_detector(
     UsageError
         A number that is too small, or a folder that holds another training.
     CorpusError
-        There is nothing to train on, or nothing says where somebody sings.
+        There is nothing to train on, or there are no labels of singing.
 
     Examples
     --------
@@ -127,7 +127,8 @@ def train_detector(
     described = dict(training.described)
     held_out = recordings.held_out
     made_by = {
-        "corpus": recordings.source, "versions": versions(), "training": described, "held_out": held_out
+        "corpus": recordings.source, "mono": recordings.train[0].mono, "versions": versions(),
+        "training": described, "held_out": held_out,
     }  # fmt: skip
     arguments = {
         "corpus": recordings.source, "output_dir": str(folder), "songs_match": songs_match,
@@ -155,11 +156,12 @@ def detector_splits(
     seed: int = 0,
 ) -> Splits:
     """Gather the recordings of a training; see `train_detector`."""
+    opened = open_with_splits(corpus)
     further = [] if songs is None else open_labelled(songs).recordings
     return open_splits(
-        corpus,
+        opened,
         [song for song in further if fnmatch.fnmatch(song.name, songs_match)],
-        [recording for folder in voiceless for recording in open_voiceless_folder(folder)],
+        [each for folder in voiceless for each in with_mono(open_voiceless_folder(folder), opened[0].mono)],
         close_gaps,
         seed=seed,
         read=SpectraStore.frames_in,

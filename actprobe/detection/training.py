@@ -24,7 +24,7 @@ from actprobe.detection.prediction import predict_all
 from actprobe.detection.segments import SegmentBatches, Segments
 from actprobe.detection.spectra import log_mel_of
 from actprobe.models.networks import svd
-from actprobe.provenance import atomic_path
+from actprobe.provenance import write_npz
 from actprobe.training.loop import Training
 from actprobe.training.parts import Best, Judge
 from actprobe.training.settings import Settings
@@ -100,14 +100,7 @@ def detector_training(
         lambda rate: sgd(rate, momentum=MOMENTUM, nesterov=True),
         SegmentBatches(segments, settings.batch_size),
         Judge("valid_auc", "valid AUC", larger=True, measure=area if valid else None),
-        Best(output_dir / WEIGHTS, weights, save_arrays),
+        Best(output_dir / WEIGHTS, weights, write_npz),
     )
-    save_arrays(output_dir / NORMALIZATION, dict(zip(("mean", "std"), normalization, strict=True)))
+    write_npz(output_dir / NORMALIZATION, dict(zip(("mean", "std"), normalization, strict=True)))
     return training
-
-
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an npz, whole or not at all."""
-    members: dict[str, Any] = dict(arrays)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)

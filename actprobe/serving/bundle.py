@@ -67,7 +67,14 @@ def versions_in(folder: Path) -> list[int]:
     """List the versions of a model, OUT/models/NAME, as a server does: ascending; none without it."""
     if not folder.is_dir():
         return []
-    return sorted(int(child.name) for child in folder.iterdir() if child.is_dir() and child.name.isdecimal())
+    numbered = ((version_number(child.name), child) for child in folder.iterdir())
+    return sorted(number for number, child in numbered if number is not None and child.is_dir())
+
+
+def version_number(name: str) -> int | None:
+    """Read the name of a version's folder; None where a server, which keeps 64 bits, takes it for none."""
+    number = int(name) if re.fullmatch("[0-9]+", name) else _MOST + 1
+    return number if number <= _MOST else None
 
 
 @dataclass
@@ -129,7 +136,10 @@ def new_version(output_dir: Path, kind: str, name: str, version: int | None = No
 
 
 def _next(folder: Path) -> int:
-    return max([0, *versions_in(folder)]) + 1
+    highest = max([0, *versions_in(folder)])
+    if highest == _MOST:
+        raise UsageError(f"{folder / str(highest)} is the highest version there can be; give another number")
+    return highest + 1
 
 
 @contextmanager

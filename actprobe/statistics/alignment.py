@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.statistics.clusters import Clusters
-from actprobe.statistics.correlation import constant_neurons, discovery_rates, neuron_blocks
+from actprobe.statistics.correlation import constant_neurons, discovery_rates, neuron_blocks, scaled
 from actprobe.statistics.permutation import ALPHA, permuted_units
 
 ALIGNMENT_COLUMNS = (
@@ -120,6 +120,7 @@ def _standardised(activity: Matrix) -> Floats:
     if not np.isfinite(x).all():
         raise ValueError("activity holds NaN or infinity")
     use = ~constant_neurons(x)
+    x = scaled(x)
     if len(x):
         x -= x.mean(axis=0)
     length = np.linalg.norm(x, axis=0)

@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.errors import AudioError, CorpusError
 from actprobe.provenance import atomic_path, digest, write_json
@@ -100,12 +101,5 @@ class RecordingFrames:
 
 
 def stamps(recordings: Sequence[LabelledRecording]) -> list[list[Any]]:
-    """Say which state of which files recordings are: path, size and time of modification, JSON-able."""
-    return [[str(each.path), *_stamp(each.path)] for each in recordings]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    if not path.is_file():
-        return -1, -1
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    """Say which state of which files recordings are, JSON-able, see `fingerprint`."""
+    return [[str(each.path), *fingerprint(each)] for each in recordings]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actprobe.batch.result import Result
 from actprobe.errors import CorpusError, UsageError
-from actprobe.plotting import new_figure, set_title
+from actprobe.plotting import TWO_COLUMNS, new_figure, set_title, styled
 
 
 class ActivationResult(Result):
@@ -76,6 +76,7 @@ class ActivationResult(Result):
         made = f"{len(self.files)} npz files of {self.record['opened']}"
         return "\n".join([*lines, f"{self.folder}: {made}, recordings.csv, run.json"])
 
+    @styled
     def plot(self, recording: str | None = None, layer: str | None = None) -> Figure:
         """Draw the neurons of a layer over a recording, a channel by its mean over each example's map.
 
@@ -104,10 +105,10 @@ class ActivationResult(Result):
         arrays = self[recording]
         values = arrays[layer]
         rows = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1).T
-        figure = new_figure(9, 4.5)
+        figure = new_figure(TWO_COLUMNS, 3.0)
         axes = figure.subplots()
         places = np.arange(len(values) + 1) - 0.5
-        image = axes.pcolormesh(places, np.arange(len(rows) + 1) - 0.5, rows, cmap="viridis")
+        image = axes.pcolormesh(places, np.arange(len(rows) + 1) - 0.5, rows, rasterized=True)
         shown = np.unique(np.linspace(0, len(values) - 1, 8).round().astype(int))
         axes.set_xticks(shown, [f"{arrays['times'][place]:.1f}" for place in shown])
         axes.set(xlabel="start of the example (s)", ylabel="neuron")

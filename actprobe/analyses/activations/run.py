@@ -49,8 +49,8 @@ def activations(
     channel] for a map and [examples, unit] for a vector; ``times``, the seconds from the start of the
     recording to that of each example; for a map ``LAYER/times``, the seconds from the start of an
     example to the centre of each time position; what the network was given, as ``examples``, [examples,
-    time, mel], or as ``frames``, [frames, mel], of which examples are windows; and ``facts``, JSON that says
-    what made the numbers. A position's time in the recording is the sum of the two. Where examples overlap
+    time, mel], or as ``frames``, [frames, mel], of which examples are windows; and ``facts``, JSON with the
+    provenance. A position's time in the recording is the sum of the two. Where examples overlap
     much, layers are computed densely if that is possible. Memory does not grow with the length of a
     recording. `actprobe.open_activations` reads the files in place of the network.
 
@@ -120,7 +120,8 @@ def activations(
         "corpus": recordings.source, "layers": names, "output_dir": str(folder), "batch_size": batch_size,
         "executor": executor,
     }  # fmt: skip
-    made = {**decides, **network_record(opened), "corpus": recordings.source, "run_key": store.key}
+    made = {**decides, **network_record(opened), "corpus": recordings.source, "mono": recordings.mono}
+    made["run_key"] = store.key
     counts = {"opened": str(opened), "recordings": len(rows), "failed": len(rows) - len(usable)}
     write_json(
         folder / "run.json",

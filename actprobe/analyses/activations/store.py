@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from actprobe.batch.ledger import LedgerRow
 from actprobe.batch.prepare import Prepared
-from actprobe.batch.shards import file_stem, fingerprint
+from actprobe.batch.shards import file_stem
 from actprobe.corpora import Recording
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.models import Layer
 from actprobe.provenance import atomic_path, canonical_json
 

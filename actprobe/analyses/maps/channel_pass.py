@@ -32,8 +32,9 @@ from actprobe.batch.handle import ModelHandle
 from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import LedgerRow, failed_row
 from actprobe.batch.prepare import Prepared, prepare_recording
-from actprobe.batch.shards import Shard, ShardStore, fingerprint
+from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.errors import ActprobeError, CorpusError
 from actprobe.models import Model
 

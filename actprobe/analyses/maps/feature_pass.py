@@ -19,7 +19,6 @@ from actprobe.analyses.maps.images import feature_image
 from actprobe.analyses.maps.keypoints import Keypoints, detect, no_keypoints
 from actprobe.analyses.maps.segments import Positions
 from actprobe.analyses.maps.settings import MapSettings
-from actprobe.audio import load_audio
 from actprobe.batch.jobs import StageSeconds
 from actprobe.batch.ledger import LedgerRow
 from actprobe.batch.prepare import prepare_recording
@@ -98,7 +97,7 @@ class FeatureJob:
         cv2.setNumThreads(1)
         settings = self.settings
         began = perf_counter()
-        waveform = load_audio(recording.path)
+        waveform = recording.waveform()
         decoded = perf_counter() - began
         prepared = prepare_recording(recording, settings.frontend, waveform=waveform)
         prepared.seconds.decode += decoded

@@ -14,6 +14,7 @@ from actprobe.models.layer_table import Layer
 
 Floats = NDArray[np.float64]
 
+DIGITS = 6  # of bands that come of hertz
 SMALLEST_SIDE = 64  # rows: a map of fewer bands is enlarged
 
 
@@ -30,15 +31,16 @@ class MapGrid:
     positions : int
         Time positions of one example.
     margin : int
-        Positions at either end of an example that are not shown, because their field reaches beyond it
-        and they show the network's padding; a quarter of all at most.
+        Positions at either end of an example that are not shown: those that the front end leaves out, see
+        `FrontEnd.edge_frames`; without any, those whose field reaches beyond the example, so that they
+        show the network's padding, a quarter of all at most.
     rows : int
         Positions along mel.
     band_hop : int
         Bands of the front end between positions along mel.
     first_band : float
-        Band at the centre of position 0: half a field above the lowest edge where all fields fit into the
-        bands; otherwise there is padding, and the positions are taken to lie in the middle of the bands.
+        Band at the centre of position 0; where the layer table does not have it, the positions are taken to
+        lie in the middle of the bands.
     field_seconds : float
         Sound that a position sees.
     field_bands : int
@@ -91,13 +93,7 @@ class MapGrid:
 
     def bands(self, hertz: NDArray[np.float64]) -> Floats:
         """Say at which band a frequency lies; beyond the first and the last the axis goes on as it ends."""
-        edges = np.asarray(self.edges_hz)
-        places = np.interp(hertz, edges, np.arange(-1.0, len(edges) - 1))
-        low, high = edges[1] - edges[0], edges[-1] - edges[-2]
-        places = np.where(hertz < edges[0], -1 + (hertz - edges[0]) / low, places)
-        return np.asarray(
-            np.where(hertz > edges[-1], len(edges) - 2 + (hertz - edges[-1]) / high, places), np.float64
-        )
+        return _bands_at(hertz, np.asarray(self.edges_hz))
 
     def hertz(self, bands: NDArray[np.float64]) -> Floats:
         """Say which frequency in Hz lies at a band, whole or not, within the front end's edges."""
@@ -105,10 +101,21 @@ class MapGrid:
         return np.asarray(np.interp(bands, np.arange(-1.0, len(edges) - 1), edges), np.float64)
 
 
+def is_image(layer: Layer) -> bool:
+    """Whether a layer has several positions along time and along mel."""
+    return layer.is_map and min(layer.shape[:2]) > 1
+
+
 def refuse_without_positions(layer: Layer) -> None:
-    """Refuse (UsageError) a layer that is a vector, or whose positions are not known."""
+    """Refuse (UsageError) a layer whose values are no image, or whose positions are not known."""
     if not layer.is_map:
         raise UsageError(f"layer {layer.name} is a vector, not a map: actprobe-neurons compares its units")
+    if not is_image(layer):
+        axis = "time" if layer.shape[0] < 2 else "mel"
+        raise UsageError(
+            f"layer {layer.name} has one position along {axis}, so that its channels are no images: "
+            f"actprobe-neurons compares their means"
+        )
     if not np.isfinite([layer.hop_seconds, *layer.hop_hz, layer.first_seconds]).all():
         raise UsageError(f"layer {layer.name}: where its positions lie in the sound is not known")
 
@@ -122,21 +129,36 @@ def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
     edges = np.asarray(frontend.band_edges_hz(), np.float64)
     bands, rows = len(edges) - 2, layer.shape[1]
     hop = _bands_between(layer.hop_hz, edges) if rows > 1 else bands
-    field = _bands_within(layer.receptive_field_hz, edges)
-    unpadded = (rows - 1) * hop + field <= bands
+    first = float(np.round(_bands_at(np.array(layer.first_hz), edges), DIGITS))
     return MapGrid(
         hop_seconds=layer.hop_seconds,
         first_seconds=layer.first_seconds,
         positions=layer.shape[0],
-        margin=min(_beyond(layer, frontend), layer.shape[0] // 4),
+        margin=_margin(layer, frontend),
         rows=rows,
         band_hop=hop,
-        first_band=(field - 1) / 2 if unpadded else (bands - 1 - (rows - 1) * hop) / 2,
+        first_band=first if np.isfinite(first) else (bands - 1 - (rows - 1) * hop) / 2,
         field_seconds=layer.receptive_field_seconds,
-        field_bands=field,
+        field_bands=_bands_within(layer.receptive_field_hz, edges),
         edges_hz=tuple(edges.tolist()),
         enlargement=max(1, -(-SMALLEST_SIDE // rows)),
     )
+
+
+def _bands_at(hertz: NDArray[np.float64], edges: Floats) -> Floats:
+    places = np.interp(hertz, edges, np.arange(-1.0, len(edges) - 1))
+    low, high = edges[1] - edges[0], edges[-1] - edges[-2]
+    places = np.where(hertz < edges[0], -1 + (hertz - edges[0]) / low, places)
+    return np.asarray(
+        np.where(hertz > edges[-1], len(edges) - 2 + (hertz - edges[-1]) / high, places), np.float64
+    )
+
+
+def _margin(layer: Layer, frontend: FrontEnd) -> int:
+    if frontend.edge_frames:
+        seconds = frontend.edge_frames * frontend.frame_hop / frontend.sample_rate
+        return int(np.ceil(seconds / layer.hop_seconds - 1e-9))
+    return min(_beyond(layer, frontend), layer.shape[0] // 4)
 
 
 def _beyond(layer: Layer, frontend: FrontEnd) -> int:

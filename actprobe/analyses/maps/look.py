@@ -18,7 +18,6 @@ from actprobe.analyses.maps.pairs import COUNTS, Pair, compare
 from actprobe.analyses.maps.segments import Positions
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.analyses.maps.table import rank_maps
-from actprobe.audio import load_audio
 from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import Recording
 from actprobe.errors import CorpusError, UsageError
@@ -189,7 +188,7 @@ class Viewer:
         no longer the feature; UsageError where none has it.
         """
         recording = self._recording(layer, channel, feature)
-        waveform = load_audio(recording.path)
+        waveform = recording.waveform()
         prepared = prepare_recording(recording, self.settings.frontend, waveform=waveform)
         wanted = [one for one in self.settings.features if one.name in {feature, *beside}]
         found, failed = try_maps(waveform, wanted)

@@ -232,7 +232,7 @@ def _compute(
     write_parquet(folder / "maps.parquet", table, key)
     if settings.all_matches:
         _write_matches(folder / "matches.parquet", second, usable, images, key)
-    ran = {"corpus": corpus.source, "run_key": key, "stages": asdict(stages)}
+    ran = {"corpus": corpus.source, "mono": corpus.mono, "run_key": key, "stages": asdict(stages)}
     made = {**decides, **network_record(model), **ran}
     return Viewer(model, images, usable, counts), table, ledger, made
 

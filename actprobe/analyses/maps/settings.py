@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from absl import logging
-
 from actprobe import features as hand_crafted
 from actprobe.analyses.maps.geometry import ENOUGH, POSITIONS, SCALE_OFF
-from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, layer_grid, refuse_without_positions
+from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, is_image, layer_grid, refuse_without_positions
 from actprobe.analyses.maps.images import PERCENTILES, SMOOTHING, WIDEST
 from actprobe.analyses.maps.keypoints import RATIO
 from actprobe.analyses.maps.segments import Positions, positions_of, segments_of
@@ -38,7 +36,7 @@ def look_up(
         raise UsageError(f"name at least one feature: {', '.join(hand_crafted.available('map'))}")
     chosen = table.select(layers)
     if layers == ALL:
-        chosen = tuple(layer for layer in chosen if layer.is_map)
+        chosen = tuple(layer for layer in chosen if is_image(layer))
         if not chosen:
             raise UsageError(f"{table.network} has no maps: actprobe-neurons compares its units")
     for layer in chosen:
@@ -77,9 +75,6 @@ class MapSettings:
         """Look layers and features up, see `look_up`, and work out the pixels of the layers."""
         chosen, entries = look_up(model.layers, layers, features, unit, longest_seconds)
         grids = {layer.name: layer_grid(layer, model.frontend) for layer in chosen}
-        for name, grid in grids.items():
-            if min(grid.rows, grid.positions) < 2:
-                logging.warning("layer %s has one position along an axis: its images show nothing", name)
         return cls(model.frontend.detached(), grids, entries, unit, float(longest_seconds))
 
     def places(self, prepared: Prepared) -> list[dict[str, Positions]]:

@@ -20,7 +20,7 @@ from actprobe.analyses.neurons.merged import EXTREMES, Array, Merged, open_merge
 from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
 from actprobe.errors import CorpusError
-from actprobe.provenance import atomic_path, digest, write_json
+from actprobe.provenance import atomic_path, digest, write_json, write_npz
 
 BLOCK = 64
 FORMAT = 2  # raise when blocks and files of before must not be read any more
@@ -80,8 +80,7 @@ def _block(store: ShardStore, recordings: Sequence[Recording], blocks: Path, ind
     if not path.exists():
         shards = [_rows(store.needed(recording)) for recording in recordings]
         arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        write_npz(path, arrays)
     return path
 
 

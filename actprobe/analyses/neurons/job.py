@@ -175,7 +175,7 @@ class NeuronConsumer:
         self.seconds.frontend += perf_counter() - began
         if not usable.any():
             return [failed_row(recording, pending.complaint or "the front end gives no example of it")]
-        prepared.samples = prepared.samples[:0]
+        prepared.samples = np.zeros(0, np.float32)  # a part of them would keep them all
         return self._add_densely(pending, examples) if dense else self._add_batches(pending, examples)
 
     def _windows(self, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:

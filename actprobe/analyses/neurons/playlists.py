@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.analyses.neurons.merged import Merged
-from actprobe.audio import Waveform, load_audio
+from actprobe.audio import Waveform
 from actprobe.corpora import Recording
 from actprobe.corpora.folder import readable_name
 from actprobe.errors import AudioError, UsageError
@@ -166,7 +166,7 @@ def write_playlists(
         by_layer.setdefault(layer, []).append(number)
     parts = [layer_playlist(merged, layer, count, numbers) for layer, numbers in by_layer.items()]
     listed = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(PLAYLIST_COLUMNS))
-    table = cut_playlist(listed, {recording.name: recording.path for recording in recordings}, directory)
+    table = cut_playlist(listed, {recording.name: recording for recording in recordings}, directory)
     write_csv(directory / "playlists.csv", table)
     return table
 
@@ -179,7 +179,7 @@ def _first_of_each(order: NDArray[np.intp], numbers: NDArray[Any]) -> NDArray[np
 
 def cut_playlist(
     table: pd.DataFrame,
-    recordings: Mapping[str, Path],
+    recordings: Mapping[str, Recording],
     output_dir: Path,
     *,
     audio_format: str = "flac",
@@ -191,7 +191,7 @@ def cut_playlist(
     table : pandas.DataFrame
         What `playlist` gave, or some rows of it.
     recordings : mapping
-        Name of a recording -> its file.
+        Name of a recording -> the recording.
     output_dir : Path
         Gets one audio file an excerpt: mono, at the recording's own rate, with fades of 10 ms, named
         by layer, neuron, end and rank and by what of the recording's name a file name can hold.
@@ -218,7 +218,7 @@ def cut_playlist(
         try:
             if str(path) not in recordings:
                 raise AudioError(str(path), "is not a recording of the corpus")
-            waveform = load_audio(recordings[str(path)])
+            waveform = recordings[str(path)].waveform()
         except AudioError as error:
             for i in positions:
                 reasons[i] = error.reason

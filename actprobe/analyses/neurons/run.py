@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from actprobe import features as hand_crafted
 from actprobe.analyses.neurons.blocks import merge
+from actprobe.analyses.neurons.dependence import dependences
 from actprobe.analyses.neurons.figures import draw_neurons
 from actprobe.analyses.neurons.found import NeuronFindings
 from actprobe.analyses.neurons.job import NeuronJob
@@ -43,6 +44,7 @@ from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 from actprobe.statistics.clusters import ENOUGH
+from actprobe.statistics.correlation import constant_neurons
 
 FORMAT = 3  # raise when shards of before must not be read any more
 
@@ -251,11 +253,17 @@ def _compute(
         "example_seconds": model.example_seconds,
     }
     merged = merge(store, usable, folder, index, known.reset_index(drop=True))
+    features = _told_apart(merged.features, plan.labels)
+    groups = _groups(merged, usable, settings.group_by)
+    marks = np.arange(len(merged.units)) if groups is None else groups
+    depending = dependences(merged.activity, features, marks, usable, merged.groups)
+    for dependence in depending:
+        logging.warning("%s", dependence)
     tables = neuron_table(
         model.name,
         merged.activity,
-        merged.features,
-        groups=_groups(merged, usable, settings.group_by),
+        features,
+        groups=groups,
         random_activity=merged.random_activity,
         permutations=settings.permutations,
         given=settings.given,
@@ -269,14 +277,31 @@ def _compute(
         **network_record(model),
         "features": plan.describe(),
         "corpus": corpus.source,
+        "mono": corpus.mono,
         "permutations": settings.permutations,
         "given": settings.given,
         "group_by": settings.group_by,
+        "dependences": [{**dependence.describe(), "warning": str(dependence)} for dependence in depending],
         "run_key": key,
         "stages": asdict(stages),
     }
     results = (tables.neurons, tables.detail, tables.layers, ledger, merged.activity, merged.features)
     return NeuronFindings(*results, record), merged
+
+
+def _told_apart(
+    features: Mapping[str, NDArray[np.float64]], labels: Container[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Count labels of nearly one size, such as Unix times, from the smallest.
+
+    Of activations and features differences below a millionth are rounding; a label is exact.
+    """
+    found = dict(features)
+    for name, values in features.items():
+        known = values[~np.isnan(values)]
+        if name in labels and len(known) and constant_neurons(known[:, np.newaxis])[0]:
+            found[name] = values - known.min()
+    return found
 
 
 def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -> NDArray[np.int64] | None:

@@ -75,6 +75,7 @@ def neuron_summary(run: NeuronFindings, best: int = 5) -> Summary:
     if any(constant.values()):
         told = ", ".join(f"{count} of {layer}" for layer, count in constant.items() if count)
         lines.append(f"constant over all recordings, so without a correlation: {told}")
+    lines += [f"warning: {found['warning']}" for found in run.record.get("dependences", ())]
     lines.append(f"recordings: {usable} usable, {len(failed)} failed, {len(warned)} with a warning")
     lines += [f"  failed: {row.path}: {row.reason}" for row in failed.head(NAMED_FAILURES).itertuples()]
     if len(failed) > NAMED_FAILURES:

@@ -45,19 +45,27 @@ def dtype_name(number: int) -> str:
 
 
 def claimed_bytes(tensor: Any) -> int:
-    """Estimate how many bytes a TensorProto takes when it is read, by what it claims."""
-    return 8 * min(MOST_ELEMENTS, math.prod([max(0, int(axis.size)) for axis in tensor.tensor_shape.dim]))
+    """Say how many bytes a TensorProto takes when it is unfolded, by what it claims.
+
+    The last of the listed values stands for all that follow, and a string that is repeated is copied.
+    """
+    size = math.prod([max(0, int(axis.size)) for axis in tensor.tensor_shape.dim])
+    if tensor.string_val:
+        repeated = max(0, size - len(tensor.string_val)) * len(tensor.string_val[-1])
+        return sum(map(len, tensor.string_val)) + repeated
+    return size * DTYPES[tensor.dtype].itemsize if tensor.dtype in DTYPES else 0
 
 
-def from_tensor_proto(tensor: Any, name: str) -> NDArray[Any]:
-    """Read a TensorProto; `name` stands for it in errors.
+def from_tensor_proto(tensor: Any, name: str, most_bytes: int | None = None) -> NDArray[Any]:
+    """Read a TensorProto; `name` stands for it in errors, `most_bytes` is what it may take unfolded.
 
     Strings become an array of ``bytes``. Numbers sent as ``tensor_content`` are not copied.
 
     Raises
     ------
     ServingError
-        INVALID_ARGUMENT: the message contradicts itself; UNIMPLEMENTED: a type that is not served.
+        INVALID_ARGUMENT: the message contradicts itself; UNIMPLEMENTED: a type that is not served;
+        RESOURCE_EXHAUSTED: more than `most_bytes`.
     """
     if tensor.dtype not in _TYPES:
         raise ServingError("UNIMPLEMENTED", f"input {name}: {dtype_name(tensor.dtype)} is not served")
@@ -75,6 +83,9 @@ def from_tensor_proto(tensor: Any, name: str) -> NDArray[Any]:
         if dtype == np.dtype(bool):
             return np.asarray(np.frombuffer(content, np.uint8).reshape(shape) != 0)
         return np.frombuffer(content, dtype).reshape(shape)
+    if most_bytes is not None and claimed_bytes(tensor) > most_bytes:
+        reason = f"shape {_shown(shape)} unfolds to {claimed_bytes(tensor)} bytes; {most_bytes} are taken"
+        raise ServingError("RESOURCE_EXHAUSTED", f"input {name}: {reason}")
     return _listed(tensor, name, shape, size)
 
 

@@ -108,10 +108,10 @@ class Server:
     def start(self) -> None:
         """Load the models, then listen; `UsageError` if there are no models or an address cannot be had."""
         options = self.options
-        backend.tf.get_logger().setLevel("ERROR")
         models = self._models()
         if not models:
             raise UsageError(f"{options.model_base or options.model_config_file}: holds no model to serve")
+        backend.tf.get_logger().setLevel("ERROR")
         lenient = options.allow_version_labels_for_unavailable_models
         self._file_seen = self._look()
         self.repository.configure(models, strict_labels=not lenient)

@@ -66,7 +66,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        servicers = (_Prediction(predictor, self._threads), _Models(predictor, reload))
+        most = options.grpc_max_message_bytes
+        servicers = (_Prediction(predictor, self._threads, most), _Models(predictor, reload))
         self._server.add_generic_rpc_handlers(tuple(map(_handler, SERVICES, servicers)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         host = f"[{options.host}]" if ":" in options.host else options.host
@@ -135,8 +136,8 @@ async def _statuses(context: Any) -> AsyncIterator[None]:
 
 
 class _Prediction:
-    def __init__(self, predictor: Predictor, threads: Executor) -> None:
-        self._predictor, self._threads = predictor, threads
+    def __init__(self, predictor: Predictor, threads: Executor, most_bytes: int) -> None:
+        self._predictor, self._threads, self._most_bytes = predictor, threads, most_bytes
         self._response = backend.serving.predict_pb2.PredictResponse
 
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's name)
@@ -150,7 +151,7 @@ class _Prediction:
     async def _predict(self, request: Any, noted: Request) -> Any:
         with self._predictor.open(noted, request.model_spec) as (servable, signature):
             size = noted.bytes_in + sum(claimed_bytes(value) for value in request.inputs.values())
-            inputs = await offload(self._threads, size, _arrays, request)
+            inputs = await offload(self._threads, size, _arrays, request, self._most_bytes)
             with self._predictor.timed(noted, servable, inputs):
                 found = await self._predictor.runner.run(
                     servable, signature, inputs, request.output_filter, self._threads
@@ -183,8 +184,13 @@ class _Prediction:
             raise ServingError("UNIMPLEMENTED", _NOT_HERE.format(method))
 
 
-def _arrays(request: Any) -> Arrays:
-    return {name: from_tensor_proto(value, name[:64]) for name, value in request.inputs.items()}
+def _arrays(request: Any, most_bytes: int) -> Arrays:
+    """Read the inputs; what they unfold to is bounded as the message is."""
+    found = {}
+    for name, value in request.inputs.items():
+        found[name] = from_tensor_proto(value, name[:64], most_bytes)
+        most_bytes -= claimed_bytes(value)
+    return found
 
 
 def _fill(response: Any, found: Arrays) -> None:

@@ -102,7 +102,7 @@ def _array(value: Any, slot: ServedTensor, name: str) -> NDArray[Any]:
     kind = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]
     if found.size == 0:  # an empty list has no type of its own
         return np.zeros(found.shape, dtype)
-    if found.dtype.kind not in kind:
+    if found.dtype.kind not in kind or (dtype.kind != "b" and _took_booleans(value, found)):
         raise _invalid(f"input {name}: a value is not of expected type: {slot.described().split(' ')[0]}")
     if dtype.kind in "iu":
         bounds = np.iinfo(dtype)
@@ -113,6 +113,19 @@ def _array(value: Any, slot: ServedTensor, name: str) -> NDArray[Any]:
     if dtype.kind == "f" and (np.isinf(fitting) & np.isfinite(found)).any():
         raise _invalid(f"input {name}: cannot convert a value to {dtype} without loss of precision")
     return fitting
+
+
+def _took_booleans(value: Any, found: NDArray[Any]) -> bool:
+    """Whether NumPy took true or false for 1 or 0; lists are searched only where there are such numbers."""
+    return bool(((found == 0) | (found == 1)).any()) and _holds_booleans(value)
+
+
+def _holds_booleans(value: Any) -> bool:
+    """Whether there is true or false among the numbers of nested lists."""
+    if not isinstance(value, list):
+        return isinstance(value, bool)
+    kinds = set(map(type, value))
+    return bool in kinds or (list in kinds and any(map(_holds_booleans, value)))
 
 
 def _strings(value: Any, name: str) -> NDArray[Any]:

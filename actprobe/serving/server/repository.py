@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import ServingError, UsageError
-from actprobe.serving.bundle import versions_in
+from actprobe.serving.bundle import version_number, versions_in
 from actprobe.serving.server.config import ModelConfig
 from actprobe.serving.server.servable import Servable
 from actprobe.serving.server.versions import Versions, fingerprint
@@ -221,5 +221,5 @@ def _folder(base: Path, number: int) -> Path:
     plain = base / str(number)
     if plain.is_dir():
         return plain
-    named = (path for path in base.iterdir() if path.name.isdecimal() and int(path.name) == number)
+    named = (path for path in base.iterdir() if version_number(path.name) == number)
     return next(named, plain)

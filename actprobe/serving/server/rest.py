@@ -77,7 +77,7 @@ class Rest:
         headers = dict(scope["headers"])
         if not self._tokens.admit(headers.get(b"authorization")):
             raise ServingError("UNAUTHENTICATED", "a bearer token is needed")
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
             raise ServingError("UNIMPLEMENTED", "compressed requests are not there")
         method, path = scope["method"], scope["path"]
         found = _PATH.fullmatch(path)

@@ -19,7 +19,6 @@ from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
 from actprobe.analyses.inversion.inverting.gradient import GradientInverter, GradientSettings
 from actprobe.analyses.inversion.networks.inverter import Inverter
 from actprobe.analyses.inversion.networks.sources import Source, invertible_layers
-from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.models.weights import hash_weights
 from actprobe.provenance import digest
@@ -65,7 +64,7 @@ def candidates(
     settings: EvaluationSettings,
     clock: Clock,
 ) -> list[Inversion]:
-    """List all ways to invert that are evaluated; a UsageError where there are none but baselines."""
+    """List all ways to invert that are evaluated, baselines among them."""
     found = [
         Inversion(
             source.method,
@@ -76,8 +75,6 @@ def candidates(
         for source, inverter in inverters
     ]
     found += _by_gradient(model, sampled, found, settings, clock)
-    if not found:
-        raise UsageError("there is no inversion to evaluate")
     mean = _mean(sampled.excerpts)
     baselines = {name: partial(baseline, name, mean_excerpt=mean) for name in BASELINES}
     return found + [Inversion(name, "", invert, name) for name, invert in baselines.items()]

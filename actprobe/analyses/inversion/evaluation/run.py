@@ -23,15 +23,18 @@ from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
 from actprobe.analyses.inversion.figures import nre_figure
 from actprobe.analyses.inversion.networks.sources import (
     InverterSources,
+    Source,
     find_sources,
     open_sources,
     recorded,
+    sources_of,
 )
 from actprobe.batch.identity import made_by
 from actprobe.batch.ledger import LedgerRow, ledger_frame
 from actprobe.batch.opening import output_folder
 from actprobe.batch.progress import Progress
 from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.fingerprint import fingerprint
 from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.errors import CorpusError, UsageError
 from actprobe.models import Model
@@ -147,15 +150,18 @@ def evaluate_inverters(
         if not recordings:
             raise CorpusError(opened.source, f"holds no recordings for {split}")
     folder = output_folder(output_dir)
+    sources = _sources(model, inverters, chosen, named) if inverters else None
     network = model.open()
     if not network.computes:
         raise UsageError(
             f"{network.name} is known by its stored activations alone: those of inversions are not among them"
         )
-    sources = [] if chosen == [GRADIENT] else find_sources(network, inverters)
-    if chosen:
-        sources = [source for source in sources if source.method in chosen]
-    inverting = open_sources(network, sources, named) if sources else []
+    if sources is None:
+        sources = _sources(network, inverters, chosen, named)
+    methods_there = [*dict.fromkeys(source.method for source in sources), *({GRADIENT} & set(chosen))]
+    if reference is not None and reference not in methods_there:
+        raise UsageError(f"reference={reference} is not evaluated; there is {', '.join(methods_there)}")
+    inverting = open_sources(network, sources, None)
     logging.info("%s on %d recordings of %s", network, len(recordings), opened.source)
 
     compared = comparator or network.default_comparator
@@ -180,11 +186,15 @@ def evaluate_inverters(
     record = made_by(
         network,
         corpus=corpus_name,
+        mono=opened.mono,
         settings=asdict(settings) | {"comparator": compared, "threshold": threshold},
         output=network.output_layer,
         inverters=[recorded(source, inverter) for source, inverter in inverting],
     )
-    sampled_from = [(row.path, row.seconds, row.examples) for row in sampled.ledger]
+    sampled_from = [
+        (*fingerprint(recording), row.seconds, row.examples)
+        for recording, row in zip(recordings, sampled.ledger, strict=True)
+    ]
     identity = digest([record["frontend"], sampled_from, draws, excerpts_per_recording, seed])
     with Progress(len(sampled.excerpts), "excerpts") as bar:
         scores = score_inversions(
@@ -218,6 +228,18 @@ def evaluate_inverters(
     record |= network_record(network)
     write_json(folder / "run.json", run_record("evaluate_inverters", began, arguments, record))
     return EvaluationResult.load(folder)
+
+
+def _sources(
+    model: Model | ModelSource, inverters: InverterSources, methods: list[str], layers: list[str] | None
+) -> list[Source]:
+    """Find the inverters of some methods and layers, which can be done before the network is opened."""
+    sources = [] if methods == [GRADIENT] else find_sources(model, inverters)
+    if methods:
+        sources = [source for source in sources if source.method in methods]
+    if not sources and GRADIENT not in methods:
+        raise UsageError("there is no inversion to evaluate")
+    return sources_of(model, sources, layers) if sources else []
 
 
 def _ledger(rows: Sequence[LedgerRow]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +15,6 @@ from actprobe.analyses.inversion.inverting.spans import Span
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models import Model
-from actprobe.provenance import atomic_path
 
 INPUT = "input"
 
@@ -81,10 +79,3 @@ def arrays_of(frontend: FrontEnd, span: Span, found: Inverted) -> dict[str, NDAr
     first = span.start_seconds + frontend.first_frame / frontend.sample_rate
     times = first + np.arange(frames) * frontend.frame_hop / frontend.sample_rate
     return {**found.mel_spectrograms, "times": times, "bands_hz": frontend.band_edges_hz()[1:-1]}
-
-
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as npz, whole or not at all."""
-    members: dict[str, Any] = dict(arrays)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)

@@ -12,23 +12,23 @@ from actprobe.analyses.inversion.inverting.inverted import (
     INPUT,
     arrays_of,
     invert_span,
-    save_arrays,
 )
 from actprobe.analyses.inversion.inverting.methods import METHODS, open_methods
 from actprobe.analyses.inversion.inverting.result import SCALES, InversionResult, panels_figure
 from actprobe.analyses.inversion.inverting.sounds import save_sounds
 from actprobe.analyses.inversion.inverting.spans import cut_span
-from actprobe.analyses.inversion.networks.sources import InverterSources
+from actprobe.analyses.inversion.networks.sources import InverterSources, find_sources, sources_of
 from actprobe.audio import Waveform, load_audio
 from actprobe.batch.identity import made_by
 from actprobe.batch.opening import output_folder
+from actprobe.corpora.folder import printable_name
 from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.models.layer_table import ALL
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.plotting import save_figure
-from actprobe.provenance import run_record, write_json
+from actprobe.provenance import run_record, write_json, write_npz
 
 
 def invert(
@@ -111,10 +111,13 @@ def invert(
         raise UsageError(f"gradient_steps={gradient_steps}: at least 1")
     waveform = recording if isinstance(recording, Waveform) else load_audio(recording)
     source = waveform.source.path if waveform.source else "waveform"
-    name = source if isinstance(recording, Waveform) else str(recording)
+    given = source if isinstance(recording, Waveform) else str(recording)
+    path, name = Path(given), printable_name(given)
     folder = output_folder(output_dir)
+    if inverters and method != "gradient":
+        sources_of(model, find_sources(model, inverters), named)
     network = model.open()
-    frontend = network.frontend.of(Path(name))
+    frontend = network.frontend.of(path)
     span = cut_span(frontend, waveform, at, seconds, name)
     opened, described = open_methods(network, method, inverters, named, steps=gradient_steps, seed=seed)
     logging.info("%s, %s at %.3f s, %d layers", network, name, span.start_seconds, len(opened))
@@ -126,6 +129,7 @@ def invert(
         start_seconds=span.start_seconds,
         span_seconds=len(span.samples) / frontend.sample_rate,
         warnings=list(waveform.source.warnings) if waveform.source else [],
+        mono=waveform.source.mono if waveform.source else None,
         method=method,
         inverters=described,
         output=network.output_layer,
@@ -134,7 +138,7 @@ def invert(
         scale=scale,
         layers=found.facts,
     )
-    save_arrays(folder / "inversion.npz", arrays)
+    write_npz(folder / "inversion.npz", arrays)
     shown = [layer for layer in found.facts if layer != INPUT]
     save_figure(panels_figure(record, arrays, shown), folder / "figures" / "inversion.png")
     record["sounds"] = save_sounds(folder / "sounds", frontend, span, found, seed) if sound else {}

@@ -1,7 +1,8 @@
 """An excerpt of a recording, or a longer span cut into excerpts that overlap by half.
 
 Inversions of the excerpts of a span are joined again: where two overlap, each counts more the closer the
-frame is to its middle. So a value must mean the same in both, see `FrontEnd.joining_refusal`.
+frame is to its middle. So a value must mean the same in both, if necessary after `FrontEnd.rescaled`; see
+`FrontEnd.joining_refusal`.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ class Span:
     - ``samples``: float32 [samples], at the front end's rate.
     - ``examples``: float32 [excerpts, time, mel].
     - ``offsets``: int64 [excerpts], the frame of the span at which each begins.
+    - ``frontend``: what the excerpts were made by.
     """
 
     start_seconds: float
     samples: Floats = field(repr=False)
     examples: Floats = field(repr=False)
     offsets: NDArray[np.int64]
+    frontend: FrontEnd = field(repr=False)
 
     def join(self, excerpts: NDArray[Any]) -> Floats:
         """Join what was made of the excerpts: [excerpts, time, mel] -> float32 [frames of the span, mel]."""
@@ -42,6 +45,9 @@ class Span:
         total = np.zeros((int(self.offsets[-1]) + time, mel))
         weights = np.zeros((len(total), 1))
         for offset, excerpt in zip(self.offsets, excerpts, strict=True):
+            first = offset * self.frontend.frame_hop
+            samples = self.samples[first : first + self.frontend.example_samples]
+            excerpt = self.frontend.rescaled(excerpt, samples, self.samples)
             total[offset : offset + time] += weight * excerpt
             weights[offset : offset + time] += weight
         return np.asarray(total / weights, np.float32)
@@ -91,8 +97,8 @@ def cut_span(
         rows = frontend.frames(cut)
         examples = [rows[i : i + frames] for i in offsets]
     else:
-        examples = [frontend.examples(cut[i * hop : i * hop + length])[0] for i in offsets]
-    return Span(start / rate, cut, np.stack(examples), offsets)
+        examples = [frontend.example_of(cut[i * hop : i * hop + length]) for i in offsets]
+    return Span(start / rate, cut, np.stack(examples), offsets, frontend)
 
 
 def _stored_span(frontend: FrontEnd, samples: Floats, at_seconds: float, needed: int, name: str) -> Span:
@@ -104,6 +110,7 @@ def _stored_span(frontend: FrontEnd, samples: Floats, at_seconds: float, needed:
     offsets = np.round((starts[chosen] - starts[first]) / hop).astype(np.int64)
     if (np.diff(offsets) > frontend.example_shape[0]).any():
         raise UsageError(f"{name}: the stored examples leave gaps: invert one at a time")
-    end = starts[chosen[-1]] + length
-    cut = np.pad(samples, (0, max(0, int(end) - len(samples))))[starts[first] : end]
-    return Span(starts[first] / rate, cut, frontend.examples(samples)[chosen], offsets)
+    before, end = max(0, -int(starts[first])), int(starts[chosen[-1]]) + length
+    around = np.pad(samples, (before, max(0, end - len(samples))))
+    cut = around[before + starts[first] : before + end]
+    return Span(starts[first] / rate, cut, frontend.examples(samples)[chosen], offsets, frontend)

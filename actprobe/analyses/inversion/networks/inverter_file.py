@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.errors import UsageError, WeightsError
 from actprobe.models.inverter_specs import Plan
-from actprobe.provenance import atomic_path
+from actprobe.provenance import write_npz
 from actprobe.weights.npz import read_npz
 
 Floats = NDArray[np.float32]
@@ -45,9 +44,7 @@ def save_inverter(path: Path, arrays: Mapping[str, Floats], origin: Origin) -> N
     text = json.dumps(asdict(origin)).encode().ljust(ORIGIN_BYTES)
     if len(text) > ORIGIN_BYTES:
         raise UsageError(f"{origin.layer}: the name of a layer has to be shorter to be stored")
-    members: dict[str, Any] = {**arrays, ORIGIN: np.frombuffer(text, np.uint8)}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **members)
+    write_npz(path, {**arrays, ORIGIN: np.frombuffer(text, np.uint8)})
 
 
 def architecture_in(path: Path) -> tuple[bool, str]:

@@ -24,6 +24,8 @@ from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverte
 from actprobe.checkpoints.catalog import entries, find
 from actprobe.errors import UsageError
 from actprobe.models import Model
+from actprobe.models.source import ModelSource
+from actprobe.weights.cache import locate
 
 InverterSources: TypeAlias = "str | Path | Inverter | Sequence[str | Path | Inverter] | None"
 METHOD = "inverter"
@@ -56,8 +58,8 @@ def invertible_layers(model: Model) -> list[str]:
     return names[:-1]
 
 
-def find_sources(model: Model, wanted: InverterSources) -> list[Source]:
-    """Find the inverters that are meant; nothing means those of the catalog.
+def find_sources(model: Model | ModelSource, wanted: InverterSources) -> list[Source]:
+    """Find the inverters that are meant; nothing means those that the catalog has for an opened network.
 
     They come by method in the order of the list, and by layer in that of the network; there is at least one.
     A UsageError where there is nothing, no layer told by a name, or one layer twice for one method.
@@ -71,6 +73,7 @@ def find_sources(model: Model, wanted: InverterSources) -> list[Source]:
             items = list(wanted or ())
     found = [source for item in items for source in _expand(model, item)]
     if not items:
+        assert isinstance(model, Model)  # its weights decide
         found = _of_catalog(model)
         if not found:
             raise UsageError(
@@ -89,24 +92,33 @@ def find_sources(model: Model, wanted: InverterSources) -> list[Source]:
     return sorted(found, key=lambda source: (methods.index(source.method), order[source.layer]))
 
 
+def sources_of(
+    model: Model | ModelSource, sources: Sequence[Source], layers: Sequence[str] | None
+) -> list[Source]:
+    """Keep what `find_sources` found for some layers; None keeps all.
+
+    A UsageError for a layer without an inverter, or that the network does not have.
+    """
+    if layers is None:
+        return list(sources)
+    wanted = [layer.name for layer in model.layers.select(layers)]
+    missing = [name for name in wanted if name not in {source.layer for source in sources}]
+    if missing:
+        there = ", ".join(dict.fromkeys(source.layer for source in sources))
+        raise UsageError(f"there is no inverter for {', '.join(missing)}; there is one for {there}")
+    return [source for source in sources if source.layer in wanted]
+
+
 def open_sources(
     model: Model, sources: Sequence[Source], layers: Sequence[str] | None
 ) -> list[tuple[Source, Inverter]]:
-    """Open what `find_sources` found.
+    """Open what `find_sources` found for some layers, see `sources_of`.
 
-    Of ``layers`` each has to be there; None takes all that are. A UsageError for a layer without an inverter,
-    or that the network does not have; a WeightsError for a file that was refused.
+    A WeightsError for a file that was refused.
     """
-    if layers is not None:
-        wanted = [layer.name for layer in model.layers.select(layers)]
-        missing = [name for name in wanted if name not in {source.layer for source in sources}]
-        if missing:
-            there = ", ".join(dict.fromkeys(source.layer for source in sources))
-            raise UsageError(f"there is no inverter for {', '.join(missing)}; there is one for {there}")
-        sources = [source for source in sources if source.layer in wanted]
     return [
         (source, source.inverter or load_inverter(model, source.layer, source.checkpoint))
-        for source in sources
+        for source in sources_of(model, sources, layers)
     ]
 
 
@@ -120,7 +132,7 @@ def recorded(source: Source, inverter: Inverter) -> dict[str, Any]:
     return {"method": source.method, "layer": inverter.layer, "loss": loss, **vars(inverter.weights)}
 
 
-def _expand(model: Model, item: str | Path | Inverter) -> list[Source]:
+def _expand(model: Model | ModelSource, item: str | Path | Inverter) -> list[Source]:
     if isinstance(item, Inverter):
         return [_opened(model, item)]
     item = str(item)
@@ -130,6 +142,7 @@ def _expand(model: Model, item: str | Path | Inverter) -> list[Source]:
     layer, equals, where = rest.partition("=")
     if equals:
         name = model.layers[layer].name
+        locate(where, model.name, "inverter")
         return [Source(method or _loss_of(Path(where), name) or METHOD, name, where)]
     entry = find(rest)
     if entry is not None:
@@ -158,7 +171,7 @@ def _expand(model: Model, item: str | Path | Inverter) -> list[Source]:
     return [Source(method or _loss_of(path, told) or METHOD, told, str(path))]
 
 
-def _opened(model: Model, inverter: Inverter) -> Source:
+def _opened(model: Model | ModelSource, inverter: Inverter) -> Source:
     layer = model.layers[inverter.layer]
     shapes = (layer.shape, model.frontend.example_shape)
     if inverter.model_name != model.name or (inverter.feature_shape, inverter.example_shape) != shapes:
@@ -168,7 +181,7 @@ def _opened(model: Model, inverter: Inverter) -> Source:
     return Source(method or METHOD, layer.name, path or str(inverter.weights), inverter)
 
 
-def _layer_in(model: Model, name: str) -> str:
+def _layer_in(model: Model | ModelSource, name: str) -> str:
     """Find the layer that a file's name tells; the last word of the name that is a layer's counts."""
     plain = {layer.replace("/", "_"): layer for layer in model.layers}
     for between in (r"[^A-Za-z0-9_]+", r"[^A-Za-z0-9]+"):  # names of layers may have a _ of their own

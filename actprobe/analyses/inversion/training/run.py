@@ -177,6 +177,9 @@ def train_inverter(
         judging = open_labelled(valid, "unused").recordings
     if not train:
         raise CorpusError(opened.source, "has no recordings to train on")
+    for each in (model, source):
+        if isinstance(each, ModelSource):
+            each.located()
     set_up_devices(device, memory_limit_mb, threads)
     chosen = distribution(strategy)
     if max_minutes is not None and chosen.cluster_resolver is not None:
@@ -216,6 +219,7 @@ def train_inverter(
         network,
         layer=metrics["model"]["layer"],
         corpus=opened.source,
+        mono=opened.mono,
         training=metrics["settings"],
         held_out=metrics["held_out"],
     )
