@@ -140,7 +140,7 @@ def front_end_classes() -> set[str]:
 
 
 def named_in(text: str, words: set[str]) -> list[str]:
-    """Lines that hold one of the words, alone or as a part of a name between underscores; but for examples."""
+    """Lines that hold one of the words, alone or as a part of a name between underscores; not examples."""
     pattern = re.compile(
         rf"(?<![a-z0-9.])(?:{'|'.join(map(re.escape, sorted(words)))})(?![a-z0-9])", re.IGNORECASE
     )

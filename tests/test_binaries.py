@@ -263,7 +263,7 @@ def test_report_escapes_what_recordings_are_called(binary: Any, tmp_path: Path) 
     page = (tmp_path / "out/report/index.html").read_text("utf-8")
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;&amp;.wav" in page
-    assert "Control." in page
+    assert "Control: random weights." in page
 
 
 def test_quickstart_explains_itself_and_names_what_is_missing(tmp_path: Path) -> None:

@@ -197,7 +197,82 @@ def operations(k: Any) -> Any:
     return build
 
 
-NETWORKS = [poolings, strides, dilated, padded_in_mel, branches, turned, nested, operations]
+def same(k: Any) -> Any:
+    """Kernels and steps of odd and even lengths; zeros stand at both ends of every map."""
+    return stack(
+        k.Conv2D(4, (5, 3), padding="same", activation="relu", name="odd"),
+        k.BatchNormalization(name="bn"),
+        k.Conv2D(4, (4, 2), padding="same", activation=gated, name="even"),
+        k.Conv2D(4, (3, 3), strides=(2, 2), padding="same", name="strided"),
+        k.BatchNormalization(axis=2, name="bn_of_bands"),
+        k.MaxPooling2D((3, 2), (1, 2), padding="same", name="greatest"),
+        k.AveragePooling2D((2, 2), (1, 1), padding="same", name="average"),
+        k.Dropout(0.5, name="dropout"),
+        k.Conv2D(3, (2, 1), name="not_padded"),
+        k.Flatten(name="flatten"),
+        k.Dense(3, "softmax", name="tags"),
+    )
+
+
+def same_until_nothing_is_shared(k: Any) -> Any:
+    return stack(
+        *(k.Conv2D(3, (7, 3), padding="same", activation="relu", name=f"conv{i}") for i in range(5)),
+        k.GlobalAveragePooling2D(name="means"),
+    )
+
+
+def zeros_of_every_kind(k: Any) -> Any:
+    return stack(
+        k.ZeroPadding2D(((2, 1), (1, 0)), name="zeros"),
+        k.LayerNormalization(name="ln"),
+        k.Conv2D(4, 3, dilation_rate=(2, 1), padding="same", name="dilated"),
+        k.Cropping2D(((1, 6), (1, 1)), name="cropped"),
+        k.DepthwiseConv2D((3, 2), padding="same", activation="relu", name="depthwise"),
+        k.SeparableConv2D(5, (3, 3), padding="same", name="separable"),
+        k.Permute((1, 3, 2), name="turned"),
+        k.ZeroPadding2D((1, 0), name="zeros_again"),
+        k.AveragePooling2D((3, 2), (2, 1), padding="same", name="average"),
+        k.MaxPooling2D((10, 1), name="nearly_all"),
+        k.Dense(2, name="dense"),
+    )
+
+
+def padded_in_one_dimension(k: Any) -> Any:
+    return stack(
+        k.Reshape((FRAMES, BANDS), name="rows"),
+        k.Conv1D(6, 4, padding="causal", activation="relu", name="causal"),
+        k.Conv1D(6, 3, 2, padding="same", activation="tanh", name="conv"),
+        k.MaxPooling1D(3, 1, padding="same", name="pool"),
+        k.SeparableConv1D(4, 2, padding="same", name="separable"),
+        k.DepthwiseConv1D(3, padding="same", name="depthwise"),
+        k.ZeroPadding1D((1, 0), name="zeros"),
+        k.Reshape((-1, 2, 2), name="square"),
+        k.GlobalMaxPooling2D(keepdims=True, name="greatest"),
+    )
+
+
+def padded_branches(k: Any) -> Any:
+    """As in musicnn: filters of several lengths side by side, sums with what came before, both poolings."""
+
+    def build(tensor: Any) -> Any:
+        around = k.ZeroPadding2D((1, 0), name="around")(tensor)
+        across = k.Conv2D(4, (3, BANDS), activation="relu", name="across")(around)
+        long = k.Conv2D(4, (9, 1), padding="same", activation="relu", name="long")(tensor)
+        longer = k.MaxPooling2D((1, BANDS), name="longer")(k.Conv2D(2, (12, 1), padding="same")(tensor))
+        first = k.Concatenate(name="first")([across, k.MaxPooling2D((1, BANDS), name="pool")(long), longer])
+        second = k.Conv2D(10, (3, 1), padding="same", activation="relu", name="second")(first)
+        second = k.Add(name="sum")([second, first])
+        last = k.Conv2D(10, (11, 1), padding="same", name="last")(second)
+        last = k.Subtract(name="nothing_shared")([last, 2 * second])
+        vectors = [k.GlobalMaxPooling2D(name="max")(first), k.GlobalAveragePooling2D(name="mean")(second)]
+        vectors += [k.GlobalMaxPooling2D(name="max_of_last")(last), k.Flatten(name="flat")(first)]
+        return k.Dense(3, name="dense")(k.Concatenate(name="joined")(vectors))
+
+    return build
+
+
+PADDED = [same, same_until_nothing_is_shared, zeros_of_every_kind, padded_in_one_dimension, padded_branches]
+NETWORKS = [poolings, strides, dilated, padded_in_mel, branches, turned, nested, operations, *PADDED]
 
 
 def planted(build: Any, keras: Any) -> Any:
@@ -241,13 +316,18 @@ def test_every_layer_of_any_network_equals_the_excerpts_one_by_one(build: Any, k
 
 LAYERS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.builds(
-        lambda size, step, mel: ("Conv2D", (3, (size, mel)), {"strides": (step, 1), "activation": "elu"}),
-        st.integers(1, 4), st.integers(1, 3), st.integers(1, 3),
+        lambda size, step, mel, padding: (
+            "Conv2D", (3, (size, mel)), {"strides": (step, 1), "activation": "elu", "padding": padding}
+        ),
+        st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.sampled_from(["valid", "same"]),
     ),
     st.builds(
-        lambda kind, size, step: (kind, ((size, 1), (step, 1)), {}),
+        lambda kind, size, step, padding: (kind, ((size, 1), (step, 1)), {"padding": padding}),
         st.sampled_from(["MaxPooling2D", "AveragePooling2D"]), st.integers(1, 4), st.integers(1, 4),
+        st.sampled_from(["valid", "same"]),
     ),
+    st.builds(lambda before, after: ("ZeroPadding2D", (((before, after), (0, 0)),), {}),
+              st.integers(0, 2), st.integers(0, 2)),
     st.builds(lambda before, after: ("Cropping2D", (((before, after), (0, 0)),), {}),
               st.integers(0, 2), st.integers(0, 2)),
     st.just(("BatchNormalization", (), {})),
@@ -256,7 +336,7 @@ LAYERS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(LAYERS, min_size=1, max_size=5), end=st.sampled_from(["Flatten", "GlobalMaxPooling2D"]))
-def test_any_order_of_windows_and_strides(keras: Any, drawn: Any, end: Any) -> None:
+def test_any_order_of_windows_and_strides_and_zeros(keras: Any, drawn: Any, end: Any) -> None:
     keras.backend.clear_session()
     tensor = inputs = keras.layers.Input((FRAMES, BANDS, 1))
     for kind, arguments, options in drawn:
@@ -314,12 +394,8 @@ def test_the_control_computes_densely_with_its_random_weights(keras: Any) -> Non
 def refused(kind: str, k: Any) -> Any:
     conv = k.Conv2D(3, 3, activation="relu", name="conv")
     match kind:
-        case "same":
-            return stack(conv, k.Conv2D(3, 3, padding="same", name="padded"), k.Flatten(name="end"))
-        case "pool":
-            return stack(conv, k.MaxPooling2D(4, padding="same", name="pool"))
-        case "zeros":
-            return stack(conv, k.ZeroPadding2D(1, name="zeros"))
+        case "groups":
+            return stack(conv, k.Conv2D(3, 3, padding="same", groups=3, name="padded"), k.Flatten(name="end"))
         case "statistics":
             return stack(conv, k.BatchNormalization(axis=1, name="bn"))
         case "weights":
@@ -328,8 +404,6 @@ def refused(kind: str, k: Any) -> Any:
             return stack(conv, k.Softmax(axis=1, name="softmax"))
         case "recurrent":
             return stack(conv, k.Reshape((22, 24), name="rows"), k.GRU(3, name="gru"), k.Dense(2, name="end"))
-        case "causal":
-            return stack(k.Reshape((24, 10)), k.Conv1D(3, 3, padding="causal", name="causal"))
         case "attention":
 
             def build(tensor: Any) -> Any:
@@ -372,14 +446,11 @@ def refused(kind: str, k: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("same", "padded pads in time"),
-        ("pool", "pool pads in time"),
-        ("zeros", "zeros pads in time"),
+        ("groups", "padded pads in time and convolves in groups"),
         ("statistics", "bn normalises along time"),
         ("weights", "prelu has weights for every frame"),
         ("softmax", "softmax acts along time"),
         ("recurrent", "gru is recurrent"),
-        ("causal", "causal pads in time"),
         ("attention", "attention (Attention) may mix frames"),
         ("scaled", "scaled mixes a map with a vector of the whole excerpt"),
         ("other frames", "added joins maps whose frames differ"),
@@ -404,13 +475,14 @@ def test_a_layer_that_does_not_act_by_frames_is_refused_with_all_behind_it(
         assert_equal(model.dense(["conv"])(frames), one_by_one(model, frames, ["conv"]))
 
 
-def test_networks_of_the_catalog_that_pad_say_so(random_svd: Model, random_cnn_at: Model) -> None:
+def test_networks_of_the_catalog_say_whether_they_can_be_followed(
+    random_svd: Model, random_cnn_at: Model
+) -> None:
     assert random_svd.dense_refusal(EVERY_LAYER) == ""
     assert random_cnn_at.dense_refusal(["output"]) == "bn_0_freq normalises along time"
-    assert load_model("vggish").dense_refusal(["embedding"]) == "conv1 pads in time"
-    branches = load_model("mm_cnn")
-    assert branches.dense_refusal(["prediction"]) == "3_5_conv_pad pads in time"
-    assert branches.dense_refusal(["1_80_pool"]) == ""
+    for name in ("vggish", "mm_cnn", "musicnn_msd", "vgg_msd"):
+        model = load_model(name)
+        assert model.dense_refusal(list(model.layers)) == "", name
     with pytest.raises(UsageError, match="cnn_at cannot be evaluated densely: bn_0_freq"):
         random_cnn_at.dense(["conv1"])
 
@@ -430,7 +502,7 @@ def test_excerpts_have_to_overlap_enough(keras: Any) -> None:
         "dense", "dense", "batches",
     ]  # fmt: skip
     for hop, way in ((4, "dense"), (5, "batches")):
-        model = wrapped(lambda k: refused("same", k), keras, Windows(hop=hop))
+        model = wrapped(lambda k: refused("groups", k), keras, Windows(hop=hop))
         assert model.evaluation(["conv"]) == way
         assert model.evaluation(["end"]) == "batches"
 

@@ -6,10 +6,10 @@ from actprobe.features.maps import FeatureMap, compute_maps, feature_map
 from actprobe.features.melody import pitch, pitch_confidence
 from actprobe.features.onset_strength import onset_strength
 from actprobe.features.own import import_features
-from actprobe.features.salience import pitch_salience
 from actprobe.features.pitch_class import chroma, hpcp, hpcp_entropy
 from actprobe.features.registry import Feature, available, describe, get_feature
 from actprobe.features.rhythm import onset_rate, onset_times, tempo
+from actprobe.features.salience import pitch_salience
 from actprobe.features.scalars import compute_scalars, feature
 from actprobe.features.separation import harmonic_percussive, harmonic_ratio
 from actprobe.features.spectrum import (

@@ -29,6 +29,11 @@ class Value:
     place: Place
     width: int
 
+    @property
+    def of_excerpt(self) -> int:
+        """Count the numbers that an excerpt has."""
+        return prod(self.place.shape) if isinstance(self.place, Shared) else self.width
+
     def numbers(self, hop: int) -> float:
         """Count the numbers for each frame, where an excerpt is asked for every `hop` frames."""
         if isinstance(self.place, Shared):
@@ -68,7 +73,7 @@ class DenseGraph:
         return [found[number] for number in sorted(found)]
 
     def compute(self, values: Sequence[Value], frames: Any, starts: Any) -> list[Any]:
-        """Compute values from the frames of a recording, [frames, mel], for excerpts that begin at `starts`."""
+        """Compute values from frames [frame, mel] of a recording, for excerpts that begin at `starts`."""
         tensors = {self.source.number: Rows(frames[backend.tf.newaxis], starts)}
         for value in self.needed(values):
             if value is not self.source:

@@ -92,7 +92,14 @@ def followed(
     if _operation(layer):
         return _followed_operation(layer, place, arguments), by_part(call)
     if is_one_of(layer, (*BY_POSITION, "LayerNormalization")):
-        reason = _along_time(layer, len(place.shape) + 1)
+        rank = len(place.shape) + 1
+        reason = _along_time(layer, rank)
+        if (
+            any(place.edges)
+            and is_one_of(layer, ("BatchNormalization",))
+            and _axes(layer, rank) == [rank - 1]
+        ):
+            call = _normalisation(layer)
         return (Refused(f"{layer.name} {reason}") if reason else _like(layer, place)), by_part(call)
     if is_one_of(layer, (*CONVOLUTIONS, *POOLINGS)):
         return windowed(layer, place, call, linear=linear)
@@ -126,13 +133,33 @@ def _along_time(layer: Any, rank: int) -> str:
     """Say what a layer that acts by position has for every frame; empty if nothing."""
     if is_one_of(layer, ("PReLU",)):
         return "" if 1 in (layer.shared_axes or ()) else "has weights for every frame"
-    axis = getattr(layer, "axis", -1)
-    axes = [one % rank for one in each(axis if axis is not None else ()) or ()]
-    if 1 in axes:
+    if 1 in _axes(layer, rank):
         return "acts along time" if is_one_of(layer, ("Softmax",)) else "normalises along time"
     if is_one_of(layer, ("Rescaling",)) and max(np.ndim(layer.scale), np.ndim(layer.offset)) > rank - 2:
         return "has weights for every frame"
     return ""
+
+
+def _axes(layer: Any, rank: int) -> list[int]:
+    axis = getattr(layer, "axis", -1)
+    return [one % rank for one in each(axis if axis is not None else ()) or ()]
+
+
+def _normalises_channels(layer: Any, rank: int) -> bool:
+    return is_one_of(layer, ("BatchNormalization",)) and _axes(layer, rank) == [rank - 1]
+
+
+def _normalisation(layer: Any) -> Compute:
+    """Normalise channels by a product and a sum: twice as fast for many rows of edges as in one kernel."""
+
+    def compute(tensor: Any) -> Any:
+        weights = (layer.moving_mean, layer.moving_variance, layer.beta, layer.gamma)
+        mean, variance, beta, gamma = (
+            None if each is None else backend.tf.convert_to_tensor(each) for each in weights
+        )
+        return backend.tf.nn.batch_normalization(tensor, mean, variance, beta, gamma, layer.epsilon)
+
+    return compute
 
 
 def _followed_operation(layer: Any, place: Shared, arguments: dict[str, Any]) -> Place:

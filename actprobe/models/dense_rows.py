@@ -178,8 +178,8 @@ def over_time(rows: Rows, length: int, kind: str) -> Any:
 def dense(tensor: Any, shape: Sequence[int], order: Sequence[int], layer: Any) -> Any:
     """Compute a dense layer on flattened excerpts as a convolution over rows, without its activation.
 
-    [phase, row, ...] -> [phase, excerpt, unit]. `shape` is the (time, ...) of an excerpt, and `order` that in which
-    its axes were flattened; 0 is time.
+    [phase, row, ...] -> [phase, excerpt, unit]. `shape` is the (time, ...) of an excerpt, and `order` that
+    in which its axes were flattened; 0 is time.
     """
     tf = backend.tf
     units = layer.kernel.shape[1]

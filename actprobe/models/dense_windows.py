@@ -143,8 +143,7 @@ def _unpadded(layer: Any, length: int, amounts: Amounts, edges: Amounts, *, line
         tensor = _beside(tensor, around, value)
         if not pooling:
             return _convolved(layer, tensor, linear=linear)
-        kind = "MAX" if greatest else "AVG"
-        return tf.nn.pool(tensor, lengths, kind, strides=steps, padding="VALID")
+        return (tf.nn.max_pool if greatest else tf.nn.avg_pool)(tensor, lengths, steps, "VALID")
 
     def compute(rows: Rows) -> Rows:
         if pooling and not greatest:  # a channel of ones counts what lies within the excerpt

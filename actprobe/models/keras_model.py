@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.frontends import FrontEnd
-from actprobe.models.dense import DenseEvaluation, overlap_enough, why_not_dense
+from actprobe.models.dense import DenseEvaluation, is_faster, why_not_dense
 from actprobe.models.model import Activations, Compute, Model
 from actprobe.models.network import Network
 from actprobe.models.random_weights import LentWeights, seed_weights
@@ -65,8 +65,11 @@ class KerasModel(Model):
         return why_not_dense(self.keras_model, self.layers.select(layers), self.frontend)
 
     def evaluation(self, layers: Sequence[str]) -> str:
-        worthwhile = overlap_enough(self.frontend) and not self.dense_refusal(layers)
-        return "dense" if worthwhile else "batches"
+        if self.dense_refusal(layers):
+            return "batches"
+        return (
+            "dense" if is_faster(self.keras_model, self.layers.select(layers), self.frontend) else "batches"
+        )
 
     def dense(
         self,

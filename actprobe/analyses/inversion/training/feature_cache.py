@@ -148,7 +148,7 @@ def _evaluator(
     store: FrameStore, model: Model, layers: tuple[str, ...]
 ) -> Callable[[Floats, Ints], dict[str, Floats]]:
     """Make a function from the frames of a recording to features: of all excerpts where they share rows."""
-    able = [layer for layer in layers if not model.dense_refusal([layer])]
+    able = [layer for layer in layers if not model.dense_refusal([layer]) and _is_small(model, layer)]
     sharing = [layer for layer in able if _layout(model, layer).stride]
     others = [layer for layer in layers if layer not in able]
     dense = model.dense(able) if able else None
@@ -162,6 +162,12 @@ def _evaluator(
         return found
 
     return evaluate
+
+
+def _is_small(model: Model, layer: str) -> bool:
+    """Whether all excerpts of a recording fit into memory: rows that they share, or one row each."""
+    described = model.layers[layer]
+    return not described.is_map or described.shape[0] == 1 or model.dense([layer]).strides[layer] > 0
 
 
 def _rows_of(view: Floats, stride: int) -> Floats:
