@@ -466,7 +466,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(stock: Path, tmp_path: Pa
 def test_help_says_what_it_is_and_what_it_is_not(binary: Any) -> None:
     done = binary("actprobe-serve", "--help")
     assert done.returncode == 0
-    for words in ("embedded server for a subset", "Not here", "Classify", "--[no]enable_batching"):
+    for words in ("embedded server for a subset", "Not supported", "Classify", "--[no]enable_batching"):
         assert words in done.stdout
 
 

@@ -67,8 +67,8 @@ def spectral_flux(waveform: Waveform) -> float:
 
     The sum over frames and bins of the increases of magnitude from one frame to the next, divided by the sum
     of the magnitudes of these frames: 0 for a steady tone, and about 0.23 for white noise. Frames of 2048
-    samples every 512 at 22.05 kHz, Hann window, without padding (half-wave rectified spectral flux: Dixon, "Onset
-    detection revisited", DAFx 2006, equation 2). A gain changes nothing.
+    samples every 512 at 22.05 kHz, Hann window, without padding (half-wave rectified spectral flux: Dixon,
+    "Onset detection revisited", DAFx 2006, equation 2). A gain changes nothing.
 
     A waveform of under 2560 samples (0.116 s), and silence, is a `FeatureError`.
     """
