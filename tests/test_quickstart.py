@@ -28,6 +28,8 @@ if sys.argv[1] == "-":
 name, words = Path(sys.argv[1]).name, sys.argv[2:]
 with open("calls.jsonl", "a") as file:
     file.write(json.dumps([name, *words]) + "\\n")
+if name == "actprobe-fetch":
+    sys.exit()
 flags = dict(word[2:].partition("=")[::2] for word in words)
 out = Path(flags["output_dir"])
 out.mkdir(parents=True, exist_ok=True)
@@ -131,3 +133,26 @@ def test_a_folder_without_recordings_is_refused_before_anything_runs(checkout: P
     assert ended.stderr.startswith("quickstart: ")
     assert "holds no audio file" in ended.stderr
     assert calls == []
+
+
+def test_another_network_has_its_weights_fetched_and_its_neurons_in_a_report(
+    checkout: Path, tmp_path: Path
+) -> None:
+    write_recordings(tmp_path / "mine", 2)
+    ended, calls = quickstart(checkout, "--network=musicnn_msd", tmp_path / "mine")
+    assert ended.returncode == 0, ended.stderr
+    assert [call[0] for call in calls] == ["actprobe-fetch", "actprobe-neurons", "actprobe-report"]
+    assert calls[0][1:] == ["--model=musicnn_msd", "--name=musicnn_msd"]
+    assert flag(calls[1], "checkpoint") == "musicnn_msd"
+    assert flag(calls[1], "layers") == "penultimate,dense_1"
+    assert flag(calls[1], "input") == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [("nobody", "there is no model 'nobody'"), ("cnn_at_fcvid", "no weights of cnn_at_fcvid are published")],
+)
+def test_a_network_that_cannot_be_had_is_refused(checkout: Path, network: str, reason: str) -> None:
+    ended, calls = quickstart(checkout, f"--network={network}")
+    assert (ended.returncode, calls) == (1, [])
+    assert ended.stderr.startswith(f"quickstart: {reason}")

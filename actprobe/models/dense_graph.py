@@ -20,7 +20,8 @@ from actprobe.models.keras_kinds import MERGES, is_one_of, original
 class Value:
     """A tensor of the dense network, numbered after those that it is computed from.
 
-    `place` is where the excerpts lie in it, and `width` how many numbers a row, or an excerpt, has.
+    `place` is where the excerpts lie in it, `width` how many numbers a row, or an excerpt, has, and `products`
+    how many products each of these takes.
     """
 
     number: int
@@ -28,11 +29,18 @@ class Value:
     compute: Compute
     place: Place
     width: int
+    products: float = 1
 
     @property
-    def of_excerpt(self) -> int:
-        """Count the numbers that an excerpt has."""
-        return prod(self.place.shape) if isinstance(self.place, Shared) else self.width
+    def of_excerpt(self) -> float:
+        """Count the products that an excerpt takes by itself."""
+        return self.products * (prod(self.place.shape) if isinstance(self.place, Shared) else self.width)
+
+    def of_excerpt_densely(self, hop: int) -> float:
+        """Count the products that an excerpt takes, where one is asked for every `hop` frames."""
+        # A dense layer on flattened rows is computed for every frame.
+        flat = any(is_flat(value) and not any(value.place.edges) for value in self.inputs)
+        return self.products * (hop * self.width if flat else hop * self.numbers(hop))
 
     def numbers(self, hop: int) -> float:
         """Count the numbers for each frame, where an excerpt is asked for every `hop` frames."""
@@ -85,10 +93,12 @@ class DenseGraph:
         places = (value.place for value in self.needed(values))
         return lcm(*(place.stride for place in places if isinstance(place, Shared)))
 
-    def _add(self, inputs: tuple[Value, ...], compute: Compute, place: Place, width: int = 0) -> Value:
+    def _add(
+        self, inputs: tuple[Value, ...], compute: Compute, place: Place, width: int = 0, products: float = 1
+    ) -> Value:
         """Enter a value; what is one row long is laid out by excerpt at once."""
         width = prod(place.shape[1:]) if isinstance(place, Shared) else width
-        value = Value(self._count, inputs, compute, place, width)
+        value = Value(self._count, inputs, compute, place, width, products)
         self._count += 1
         if isinstance(place, Shared) and place.natural and place.shape[0] == 1:
 
@@ -124,7 +134,7 @@ class DenseGraph:
         called = getattr(node.layer, "pre_activation_of", node.layer)
         layer = original(called)
         if len(inputs) > 1 and is_one_of(layer, MERGES):
-            inputs = [self.laid_out(value) if _is_flat(value) else value for value in inputs]
+            inputs = [self.laid_out(value) if is_flat(value) else value for value in inputs]
         places = [value.place for value in inputs]
         place: Place = Single()
         if len(places) > 1 and any(isinstance(each, Shared) for each in places):
@@ -134,7 +144,8 @@ class DenseGraph:
             linear = called is not node.layer
             place, call = followed(layer, places[0], call, _arguments(node), linear=linear)
         if len(produced) == 1 or isinstance(place, Refused):
-            return [self._add(tuple(inputs), call, place, width) for width in widths]
+            products = _products(layer, produced[0])
+            return [self._add(tuple(inputs), call, place, width, products) for width in widths]
         whole = self._add(tuple(inputs), call, place)
         return [self._add((whole,), partial(_part, i), place, width) for i, width in enumerate(widths)]
 
@@ -144,8 +155,14 @@ class DenseGraph:
         return self._add((value,), as_singles(value.place), Single(), prod(value.place.shape))
 
 
-def _is_flat(value: Value) -> bool:
+def is_flat(value: Value) -> bool:
     return isinstance(value.place, Shared) and value.place.flat
+
+
+def _products(layer: Any, produced: Any) -> float:
+    """Count the products that a number takes: the weights that each unit or channel has."""
+    weights = sum(prod(weight.shape) for weight in layer.weights)
+    return 1 + weights / (produced.shape[-1] or 1)
 
 
 def _nodes(keras_model: Any) -> Iterator[Any]:
