@@ -162,12 +162,12 @@ def test_a_run_is_said_with_its_chance_level_and_its_controls(neuron_run: Any) -
     strongest = next(line for line in summary.text.splitlines() if "conv1/linear     4" in line)
     assert "p_max 0.01" in strongest
     assert "random weights" in strongest
-    assert f"stays under |r| {row.null_95:.3f}, {row.above_null} of 20 are above" in summary.text
-    assert f"{row.above_random} of the model's neurons are stronger" in summary.text
+    assert f"{row.above_null} of 20 neurons are above {row.null_95:.3f}, the 95th percentile" in summary.text
+    assert f"{row.above_random} neurons of the model are stronger" in summary.text
     assert summary.counts["constant_neurons"] == {"conv1/linear": 1}
     plain = neuron_table("toy", neuron_run.activity, neuron_run.features)
     neuron_run.table, neuron_run.detail, neuron_run.layers = plain.neurons, plain.detail, plain.layers
-    assert "by chance" not in neuron_summary(neuron_run).text
+    assert "percentile" not in neuron_summary(neuron_run).text
 
 
 def test_a_run_over_excerpts_says_what_they_are_worth(neuron_run: Any) -> None:

@@ -13,7 +13,9 @@ from actprobe.models import dense_rows
 from actprobe.models.dense_layers import followed, merged
 from actprobe.models.dense_places import Compute, Place, Refused, Shared, Single, as_singles, shared
 from actprobe.models.dense_rows import Rows
-from actprobe.models.keras_kinds import MERGES, is_one_of, original
+from actprobe.models.keras_kinds import MERGES, POOLINGS, each, is_one_of, original
+
+COMPARISON = 30  # products that take as long as one step of a pooling
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +162,10 @@ def is_flat(value: Value) -> bool:
 
 
 def _products(layer: Any, produced: Any) -> float:
-    """Count the products that a number takes: the weights that each unit or channel has."""
+    """Count the products that a number takes: weights of its unit or channel, and what it is the maximum of."""
     weights = sum(prod(weight.shape) for weight in layer.weights)
-    return 1 + weights / (produced.shape[-1] or 1)
+    window = prod(each(layer.pool_size)) if is_one_of(layer, POOLINGS) else 0
+    return 1 + weights / (produced.shape[-1] or 1) + COMPARISON * window
 
 
 def _nodes(keras_model: Any) -> Iterator[Any]:

@@ -148,16 +148,16 @@ def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
         parts = []
         if row["permutations"]:
             parts.append(
-                f"by chance its best neuron stays under |r| {row['null_95']:.3f}, {row['above_null']} of "
-                f"{row['neurons']} are above"
+                f"{row['above_null']} of {row['neurons']} neurons are above {row['null_95']:.3f}, the 95th "
+                "percentile of max |r| under permutation"
             )
         if len(random):
             reached = ", ".join(f"{r:.3f}" for r in random["best_r"].abs())
             counts = ", ".join(str(count) for count in random["above_null"].dropna())
-            above = f" ({counts} above their chance)" if counts else ""
+            above = f" ({counts} above their own percentile)" if counts else ""
             parts.append(
-                f"with random weights the best reaches {reached}{above}, {row['above_random']} of the "
-                "model's neurons are stronger"
+                f"with random weights max |r| is {reached}{above}; {row['above_random']} neurons of the model "
+                "are stronger"
             )
         if parts:
             lines.append(f"  {row['layer']}: {'; '.join(parts)}")
