@@ -9,6 +9,9 @@ convolutional neural networks, ICIP 2013, who call the phases fragments). A dens
 becomes a convolution over all that an excerpt picks, and a pooling over the whole excerpt one over as many
 rows. The result is that of the excerpts one by one up to the rounding of sums in another order.
 
+Where a layer pads in time, zeros stand at both ends of every excerpt, and the rows that they reach are the
+excerpt's own: these edges are computed for each excerpt, all other rows once.
+
 How this is done is derived from the network's layers (`actprobe.models.dense_graph`). An activation
 function is taken to act by position, or across channels.
 """
@@ -36,13 +39,10 @@ Arrays = dict[str, Floats]
 EXCERPTS_AT_ONCE = 1800  # fewer where rows are large
 BYTES_AT_ONCE = 36 << 20  # of the largest layer
 EDGED_BYTES_AT_ONCE = 256 << 20  # the same where excerpts have edges of their own, which are most of it
-# Share of an excerpt up to which the hop is small enough. Measured with excerpts of 115 frames and two
-# poolings by 3: dense evaluation is 43 times faster at hop 1, so about twice at hop 20.
-SHARE = 0.175
-# How many times fewer numbers have to be computed. Measured with networks of 187 frames that pad in time:
-# 4.7, 3.8 and 2.6 times fewer numbers are 6.2, 5.6 and 2.6 times faster, but 33, 9 and 3.3 times are 20, 5.6
-# and 1.6 times.
-FEWER_NUMBERS = 2
+# Dense evaluation is used where it takes so many times fewer products. Products estimate the time well:
+# measured on 2 cores, SVD is 43 times faster at hop 1 and musicnn 6.2 at hop 1 and 2.6 at hop 32, where the
+# products are 46, 6.9 and 3.2 times fewer.
+FEWER_PRODUCTS = 2
 
 
 def why_not_dense(keras_model: Any, layers: Sequence[Layer], frontend: FrontEnd) -> str:
@@ -58,13 +58,11 @@ def why_not_dense(keras_model: Any, layers: Sequence[Layer], frontend: FrontEnd)
 
 
 def is_faster(keras_model: Any, layers: Sequence[Layer], frontend: FrontEnd) -> bool:
-    """Whether excerpts share so much that dense evaluation is faster than excerpt by excerpt."""
-    if not frontend.windows or frontend.hop > SHARE * frontend.example_shape[0]:
-        return False
+    """Whether excerpts overlap so much that dense evaluation is faster than excerpt by excerpt."""
     graph = DenseGraph(keras_model, frontend.example_shape)
     needed = graph.needed([graph[layer.tensor] for layer in layers])
-    densely = sum(frontend.hop * value.numbers(frontend.hop) for value in needed)
-    return sum(value.of_excerpt for value in needed) >= FEWER_NUMBERS * densely
+    densely = sum(value.of_excerpt_densely(frontend.hop) for value in needed)
+    return sum(value.of_excerpt for value in needed) >= FEWER_PRODUCTS * densely
 
 
 class DenseEvaluation:
@@ -193,8 +191,9 @@ class DenseEvaluation:
         -------
         dict
             Layer name -> float32 array, [excerpts, unit] for vectors and [excerpts, time, mel, channel]
-            for maps. Excerpt k begins at frame k. Maps are read-only views: excerpts share the memory of
-            what they share, which is one row [mel, channel] for each frame.
+            for maps. Excerpt k begins at frame k. Maps are read-only views where excerpts share all of
+            their rows: they share the memory too, which is one row [mel, channel] for each frame. Maps in
+            which a layer that pads in time has a part are as large as those of the excerpts one by one.
 
         Raises
         ------

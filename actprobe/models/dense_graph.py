@@ -22,8 +22,8 @@ COMPARISON = 30  # products that take as long as one step of a pooling
 class Value:
     """A tensor of the dense network, numbered after those that it is computed from.
 
-    `place` is where the excerpts lie in it, `width` how many numbers a row, or an excerpt, has, and `products`
-    how many products each of these takes.
+    `place` is where the excerpts lie in it, `width` how many numbers a row, or an excerpt, has, and
+    `products` how many products each of these takes.
     """
 
     number: int
@@ -162,7 +162,7 @@ def is_flat(value: Value) -> bool:
 
 
 def _products(layer: Any, produced: Any) -> float:
-    """Count the products that a number takes: weights of its unit or channel, and what it is the maximum of."""
+    """Count the products that a number takes: by the weights of its unit or channel, or the window pooled."""
     weights = sum(prod(weight.shape) for weight in layer.weights)
     window = prod(each(layer.pool_size)) if is_one_of(layer, POOLINGS) else 0
     return 1 + weights / (produced.shape[-1] or 1) + COMPARISON * window
