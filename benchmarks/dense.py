@@ -3,13 +3,15 @@
     python benchmarks/dense.py                        4 minutes of synthetic sound, random weights
     python benchmarks/dense.py --input=SONG --checkpoint=F.npz --normalization=F.npz
     python benchmarks/dense.py --excerpts=2000        time only so many excerpts one by one, spread evenly
+    python benchmarks/dense.py --networks=musicnn_msd,vgg_msd   their last layers at hops 1 and 10
 
 Both give the prediction ``fc9`` for every excerpt at hop 1, in one process, with the same threads and
 weights, after a first call that does not count. Its peer is ``model.activations`` in batches of 32, the
 batch of the original. The two take turns, so that whatever else the machine does burdens both: in each
 round a share of the excerpts goes one by one and the whole recording densely. If only a part of the
 excerpts is timed, their time is scaled up by their number and the output says so. The front end is the
-same for both and timed apart.
+same for both and timed apart. Of other networks with random weights, 64 excerpts of a recording of
+random frames are timed one by one, and a few chunks densely.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TypeVar
 
 import numpy as np
@@ -52,6 +54,43 @@ def timed(call: Callable[[], Result]) -> tuple[float, Result]:
     return perf_counter() - began, result
 
 
+def other_network(name: str, hop: int, rounds: int) -> None:
+    """Print how much faster the last layer of a network is for an excerpt every `hop` frames."""
+    from actprobe import load_model
+
+    model = load_model(name, hop=hop)
+    last = [list(model.layers)[-1]]
+    length, bands = model.frontend.example_shape
+    count = max(2000, 100 * hop)
+    frames = np.random.default_rng(0).random((length + count - 1, bands), np.float32)
+    excerpts = np.lib.stride_tricks.sliding_window_view(frames, length, axis=0).transpose(0, 2, 1)[::hop]
+    picked = np.ascontiguousarray(excerpts[:: max(1, len(excerpts) // 64)][:64])
+    dense = model.dense(last)
+
+    def densely() -> NDArray[np.float32]:
+        return np.concatenate([piece[last[0]] for _, piece in dense.chunks(frames, hop)])
+
+    def one_by_one() -> NDArray[np.float32]:
+        return model.activations(picked, last, batch_size=BATCH)[last[0]]
+
+    whole, single = densely(), one_by_one()
+    seconds = {densely: np.zeros((rounds, 2)), one_by_one: np.zeros((rounds, 2))}
+    for turn in range(rounds):
+        for way, found in seconds.items():
+            began, worked = perf_counter(), process_time()
+            way()
+            found[turn] = perf_counter() - began, process_time() - worked
+    each = seconds[one_by_one] / len(picked), seconds[densely] / len(excerpts)
+    wall, cpu = (each[0] / each[1]).T
+    apart = np.abs(whole[:: max(1, len(excerpts) // 64)][:64] - single).max()
+    print(
+        f"{name} {last[0]}, hop {hop}: {1e3 * each[0][:, 0].mean():.1f} ms an excerpt in batches of {BATCH}, "
+        f"{1e3 * each[1][:, 0].mean():.2f} ms densely; {np.median(wall):.1f} times as fast "
+        f"({wall.min():.1f} to {wall.max():.1f}), by CPU time {np.median(cpu):.1f}; "
+        f"evaluation {model.evaluation(last)}; difference {apart:.1e}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,7 +100,14 @@ def main() -> None:
     parser.add_argument("--normalization", type=Path)
     parser.add_argument("--excerpts", type=int, help="excerpts timed one by one; default: all")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--networks", help="names, joined by commas, instead of SVD")
     options = parser.parse_args()
+    if options.networks:
+        print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}")
+        for name in options.networks.split(","):
+            for hop in (1, 10):
+                other_network(name, hop, options.rounds)
+        return
 
     from actprobe import load_audio, load_model
 

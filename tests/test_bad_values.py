@@ -325,7 +325,7 @@ class TestFrontEndThatGivesNoNumber:
         keras = backend.keras
         inputs = keras.Input((115, 80))
         x = keras.layers.Reshape((115, 80, 1))(inputs)
-        network = keras.Model(inputs, keras.layers.Conv2D(3, (3, 80), activation="relu", name="sums")(x))
+        network = keras.Model(inputs, keras.layers.Conv2D(3, (50, 80), activation="relu", name="sums")(x))
         model = wrap_model(network, self.Spoiling(hop=hop), "mine")
         assert isinstance(model.frontend, self.Spoiling)
         model.frontend.limit = 1

@@ -349,12 +349,15 @@ def test_any_order_of_windows_and_strides_and_zeros(keras: Any, drawn: Any, end:
     assert_equal(model.dense(list(model.layers))(frames), one_by_one(model, frames, list(model.layers)))
 
 
-def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras: Any) -> None:
-    model = wrapped(poolings, keras)
+@pytest.mark.parametrize(
+    ("build", "names"), [(poolings, ["pool1", "tags"]), (same, ["odd", "strided", "tags"])]
+)
+def test_chunks_at_a_hop_are_every_so_manieth_excerpt(build: Any, names: list[str], keras: Any) -> None:
+    model = wrapped(build, keras)
     frames = frames_of(90)
-    expected = one_by_one(model, frames, ["pool1", "tags"])
-    for hop in (1, 3, 7):
-        chunks = list(model.dense(["pool1", "tags"], excerpts_at_once=8).chunks(frames, hop))
+    expected = one_by_one(model, frames, names)
+    for hop in (1, 3, 11):
+        chunks = list(model.dense(names, excerpts_at_once=8).chunks(frames, hop))
         assert [first % hop for first, _ in chunks] == [0] * len(chunks)
         for name, values in expected.items():
             ours = np.concatenate([chunk[name] for _, chunk in chunks])
@@ -364,6 +367,8 @@ def test_chunks_at_a_hop_are_every_so_manieth_excerpt(keras: Any) -> None:
 def test_strides_are_those_of_the_rows_that_excerpts_share(keras: Any) -> None:
     dense = wrapped(poolings, keras).dense(["conv1", "pool1", "narrower", "flatten", "tags"])
     assert dense.strides == {"conv1": 1, "pool1": 2, "narrower": 8, "flatten": 0, "tags": 0}
+    padded = wrapped(zeros_of_every_kind, keras).dense(["zeros", "cropped", "depthwise"])
+    assert padded.strides == {"zeros": 0, "cropped": 0, "depthwise": 0}  # not all of their rows
 
 
 def test_large_rows_go_through_fewer_at_a_time(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,13 +503,26 @@ def test_examples_that_are_no_windows_are_refused(keras: Any) -> None:
 
 
 def test_excerpts_have_to_overlap_enough(keras: Any) -> None:
-    assert [load_model("svd", hop=hop).evaluation(["fc8"]) for hop in (1, 20, 21)] == [
+    """Half of the products is fast enough: an excerpt's 22 rows against a row for each frame of the hop."""
+    assert [load_model("svd", hop=hop).evaluation(["fc8"]) for hop in (1, 23, 24)] == [
         "dense", "dense", "batches",
     ]  # fmt: skip
-    for hop, way in ((4, "dense"), (5, "batches")):
+    for hop, way in ((11, "dense"), (12, "batches")):
         model = wrapped(lambda k: refused("groups", k), keras, Windows(hop=hop))
         assert model.evaluation(["conv"]) == way
         assert model.evaluation(["end"]) == "batches"
+
+
+def test_edges_count_for_each_excerpt(keras: Any) -> None:
+    """Of 24 rows, four layers with kernels of 3 have 3, 5, 7 and 9 to compute, of 7 nearly all."""
+
+    def padding(size: int) -> Any:
+        return lambda k: stack(*(k.Conv2D(3, size, padding="same", name=f"conv{i}") for i in range(4)))
+
+    short, long = (wrapped(padding(size), keras) for size in (3, 7))
+    assert short.evaluation(["conv3"]) == "dense"
+    assert long.dense_refusal(["conv3"]) == ""
+    assert long.evaluation(["conv3"]) == "batches"
 
 
 def test_wrong_arguments_are_refused(random_svd: Model) -> None:
@@ -602,3 +620,16 @@ def test_weights_that_change_are_seen() -> None:
     after = evaluate(frames_of(120, 80))
     assert np.abs(after["fc8"] - before["fc8"]).max() > 0.1
     assert_equal(after, one_by_one(model, frames_of(120, 80), ["fc8"]))
+
+
+# Networks of the catalog that pad
+
+
+@pytest.mark.parametrize("name", ["musicnn_msd", "vgg_msd"])
+def test_every_layer_of_networks_with_zeros_at_the_ends_of_excerpts(name: str) -> None:
+    model = load_model(name, seed=2)
+    frames = np.abs(frames_of(187 + 2, 96))
+    names = list(model.layers)
+    expected = one_by_one(model, frames, names)
+    assert_equal(model.dense(names)(frames), expected)
+    assert_equal(model.dense(names, "mean")(frames), means_of(expected))

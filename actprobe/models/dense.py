@@ -238,12 +238,13 @@ class DenseEvaluation:
             # Whole rounds of phases; what the added frames give belongs to no excerpt and is cut off.
             missing = -count % self._phases
             chunk = np.pad(frames[first : first + count + behind], ((0, missing), (0, 0)))
-            starts = np.arange(-first % hop, count + missing, hop, dtype=np.int32)
-            wanted = np.searchsorted(starts, count)
+            starts = np.arange(-first % hop, count, hop, dtype=np.int32)
+            if not len(starts):
+                continue
             with self._lent():
                 rows = {key: value.numpy() for key, value in self._function(chunk, starts).items()}
-            for key, value in rows.items():
-                rows[key] = value[: len(value) - missing if key in self._places else wanted]
+            for key in self._places:
+                rows[key] = rows[key][: len(rows[key]) - missing]
             yield first, count, rows
 
     def _result(self, value: Value, tensor: Any, *, means: bool) -> Any:

@@ -41,8 +41,8 @@ class Value:
     def of_excerpt_densely(self, hop: int) -> float:
         """Count the products that an excerpt takes, where one is asked for every `hop` frames."""
         # A dense layer on flattened rows is computed for every frame.
-        flat = any(is_flat(value) and not any(value.place.edges) for value in self.inputs)
-        return self.products * (hop * self.width if flat else hop * self.numbers(hop))
+        flat = any(is_flat(value.place) for value in self.inputs) and isinstance(self.place, Single)
+        return self.products * hop * (self.width if flat else self.numbers(hop))
 
     def numbers(self, hop: int) -> float:
         """Count the numbers for each frame, where an excerpt is asked for every `hop` frames."""
@@ -136,7 +136,7 @@ class DenseGraph:
         called = getattr(node.layer, "pre_activation_of", node.layer)
         layer = original(called)
         if len(inputs) > 1 and is_one_of(layer, MERGES):
-            inputs = [self.laid_out(value) if is_flat(value) else value for value in inputs]
+            inputs = [self.laid_out(value) if is_flat(value.place) else value for value in inputs]
         places = [value.place for value in inputs]
         place: Place = Single()
         if len(places) > 1 and any(isinstance(each, Shared) for each in places):
@@ -157,15 +157,15 @@ class DenseGraph:
         return self._add((value,), as_singles(value.place), Single(), prod(value.place.shape))
 
 
-def is_flat(value: Value) -> bool:
-    return isinstance(value.place, Shared) and value.place.flat
+def is_flat(place: Place) -> bool:
+    return isinstance(place, Shared) and place.flat
 
 
 def _products(layer: Any, produced: Any) -> float:
     """Count the products that a number takes: by the weights of its unit or channel, or the window pooled."""
     weights = sum(prod(weight.shape) for weight in layer.weights)
-    window = prod(each(layer.pool_size)) if is_one_of(layer, POOLINGS) else 0
-    return 1 + weights / (produced.shape[-1] or 1) + COMPARISON * window
+    window: int = prod(each(layer.pool_size)) if is_one_of(layer, POOLINGS) else 0
+    return float(1 + weights / (produced.shape[-1] or 1) + COMPARISON * window)
 
 
 def _nodes(keras_model: Any) -> Iterator[Any]:
