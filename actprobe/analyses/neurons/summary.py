@@ -156,8 +156,8 @@ def _chance(own: pd.DataFrame, layers: pd.DataFrame) -> list[str]:
             counts = ", ".join(str(count) for count in random["above_null"].dropna())
             above = f" ({counts} above their own percentile)" if counts else ""
             parts.append(
-                f"with random weights max |r| is {reached}{above}; {row['above_random']} neurons of the model "
-                "are stronger"
+                f"with random weights max |r| is {reached}{above}; {row['above_random']} neurons of the "
+                "model are stronger"
             )
         if parts:
             lines.append(f"  {row['layer']}: {'; '.join(parts)}")
