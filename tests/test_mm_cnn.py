@@ -272,6 +272,7 @@ def test_multilayer_takes_any_number_of_classes(classes: int, trainable: int) ->
 
 def test_multilayer_opens_with_seeded_weights_and_says_that_none_are_published(tmp_path: Path) -> None:
     assert load_model("mm_cnn_multilayer", seed=3).weights.seed == 3
+    (tmp_path / "weights.h5").write_bytes(b"of somebody else")
     with pytest.raises(
         UsageError, match=r"no weights of mm_cnn_multilayer are published.*seeded.*wrap_model"
     ):
