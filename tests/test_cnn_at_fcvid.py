@@ -89,6 +89,7 @@ def test_classes_are_in_the_order_of_the_ids_not_of_the_alphabet() -> None:
 
 
 def test_there_are_no_published_weights_and_the_message_says_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "weights.h5").write_bytes(b"of somebody else")
     with pytest.raises(UsageError, match=r"no weights of cnn_at_fcvid are published.*seeded.*wrap_model"):
         load_model("cnn_at_fcvid", tmp_path / "weights.h5")
 

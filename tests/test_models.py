@@ -336,5 +336,6 @@ def test_adding_a_network_is_one_file_and_one_name(tmp_path: Path, monkeypatch: 
     assert (model.default_comparator, dict(model.inverter_plans), model.threshold) == (None, {}, 0.5)
     run = model.activations(np.zeros((1, 1366, 96), np.float32), list(model.layers))
     assert run["end"].shape == (1, 3)
+    (tmp_path / "weights.npz").write_bytes(b"of somebody else")
     with pytest.raises(UsageError, match="no weights of planted are published"):
-        load_model("planted", "weights.npz")
+        load_model("planted", tmp_path / "weights.npz")
