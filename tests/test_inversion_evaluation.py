@@ -144,6 +144,8 @@ def test_short_recordings_can_be_lengthened(folder: Path) -> None:
 
 
 def test_corpus_without_labels_or_without_recordings(folder: Path, tmp_path: Path) -> None:
+    tmp_path = tmp_path / "far/from"  # the labels of other tests, which are looked for beside it
+    tmp_path.mkdir(parents=True)
     soundfile.write(tmp_path / "a.wav", song(2, 0), RATE)
     corpus = open_labelled(tmp_path, "optional")
     assert not corpus.known
