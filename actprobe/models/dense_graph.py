@@ -158,6 +158,7 @@ class DenseGraph:
 
 
 def is_flat(place: Place) -> bool:
+    """Whether the network has shared rows as one vector."""
     return isinstance(place, Shared) and place.flat
 
 
