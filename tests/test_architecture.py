@@ -140,12 +140,11 @@ def front_end_classes() -> set[str]:
 
 
 def named_in(text: str, words: set[str]) -> list[str]:
-    """Lines that hold one of the words, alone or as a part of a name between underscores; not examples."""
+    """Lines that hold one of the words, alone or as a part of a name between underscores."""
     pattern = re.compile(
         rf"(?<![a-z0-9.])(?:{'|'.join(map(re.escape, sorted(words)))})(?![a-z0-9])", re.IGNORECASE
     )
-    lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if pattern.search(line) and not line.startswith((">>> ", "... "))]
+    return [line.strip() for line in text.splitlines() if pattern.search(line)]
 
 
 SOURCES = [

@@ -1,6 +1,7 @@
 """Every example of a docstring runs as written, in the folder that the documentation's pages run in.
 
-Later examples read what earlier ones wrote: those of the calls come first, in the order of a day's work.
+``actprobe``, ``np`` and a ``model`` are there. Later examples read what earlier ones wrote: those of the calls
+come first, in the order of a day's work.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         patch.chdir(world)
         patch.setenv("ACTPROBE_CACHE", environment_of(world)["ACTPROBE_CACHE"])
         prepare(world)
+        model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
         for name, example in EXAMPLES.items():
+            example.globs.setdefault("model", model)
             report = io.StringIO()
             runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
             with contextlib.redirect_stdout(io.StringIO()):

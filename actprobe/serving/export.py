@@ -149,7 +149,6 @@ def export(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open")
     >>> exported = actprobe.export(model, output_dir="SERVED")
     >>> exported.signatures
     ('serving_default', 'activations', 'from_waveform')

@@ -88,7 +88,6 @@ def activations(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.activations(
     ...     model, "FOLDER", layers=["mp3", "fc8"], output_dir="ACTIVATIONS"
     ... )

@@ -126,7 +126,6 @@ def maps(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.maps(
     ...     model, "FOLDER", layers=["conv1"], features=["percussive"], null_partners=1, output_dir="MAPS"
     ... )

@@ -131,7 +131,6 @@ def neurons(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.neurons(
     ...     model, "FOLDER", layers=["fc8"], features=["onset_rate", "loudness"], output_dir="NEURONS"
     ... )

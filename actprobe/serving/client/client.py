@@ -53,7 +53,7 @@ class Client:
 
     Examples
     --------
-    >>> client = Client("http://localhost:8501", model="svd_inverter_fc8")  # doctest: +SKIP
+    >>> client = Client("http://localhost:8501", model="inverter")  # doctest: +SKIP
     >>> client.invert(features).shape  # doctest: +SKIP
     (1, 115, 80)
     """

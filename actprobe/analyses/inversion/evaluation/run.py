@@ -126,7 +126,6 @@ def evaluate_inverters(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.evaluate_inverters(
     ...     model, "FOLDER", layers=["fc7", "fc8"], draws=2, output_dir="NRE"
     ... )

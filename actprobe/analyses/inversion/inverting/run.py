@@ -96,7 +96,6 @@ def invert(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.invert(model, "song.mp3", at=1, layers=["mp3", "fc8"], output_dir="INVERTED")
     >>> found.table["layer"].tolist()
     ['mp3', 'fc8']

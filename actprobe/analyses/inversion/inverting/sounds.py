@@ -55,7 +55,6 @@ def sonify(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> example = model.frontend(actprobe.load_audio("song.mp3"))[0]
     >>> sound = actprobe.sonify(model, example)
     >>> sound.sample_rate

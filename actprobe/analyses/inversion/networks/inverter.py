@@ -148,7 +148,6 @@ def load_inverter(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> examples = model.frontend(actprobe.load_audio("song.mp3"))[:2]
     >>> invert = actprobe.load_inverter(model, "fc8")
     >>> invert(model.activations(examples, ["fc8"])["fc8"]).shape

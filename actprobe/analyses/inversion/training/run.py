@@ -152,7 +152,6 @@ def train_inverter(
 
     Examples
     --------
-    >>> model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
     >>> found = actprobe.train_inverter(
     ...     model, "FOLDER", layer="fc8", epochs=1, steps_per_epoch=2, output_dir="TRAINED"
     ... )
