@@ -1,7 +1,7 @@
 """Every example of a docstring runs as written, in the folder that the documentation's pages run in.
 
-``actprobe``, ``np`` and a ``model`` are there. Later examples read what earlier ones wrote: those of the calls
-come first, in the order of a day's work.
+``actprobe``, ``np`` and a ``model`` are there. Later examples read what earlier ones wrote: those of
+the calls come first, in the order of a day's work.
 """
 
 from __future__ import annotations
