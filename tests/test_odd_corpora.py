@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ DECODING = (
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     absl_logging.use_absl_handler()
     caplog.set_level(logging.INFO, logger="absl")
-    absl_logging.get_absl_logger().addHandler(caplog.handler)
-    return caplog
+    absl_logging.get_absl_logger().addHandler(caplog.handler)  # pytest keeps one for all tests
+    yield caplog
+    absl_logging.get_absl_logger().removeHandler(caplog.handler)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -271,6 +273,7 @@ class TestRecordingsOfFewSingers:
 
 FULL = """
 import resource, sys
+from collections.abc import Iterator
 from pathlib import Path
 import numpy as np
 from actprobe.provenance import write_npz
