@@ -53,6 +53,7 @@ SERVE = [
 ]
 CLUSTER = ["distributed>=2024.8"]
 TORCH = ["torch>=2.5"]
+BENCH = [*TORCH, "captum>=0.8"]  # the same networks and methods in PyTorch
 TEST = [
     "hypothesis>=6.100",
     "pytest>=8",
@@ -109,6 +110,7 @@ setup(
         "pillow>=10",
         "plotly>=5.24",
         "pooch>=1.8",
+        "scikit-learn>=1.5",
         "scipy>=1.14",
         "soundfile>=0.12",
         "soxr>=0.3.7",
@@ -116,7 +118,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "bench": TORCH,
+        "bench": BENCH,
         "cluster": CLUSTER,
         "corpora": ["mirdata>=0.3.9"],
         "serve": SERVE,

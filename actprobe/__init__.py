@@ -13,8 +13,11 @@ from actprobe.version import __version__
 
 if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
+    from actprobe.analyses.attribution.evaluation.run import evaluate_attributions
+    from actprobe.analyses.attribution.run import attribute
     from actprobe.analyses.finished_runs import load_run
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
+    from actprobe.analyses.inversion.exciting.run import excite
     from actprobe.analyses.inversion.inverting.run import invert
     from actprobe.analyses.inversion.inverting.sounds import sonify
     from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
@@ -43,8 +46,11 @@ _HOMES = {
     "Waveform": "actprobe.audio",
     "WeightsError": "actprobe.errors",
     "activations": "actprobe.analyses.activations.run",
+    "attribute": "actprobe.analyses.attribution.run",
     "compare": "actprobe.analyses.neurons.compare",
+    "evaluate_attributions": "actprobe.analyses.attribution.evaluation.run",
     "evaluate_inverters": "actprobe.analyses.inversion.evaluation.run",
+    "excite": "actprobe.analyses.inversion.exciting.run",
     "export": "actprobe.serving.export",
     "invert": "actprobe.analyses.inversion.inverting.run",
     "load_audio": "actprobe.audio",
@@ -74,8 +80,11 @@ __all__ = [
     "WeightsError",
     "__version__",
     "activations",
+    "attribute",
     "compare",
+    "evaluate_attributions",
     "evaluate_inverters",
+    "excite",
     "export",
     "invert",
     "load_audio",

@@ -124,6 +124,63 @@ TABLES: dict[str, dict[str, str]] = {
         "FEATURE": "One column per scalar feature, under the feature's name, empty where it has no value; "
         "`actprobe-neurons` only.",
     },
+    "attributions.csv": {
+        "recording": "Name of the recording.",
+        "start_seconds": "Start of the excerpt in the recording.",
+        "target": "The neuron that is explained, `LAYER/UNIT`.",
+        "method": "Method of attribution.",
+        "fill": "What stands for an absent part; empty for methods that take nothing away.",
+        "output": "The target's value in the excerpt, behind its nonlinearity: a probability of an output.",
+        "share_positive": "Sum of the positive values divided by the sum of all absolute values; empty where "
+        "all are 0.",
+        "share_PART": "One column for each known part, such as `share_voice`: the share of the positive "
+        "values in the bins that this part dominates.",
+        "completeness_error": "Of integrated gradients: difference of the sum of the attribution and the "
+        "change of the target from fill to excerpt, divided by that change.",
+        "stability": "Of LIME: correlation of the weights of two fits with other masks.",
+    },
+    "attribution_scores.csv": {
+        "method": "Method of attribution; `random` (noise), `input_magnitude` (absolute difference of excerpt "
+        "and fill) and `chance` are controls, in rows of their own.",
+        "metric": "`deletion`, `insertion`: area under the output while bins are removed from the excerpt, "
+        "or inserted into the fill, the highest attribution first; `average_drop`, `average_gain`, "
+        "`average_increase`, `input_fidelity`, `faithfulness`: the output with the positive attribution as a "
+        "mask on the excerpt, or with what the mask leaves; `sparseness` (Gini index), `complexity` (entropy "
+        "in nats); `truth_share`, `truth_auc`, `truth_pointing`: comparison with the bins that a known part "
+        "dominates; `randomisation_signed`, `randomisation_absolute`, `randomisation_partial`: Spearman's "
+        "correlation with the attribution for random weights.",
+        "fill": "What stands for an absent part, in metric and method.",
+        "n": "Recordings that have a value.",
+        "value": "Mean over the excerpts of these recordings; empty where the metric is not defined, such as "
+        "`average_drop` of outputs that are no probabilities.",
+        "low": "Lower end of the 95 % interval over recordings (bootstrap); empty below three recordings.",
+        "high": "Upper end of that interval.",
+        "random": "The same of random attribution.",
+        "input_magnitude": "The same of the absolute difference of excerpt and fill.",
+        "random_weights": "The same of the method on random weights, scored on the trained network; the mean "
+        "over the seeds. For `randomisation_...`: of two random weights, empty with `--random_seeds=1`.",
+    },
+    "attribution_differences.csv": {
+        "method": "Method of attribution.",
+        "metric": "As in attribution_scores.csv, of metrics with a good side.",
+        "fill": "As in attribution_scores.csv.",
+        "against": "The control that is subtracted: `random`, `input_magnitude`, `random_weights` (the seed "
+        "with the best score) or, of the truth, `chance`.",
+        "n": "Recordings that have both.",
+        "difference": "Method minus control, mean over the excerpts.",
+        "low": "Lower end of the 95 % interval over recordings (bootstrap); empty below three recordings.",
+        "high": "Upper end of that interval.",
+        "better": "Whether the interval lies on the good side of 0.",
+    },
+    "attribution_randomisation.csv": {
+        "method": "Method of attribution.",
+        "layers_randomised": "How many layers have random weights, counted from the target down.",
+        "layer": "The last of them.",
+        "signed": "Spearman's correlation with the attribution for trained weights, mean over excerpts.",
+        "absolute": "That of the absolute values.",
+        "partial": "That without what both have of the input's magnitude: a partial correlation of ranks.",
+        "n": "Recordings, one excerpt each.",
+    },
     "nre.csv": {
         **_WHO,
         "corpus": "Name of the corpus.",
@@ -151,6 +208,29 @@ TABLES: dict[str, dict[str, str]] = {
         "high": "Upper end.",
         "recordings": "Recordings behind it.",
         "excerpts": "Different excerpts behind it.",
+    },
+    "excited.csv": {
+        "layer": _WHO["layer"],
+        "unit": "Number of the unit, or of the channel of a map (averaged over the map), from 0.",
+        "label": "Label of the output; empty for other neurons.",
+        "method": "`ascent` to the input, or `latent`, to the features of an inverter.",
+        "space": "Layer whose features the inverter takes; empty for `ascent`.",
+        "start": "`mean`: the search starts from the mean excerpt (`latent`: from the mean features); "
+        "`noise`: from uniform noise between the bounds.",
+        "steps": "Steps of the search.",
+        "value_start": "The neuron's value of the start.",
+        "value": "The neuron's value of the excited input.",
+        "percentile": "Share of the excerpts of the recordings with a lower value, in %.",
+        "corpus_p95": "95th percentile of the neuron's values over the excerpts.",
+        "best_excerpt_value": "The highest of these values.",
+        "best_recording": "Name of the recording that this excerpt is of.",
+        "best_start_seconds": "Where in the recording it begins.",
+        "within_bounds": "Share of the excited input's values within what recordings reach: in each band "
+        "from the 1st percentile of half of the recordings to the highest 99th percentile. 1 for `ascent`.",
+        "random_weights_value": "The neuron's value, with the network's weights, of the input that the same "
+        "search finds with random weights.",
+        "random_weights_r": "Correlation of the two inputs, each minus its start: the share of the picture "
+        "that is due to the procedure; empty if one is its start.",
     },
     "playlists.csv": {
         "layer": "Name of the layer.",
@@ -195,5 +275,6 @@ TABLES: dict[str, dict[str, str]] = {
 # Columns that stand for several, or for some programs only: not in every table of that name.
 VARYING: dict[str, frozenset[str]] = {
     "neurons_detail.csv": frozenset({"r_random_0"}),
+    "attributions.csv": frozenset({"share_PART", "completeness_error", "stability"}),
     "recordings.csv": frozenset({"sample_rate", "file", "FEATURE"}),
 }

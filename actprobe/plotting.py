@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.backend_bases import RendererBase
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from actprobe.provenance import atomic_path
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK = OKABE_ITO = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
+SIGNED = LinearSegmentedColormap.from_list("against and for", [BLUE, "#ffffff", ORANGE])  # below and above 0
 COLOUR_MAP = "cividis"  # of everything over time and frequency; its lightness rises evenly, right in grey too
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2  # inches
 POINTS = 8  # of all text
@@ -82,9 +84,10 @@ def new_figure(width: float, height: float) -> Figure:
     return _PaperFigure(figsize=(width, height), layout="constrained")
 
 
-def colour_table() -> NDArray[np.uint8]:
-    """Give the 256 colours of `COLOUR_MAP`, the lowest first, shape [256, 3]."""
-    colours = np.asarray(matplotlib.colormaps[COLOUR_MAP](np.arange(256)), np.float64)
+def colour_table(colours_of: Colormap | None = None) -> NDArray[np.uint8]:
+    """Give 256 colours, the lowest first, shape [256, 3]; by default those of `COLOUR_MAP`."""
+    chosen = colours_of or matplotlib.colormaps[COLOUR_MAP]
+    colours = np.asarray(chosen(np.linspace(0, 1, 256)), np.float64)
     return np.asarray(np.rint(255 * colours[:, :3]), np.uint8)
 
 

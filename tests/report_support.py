@@ -59,6 +59,10 @@ def _calls(manifest: Path) -> dict[str, list[str]]:
         ],
         "inversion": ["actprobe-invert", *svd, "--layer=conv1,fc8", *excerpt, "--at=0.2"],
         "inversion-2": ["actprobe-invert", *svd, "--layer=fc8", *excerpt, "--at=0.5", "--nosound"],
+        "attribution": [
+            "actprobe-attribute", *svd, f"--input={manifest}", "--excerpts=1", "--figures=2",
+            "--methods=gradient_x_input,grad_cam",
+        ],
         "evaluation": [
             "actprobe-evaluate-inverters", *svd, f"--input={manifest}", "--draws=1",
             "--excerpts_per_recording=1", "--methods=gradient", "--gradient_steps=2", "--layers=conv1,fc8",

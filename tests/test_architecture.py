@@ -31,7 +31,17 @@ STEPS: list[tuple[int, set[str]]] = [
     (4, {"models"}),
     (5, {"plotting"}),
     (5, {"batch", "statistics", "training"}),
-    (6, {"analyses/activations", "analyses/inversion", "analyses/maps", "analyses/neurons", "detection"}),
+    (
+        6,
+        {
+            "analyses/activations",
+            "analyses/attribution",
+            "analyses/inversion",
+            "analyses/maps",
+            "analyses/neurons",
+            "detection",
+        },
+    ),
     (6, {"analyses/finished_runs"}),
     (7, {"explorer", "serving"}),
     (8, {"__init__", "cli"}),

@@ -28,6 +28,7 @@ FIRST = (
     "maps",
     "train_inverter",
     "evaluate_inverters",
+    "excite",
     "invert",
     "report",
     "train_detector",

@@ -24,7 +24,7 @@ from actprobe.explorer.page import report  # noqa: E402
 
 PATIENCE_SECONDS = 60  # until a browser on a busy machine has done what it does in milliseconds
 UNKNOWN = "\u2013"
-KINDS = ("neurons", "maps", "inversion", "inversion-2", "evaluation")
+KINDS = ("neurons", "maps", "inversion", "inversion-2", "evaluation", "attribution")
 
 
 class Page:
@@ -131,10 +131,12 @@ def page(driver: Any, index: Path) -> Iterator[Page]:
 
 def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page: Page) -> None:
     page.open()
-    assert page.texts("nav a") == ["Overview", "Neurons", "Activation maps", "Layers", "Feature inversion"]
+    assert page.texts("nav a") == [
+        "Overview", "Neurons", "Activation maps", "Layers", "Feature inversion", "Attribution",
+    ]  # fmt: skip
     assert page.shown() == "overview"
     assert page.script("return typeof window.Plotly") == "undefined"  # the overview opens without it
-    for part in ("neurons", "maps", "layers", "inversion"):
+    for part in ("neurons", "maps", "layers", "inversion", "attribution"):
         page.one(f"nav a[href='#part={part}']").click()
         page.comes_to(part)
     alert = page.find(".alert")
@@ -144,7 +146,9 @@ def test_opens_from_a_file_and_has_a_part_for_each_kind_of_run(page: Page) -> No
 
 def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Page) -> None:
     page.open()
-    assert page.texts("#overview .findings h2") == ["Neurons", "Activation maps", "Feature inversion"]
+    assert page.texts("#overview .findings h2") == [
+        "Neurons", "Activation maps", "Feature inversion", "Attribution",
+    ]  # fmt: skip
     parts = "document.querySelectorAll('.analysed, .findings, .provenance')"
     assert page.script(f"return [...{parts}].map((each) => each.className)") == [
         "analysed",
@@ -152,7 +156,10 @@ def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Pag
         "provenance",
     ]
     assert page.script("return document.querySelector('.provenance').open") is False
-    for part, drawn in (("neurons", "svg .dots"), ("maps", "svg image"), ("inversion", ".strip img")):
+    pictures = {
+        "neurons": "svg .dots", "maps": "svg image", "inversion": ".strip img", "attribution": ".strip img",
+    }  # fmt: skip
+    for part, drawn in pictures.items():
         page.open()
         assert page.find(f"#overview .{part} > a {drawn}")
         assert page.texts(f"#overview .{part} .finding")[0].endswith(".")
@@ -173,6 +180,7 @@ def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Pag
         ("neurons", ["Overview", "Neurons", "Layers"]),
         ("maps", ["Overview", "Activation maps", "Layers"]),
         ("inversion", ["Overview", "Layers", "Feature inversion"]),
+        ("attribution", ["Overview", "Layers", "Attribution"]),
     ],
 )
 def test_a_part_without_runs_is_absent(
@@ -479,3 +487,30 @@ def test_a_dark_page_is_dark(page: Page) -> None:
         assert sum(int(part) for part in axis[4:-1].split(",")) > 600
     finally:
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_attributions_lie_over_their_input_and_are_played(page: Page) -> None:
+    page.open("#part=attribution")
+    page.wait(lambda: len(page.all("#attribution figure")) == 3)
+    assert page.texts("#attribution figcaption strong") == ["input", "gradient_x_input", "grad_cam"]
+    assert page.one("#attribution .output").text.startswith("Output, mean over the excerpts shown: 0.")
+    assert len(page.all("#attribution canvas.over")) == len(page.all("#attribution canvas.under")) == 2
+    painted = (
+        "const over = document.querySelectorAll('#attribution canvas.over')[arguments[0]];"
+        "const data = over.getContext('2d').getImageData(0, 0, over.width, over.height).data;"
+        "const found = new Set(); for (let i = 0; i < data.length; i += 4) found.add(data[i + 2] > data[i]);"
+        "return [...found].length"
+    )
+    assert page.script(painted, 0) == 2  # orange and blue
+    page.one("#attribution [name=under]").click()
+    page.wait(lambda: not page.all("#attribution canvas.under"))
+    page.all("#attribution figure button")[1].click()
+    page.wait(lambda: page.script("return document.querySelector('#attribution audio').duration > 1"))
+    assert page.one("#attribution .playing").text == "what speaks for the target by gradient_x_input"
+    names = page.texts("#attribution [name=passage] option")
+    assert len(names) == 2
+    page.set("#attribution [name=passage]", 1)
+    page.wait(lambda: "attribution=svd/" in page.driver.current_url)
+    page.open("#attribution=svd/no such excerpt")
+    page.wait(lambda: page.one(".alert").is_displayed())
+    assert page.one(".alert").text == "The report has no attribution svd/no such excerpt."

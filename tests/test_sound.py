@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import actprobe
-from actprobe.analyses.inversion.inverting.sounds import write_wav
+from actprobe.audio.writing import write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd, MelgramFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
 from actprobe.frontends.sound import Sonifier

@@ -18,6 +18,12 @@ KINDS = {
     "maps": ("maps.parquet", "actprobe.analyses.maps.result:MapResult"),
     "evaluation": ("nre.csv", "actprobe.analyses.inversion.evaluation.result:EvaluationResult"),
     "inversion": ("inversion.npz", "actprobe.analyses.inversion.inverting.result:InversionResult"),
+    "attribution_scores": (
+        "attribution_scores.csv",
+        "actprobe.analyses.attribution.evaluation.result:AttributionScoresResult",
+    ),
+    "attribution": ("attributions.csv", "actprobe.analyses.attribution.result:AttributionResult"),
+    "excitation": ("excited.csv", "actprobe.analyses.inversion.exciting.result:ExcitationResult"),
     "comparison": ("alignment.csv", "actprobe.analyses.neurons.result:ComparisonResult"),
     "detector": ("meanstd.npz", "actprobe.detection.result:DetectorResult"),
     "training": ("metrics.json", "actprobe.analyses.inversion.training.result:TrainingResult"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
-from actprobe.corpora.folder import MEAN, MONO, Recording, open_folder
+from actprobe.corpora.folder import MEAN, MONO, Recording, open_folder, with_stem_paths
 from actprobe.corpora.named import corpus_text, open_named, parse_named
 from actprobe.errors import UsageError
 
@@ -92,8 +92,9 @@ def open_corpus(source: CorpusLike, *, mono: str = MEAN) -> Corpus:
     ----------
     source : str, os.PathLike, list, pandas.DataFrame or Corpus
         A folder, which is walked with its subfolders; a CSV or a data frame with a column ``path``, whose
-        further columns are labels (relative to the folder of the CSV, or to the current folder); an audio
-        file; a list of paths or of `Recording`; or ``NAME:FOLDER`` with the name of a corpus, such as
+        further columns are labels (relative to the folder of the CSV, or to the current folder; columns such
+        as ``stem_voice`` name files of known parts, whose sum is the recording); an audio file; a list of
+        paths or of `Recording`; or ``NAME:FOLDER`` with the name of a corpus, such as
         ``irmas:/data/IRMAS``, or ``NAME/SPLIT:FOLDER`` with ``train``, ``valid`` or ``test``, such as
         ``mir1k/test:/data/MIR-1K``. A `Corpus` is returned as it is.
     mono : str, optional
@@ -174,7 +175,7 @@ def _listed(one: Any, number: int, labels: dict[str, str] | None = None) -> Reco
     if not isinstance(one, str | os.PathLike) or not os.fspath(one) or "\0" in str(os.fspath(one)):
         raise UsageError(f"recording {number} of the corpus is {one!r}, not a path")
     path = Path(one)
-    return Recording(path.as_posix(), path.absolute(), labels or {})
+    return Recording(path.as_posix(), path.absolute(), with_stem_paths(labels or {}, Path.cwd()))
 
 
 def _rows(table: Any) -> list[Recording]:

@@ -36,6 +36,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 
+STEM = "stem_"  # what columns of a manifest begin with that name files of known parts: stem_voice
 MEAN = "mean"
 MONO = (MEAN, "left", "right", "loudest")  # what is read of the channels, as `actprobe.load_audio` takes it
 
@@ -104,6 +105,12 @@ def open_split(source: str | Path, split: str | None = None) -> list[Recording]:
     if not chosen:
         raise CorpusError(source, f"has no recording whose column split says {split}")
     return chosen
+
+
+def with_stem_paths(labels: dict[str, str], folder: Path) -> dict[str, str]:
+    """Make the paths in labels such as ``stem_voice``, relative to a folder, absolute."""
+    stems = {name: text for name, text in labels.items() if text and name.startswith(STEM)}
+    return labels | {name: str((folder / text).absolute()) for name, text in stems.items()}
 
 
 def printable_name(text: str) -> str:
@@ -210,6 +217,7 @@ def _read_manifest(manifest: Path) -> list[Recording]:
                 if name in recordings:
                     raise CorpusError(manifest, f"line {rows.line_num}: {name} is named twice")
                 labels = {column: text or "" for column, text in row.items() if isinstance(column, str)}
+                labels = with_stem_paths(labels, manifest.parent)
                 recordings[name] = Recording(
                     name, manifest.parent / name, _label_of_folder(Path(name)) | labels
                 )

@@ -21,6 +21,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from actprobe.corpora.composition import KINDS, ONSET_RATE_RANGE, Note, compose
+from actprobe.corpora.folder import STEM
 from actprobe.corpora.mixing import STEMS, gain_contour, mix, render
 from actprobe.corpora.truth import Interval, PhantomRecording
 from actprobe.errors import CorpusError, UsageError
@@ -101,9 +102,10 @@ def write_phantom(
 
     The first recordings do not depend on how many ``recordings`` there are. ``seconds`` is at least 2 and
     ``sample_rate`` at least 8000 Hz, otherwise UsageError. ``stems`` writes those too, as
-    ``stems/phantom_00000_voice.wav``. ``progress`` is called after each recording with the number done and
-    the number in all. The manifest has the ``path`` of each wav and the ``truth`` of each JSON relative to
-    the folder, and the columns of `PhantomRecording.row`. CorpusError where the folder cannot be written.
+    ``stems/phantom_00000_voice.wav``, which the manifest names in columns such as ``stem_voice``.
+    ``progress`` is called after each recording with the number done and the number in all. The manifest has
+    the ``path`` of each wav and the ``truth`` of each JSON relative to the folder, and the columns of
+    `PhantomRecording.row`. CorpusError where the folder cannot be written.
     """
     if recordings < 1:
         raise UsageError(f"recordings={recordings}: a corpus has at least one")
@@ -125,7 +127,8 @@ def write_phantom(
             for relative, content in files.items():
                 _write(folder / relative, content)
                 written.add(folder / relative)
-            rows.append({"path": f"{name}.wav", **recording.row(), "truth": f"{name}.json"})
+            parts = {f"{STEM}{s}": f"stems/{name}_{s}.wav" for s in STEMS} if stems else {}
+            rows.append({"path": f"{name}.wav", **recording.row(), "truth": f"{name}.json", **parts})
             if progress is not None:
                 progress(index + 1, recordings)
         for stale in {*folder.glob("phantom_?????.*"), *folder.glob("stems/phantom_?????_*.wav")} - written:

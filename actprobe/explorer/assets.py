@@ -25,7 +25,18 @@ from actprobe.provenance import ESCAPED
 
 SCRIPTS = tuple(
     f"{name}.js"
-    for name in ("core", "table", "plots", "picture", "neurons", "maps", "layers", "inversion", "start")
+    for name in (
+        "core",
+        "table",
+        "plots",
+        "picture",
+        "neurons",
+        "maps",
+        "layers",
+        "inversion",
+        "attribution",
+        "start",
+    )
 )
 
 
@@ -72,15 +83,15 @@ class Assets:
         (self.folder / "data" / name).write_text(f"actprobe.provide({json.dumps(path)},{text});\n", "utf-8")
         return path
 
-    def picture(self, values: NDArray[np.uint8], name: str) -> str:
-        """Write a PNG in the one colour map, the first row on top; gives its path from the page.
+    def picture(self, values: NDArray[np.uint8], name: str, colours: NDArray[np.uint8] | None = None) -> str:
+        """Write a PNG, by default in the one colour map, the first row on top; gives its path from the page.
 
         What a file name may not hold is replaced in ``name``, and a hash makes it unique.
         """
         digest = hashlib.sha256(name.encode("utf-8", ESCAPED)).hexdigest()[:8]
         target = self.folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)[:60]}-{digest}.png"
         image = Image.fromarray(np.ascontiguousarray(values))
-        image.putpalette(colour_table().tobytes())
+        image.putpalette((colour_table() if colours is None else colours).tobytes())
         image.save(target, optimize=True)
         return f"assets/{target.name}"
 

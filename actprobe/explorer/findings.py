@@ -26,6 +26,10 @@ def finding(run: ShownRun) -> str:
             return _evaluation(run)
         case "inversion":
             return _inversion(run)
+        case "attribution":
+            return _attribution(run)
+        case "attribution_scores":
+            return _attribution_scores(run)
         case _:
             return ""
 
@@ -161,6 +165,35 @@ def _inversion(run: ShownRun) -> str:
         span = f"{min(outputs):.2f} to {max(outputs):.2f}" if len(outputs) > 1 else f"{outputs[0]:.2f}"
         text += f"; the output is {original:.2f} for the excerpt and {span} for its inversions"
     return f"{text}."
+
+
+def _attribution(run: ShownRun) -> str:
+    table = run.table
+    excerpts = len(table[["recording", "start_seconds"]].drop_duplicates())
+    start = f"{run.record['title']}, attributed in {excerpts} excerpts by {listed(run.record['methods'])}"
+    parts = [str(name) for name in table if str(name).startswith("share_") and name != "share_positive"]
+    if not parts:
+        return f"{start}."
+    part = "share_voice" if "share_voice" in parts else parts[0]
+    told = [f"{rows[part].median():.2f} with {name}" for name, rows in table.groupby("method", sort=False)]
+    of = part.removeprefix("share_")
+    return (
+        f"{start}; the bins that {of} dominates have a median share of the positive values of {listed(told)}."
+    )
+
+
+def _attribution_scores(run: ShownRun) -> str:
+    rows = run.table[run.table["metric"] == "truth_auc"].dropna(subset=["value"])
+    if rows.empty:
+        methods = list(dict.fromkeys(run.table["method"]))
+        return f"{len(methods)} methods were evaluated: {listed(methods)}."
+    best = rows.iloc[int(rows["value"].argmax())]
+    interval = f"{best['value']:.3f} ({best['low']:.3f} to {best['high']:.3f})"
+    return (
+        f"As a detector of the bins of the known part, {best['method']} has the largest area under the ROC "
+        f"curve, {interval}; the magnitude of the input has {best['input_magnitude']:.3f}, the same method "
+        f"on random weights {best['random_weights']:.3f}."
+    )
 
 
 def _warned(run: ShownRun) -> list[str]:

@@ -15,12 +15,15 @@ PARTS = {
     "neurons": ("neurons",),
     "maps": ("maps",),
     "inversion": ("inversion", "evaluation"),
+    "attribution": ("attribution", "attribution_scores"),
 }  # part -> kinds of runs that it shows, the one that gives the picture first
 HEADINGS = {
     "neurons": "Neurons of {}, {}",
     "maps": "Activation maps of {}, {}",
     "evaluation": "Feature inversion of {}, {}",
     "inversion": "Inversions of {}, {}",
+    "attribution": "Attributions of {}, {}",
+    "attribution_scores": "Evaluated attributions of {}, {}",
 }
 
 

@@ -12,6 +12,7 @@ from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.analyses.maps.gallery import Item, read_gallery
 from actprobe.analyses.neurons.merged import open_merged
 from actprobe.explorer.assets import Assets
+from actprobe.explorer.attribution_part import strip_of
 from actprobe.explorer.drawings import Axis, labelled, lines, points
 from actprobe.explorer.findings import best_match, levels_of, mean_excerpt, strongest
 from actprobe.explorer.inversion_part import INPUT, INVERTER, excerpt_name, interval_of
@@ -38,8 +39,12 @@ def picture_of(run: ShownRun, runs: Sequence[ShownRun], assets: Assets) -> dict[
             return _matches(run, assets)
         case "inversion":
             return _strip(run, [each for each in runs if each.kind == "evaluation"], assets)
-        case _:
+        case "attribution":
+            return strip_of(run, assets)
+        case "evaluation":
             return _errors(run)
+        case _:
+            return None
 
 
 def _scatter(run: ShownRun) -> dict[str, Any] | None:

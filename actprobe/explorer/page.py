@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from actprobe.batch.result import Result
 from actprobe.errors import UsageError
 from actprobe.explorer.assets import Assets
+from actprobe.explorer.attribution_part import attribution_part, passages_shown, scores_of
 from actprobe.explorer.clips import Clips
 from actprobe.explorer.findings import cautions, listed
 from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
@@ -35,6 +36,7 @@ TABS = {
     "maps": "Activation maps",
     "layers": "Layers",
     "inversion": "Feature inversion",
+    "attribution": "Attribution",
 }
 RANDOM_WEIGHTS = "the network was not trained; its results are a control, not findings."
 
@@ -61,15 +63,16 @@ def report(
 ) -> ReportResult:
     """Turn finished runs into a page that opens from a file, offline.
 
-    It has a part for neurons, activation maps, layers and feature inversion, as far as there are runs. The
-    page loads nothing but what is in its own folder: copy ``report`` whole to hand it on. Excerpts of the
-    recordings are part of it unless ``audio_mib=0``.
+    It has a part for neurons, activation maps, layers, feature inversion and attribution, as far as there
+    are runs. The page loads nothing but what is in its own folder: copy ``report`` whole to hand it on.
+    Excerpts of the recordings are part of it unless ``audio_mib=0``.
 
     Parameters
     ----------
     *runs : Result, str or Path
-        What `actprobe.neurons`, `actprobe.maps`, `actprobe.evaluate_inverters` and `actprobe.invert` return,
-        or the folders they wrote; the page shows several of a kind one at a time.
+        What `actprobe.neurons`, `actprobe.maps`, `actprobe.evaluate_inverters`, `actprobe.invert`,
+        `actprobe.attribute` and `actprobe.evaluate_attributions` return, or the folders they wrote; the page
+        shows several of a kind one at a time.
     output_dir : str or Path
         Gets the folder ``report``; one that is there is replaced.
     audio_mib : float, optional
@@ -124,11 +127,18 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
     inversion = inversion_part(
         _each(runs, ("evaluation",), errors_of), _each(runs, ("inversion",), excerpt_of), assets, clips
     )
+    attribution = attribution_part(
+        _each(runs, ("attribution",), passages_shown),
+        _each(runs, ("attribution_scores",), scores_of),
+        assets,
+        clips,
+    )
     parts = {
         "neurons": _each(runs, ("neurons",), lambda run: neurons_part(run, assets, clips)),
         "maps": _each(runs, ("maps",), lambda run: maps_part(run, assets)),
         "layers": layers_part(runs),
         "inversion": inversion,
+        "attribution": attribution,
     }
     tabs = {name: title for name, title in TABS.items() if name == "overview" or parts[name]}
     weights = _each(runs, SHOWN, _weights)

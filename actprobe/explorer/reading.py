@@ -19,7 +19,14 @@ from actprobe.corpora.named import parse_named
 from actprobe.errors import ActprobeError, CorpusError
 
 Read = TypeVar("Read")
-SHOWN = ("neurons", "maps", "evaluation", "inversion")  # the kinds of runs that a page has a part for
+SHOWN = (
+    "neurons",
+    "maps",
+    "evaluation",
+    "inversion",
+    "attribution",
+    "attribution_scores",
+)  # the kinds of runs that a page has a part for
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,38 @@ def separate(waveform: Waveform) -> Iterator[tuple[Floats, Floats]]:
         yield harmonic, percussive
 
 
+def harmonic_and_percussive(waveform: Waveform) -> tuple[Floats, Floats]:
+    """Split a recording into its harmonic and its percussive sound, which add up to it.
+
+    The harmonic sound has the spectra of the recording at 22.05 kHz times the soft mask of `separate`; the
+    percussive sound is the rest, so that everything above 11 kHz is in it.
+
+    Parameters
+    ----------
+    waveform : Waveform
+        At least 2048 samples at 22.05 kHz (0.093 s).
+
+    Returns
+    -------
+    harmonic, percussive : numpy.ndarray
+        float32, shape [samples], at the waveform's own rate.
+
+    Raises
+    ------
+    FeatureError
+        The waveform is too short.
+    """
+    lowered = waveform.resample(SAMPLE_RATE)
+    parts = [np.concatenate(part) for part in zip(*separate(lowered), strict=True)]
+    mask = parts[0] / np.maximum(parts[0] + parts[1], np.finfo(np.float32).tiny)
+    spectra = backend.librosa.stft(lowered.samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE)
+    sound = backend.librosa.istft(spectra * mask.T, hop_length=HOP_SIZE, length=len(lowered.samples))
+    back = Waveform(np.asarray(sound, np.float32), SAMPLE_RATE).resample(waveform.sample_rate).samples
+    wanted = len(waveform.samples)
+    harmonic = np.pad(back[:wanted], (0, max(0, wanted - len(back))))
+    return harmonic, waveform.samples - harmonic
+
+
 def _median_of_rows(padded: Floats) -> Floats:
     """Running median along the last axis, whose first and last ``KERNEL // 2`` values are margins.
 

@@ -65,6 +65,8 @@ class FrontEnd(ABC):
         Why no sound can be made of its examples, in a sentence; empty where it can, or is not known.
     keeps_phase : bool
         Whether an example has the phase of its sound, so that `sound` estimates none.
+    standardises : bool
+        Whether 0 is a mean: that of the training corpus, or of each example.
     inversion_refusal : str
         Why nothing can be inverted to its examples, in a sentence; empty where it can.
     free_starts : bool
@@ -96,6 +98,7 @@ class FrontEnd(ABC):
     joining_refusal: str = ""
     sound_refusal: str = ""
     keeps_phase: bool = False
+    standardises: bool = False
     inversion_refusal: str = ""
     free_starts: bool = True
 
@@ -351,6 +354,30 @@ class FrontEnd(ABC):
         bands = sonifier.bands(values, None if samples is None else self.reference(samples))
         made = sonifier.sound(bands, phase_of=samples if own_phase else None, seed=seed)
         return Sound(made, sonifier.error_db(bands, made))
+
+    def masked(self, mask: NDArray[Any], samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Multiply a sound by a mask over time and mel, keeping its phase.
+
+        Parameters
+        ----------
+        mask : numpy.ndarray
+            Shape [time, mel], from 0 to 1; of a front end that keeps the phase [samples, 1].
+        samples : numpy.ndarray
+            float32, shape [samples], the sound that the frames of the mask are of.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [samples].
+
+        Raises
+        ------
+        UsageError
+            It is not known how the front end cuts sound, or the mask does not fit the sound.
+        """
+        if self.keeps_phase:
+            return np.asarray(samples[: len(mask)] * mask[:, 0], np.float32)
+        return Sonifier(self).masked(np.asarray(mask, np.float64), samples)
 
     def example_graph(self) -> ExampleGraph:
         """Write the front end with TensorFlow operations, for export.

@@ -68,6 +68,7 @@ class CrepeFrontEnd(SegmentFrontEnd):
     first_frame = 0
     unit = "sample value, standardised by frame"
     keeps_phase = True
+    standardises = True
 
     def __init__(
         self,

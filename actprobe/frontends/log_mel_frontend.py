@@ -156,6 +156,7 @@ class LogMelFrontEnd(FrameFrontEnd):
                 f"samples, too short to be mirrored by n_fft / 2: give more frames, or pad_mode='constant'"
             )
         self.unit = self._unit()
+        self.standardises = self.standardising.by_example or bool(np.any(self.standardising.mean))
         if self.standardising.by_example:
             self.joining_refusal = "each is standardised by its own mean or deviation: give constants"
 

@@ -128,6 +128,7 @@ class SvdFrontEnd(InnerFrameFrontEnd):
             self.normalization = f"mean and std of {normalization}, sha256 {digest}"
             if np.any(self.mean) or not np.allclose(self.inverse_std, 1):
                 self.unit = "log-mel, deviations from the training mean"
+                self.standardises = True
 
     @cached_property
     def _bank(self) -> NDArray[np.float32]:

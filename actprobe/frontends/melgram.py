@@ -106,6 +106,7 @@ class MelgramFrontEnd(SegmentFrontEnd):
     frame_hop = HOP
     frame_length = N_FFT
     first_frame = 0
+    standardises = True
 
     def __init__(self, normalization: str | Path | None = None, padding: str = "zeros") -> None:
         super().__init__(padding)

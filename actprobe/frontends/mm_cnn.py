@@ -95,6 +95,7 @@ class MmCnnFrontEnd(FrameFrontEnd):
         if normalization is not None:
             self.mean, digest = read_mean(normalization)
             self.normalization = f"mean of {normalization}, sha256 {digest}"
+            self.standardises = True
             self.joining_refusal = "the mean segment differs from frame to frame: ask for one excerpt"
 
     @cached_property

@@ -149,9 +149,40 @@ class Sonifier:
             angles = np.angle(self.spectra(phase_of)).T
             if angles.shape != magnitudes.shape:
                 raise UsageError("the sound whose phase is wanted is not as long as the mel spectrogram")
-            longer = backend.librosa.istft(magnitudes * np.exp(1j * angles), **options)
-        wanted = framing.samples_of(len(bands))
-        found = np.asarray(longer[framing.before :][:wanted], np.float32)
+            return self._samples(magnitudes * np.exp(1j * angles), len(bands))
+        return self._cut(longer, len(bands))
+
+    def masked(self, mask: Doubles, samples: Floats) -> Floats:
+        """Multiply the spectra of a sound by a mask of its bands, [time, mel], and keep its phase.
+
+        A bin gets the mean of the mask over the bands that it belongs to, by their weights; a bin that
+        belongs to none is silent. float32, as long as the frames of the mask.
+        """
+        bank, framing = self.framing.bank, self.framing
+        reach = bank.sum(axis=1)
+        share = np.divide(mask @ bank.T, reach, out=np.zeros((len(mask), len(bank))), where=reach > 0)
+        spectra = self.spectra(samples)
+        inner = len(spectra) - 2 * framing.around
+        if inner != len(mask):
+            raise UsageError(f"a mask of {len(mask)} frames does not fit a sound of {inner}")
+        around = np.pad(share, ((framing.around, framing.around), (0, 0)), mode="edge")
+        spectra = spectra[:, : len(bank)] * around
+        spectra = np.pad(spectra, ((0, 0), (0, framing.n_fft // 2 + 1 - len(bank))))
+        return self._samples(spectra.T, len(mask))
+
+    def _samples(self, spectra: NDArray[np.complex128], frames: int) -> Floats:
+        """Go back from spectra [bins, time + 2 around] to the samples that the frames span."""
+        framing = self.framing
+        longer = backend.librosa.istft(
+            spectra, hop_length=framing.hop, win_length=len(framing.window), n_fft=framing.n_fft,
+            window=framing.window, center=False,
+        )  # fmt: skip
+        return self._cut(longer, frames)
+
+    def _cut(self, longer: NDArray[Any], frames: int) -> Floats:
+        """Cut what frames span out of the longer sound."""
+        wanted = self.framing.samples_of(frames)
+        found = np.asarray(longer[self.framing.before :][:wanted], np.float32)
         return np.pad(found, (0, wanted - len(found)))
 
     def error_db(self, bands: Doubles, samples: Floats) -> float:

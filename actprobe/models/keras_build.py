@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actprobe import backend
+from actprobe.models.convolution import fast_convolution
 from actprobe.models.specs import (
     Activation,
     Add,
@@ -57,9 +58,13 @@ def _stack(tensor: Any, specs: Sequence[Spec], outputs: dict[str, Any], kernels:
                     zeros = [(size // 2, (size - 1) // 2) for size in kernel]
                     tensor = layers.ZeroPadding2D(zeros, name=f"{name}_pad")(tensor)
                     padding = "valid"
-                tensor = layers.Conv2D(
+                convolution = layers.Conv2D(
                     filters, kernel, stride, padding, kernel_initializer=kernels, name=name
-                )(tensor)
+                )
+                faster = fast_convolution(filters, kernel, stride, padding, tensor.shape[2])
+                if faster is not None:
+                    convolution.convolution_op = faster
+                tensor = convolution(tensor)
                 tensor = _activate(tensor, name, activation, outputs)
             case BatchNorm(name, epsilon, axis):
                 tensor = layers.BatchNormalization(

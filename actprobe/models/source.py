@@ -12,6 +12,7 @@ from actprobe.frontends import FrontEnd
 from actprobe.models.layer_table import LayerTable
 from actprobe.models.model import Model
 from actprobe.models.network import Network
+from actprobe.models.output import Output, output_layer_of
 from actprobe.models.registry import frontend_of, load_model, network_named
 from actprobe.weights.cache import locate
 
@@ -41,6 +42,16 @@ class ModelSource:
     def layers(self) -> LayerTable:
         """The layers by name, without building the network."""
         return self.network.layers
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The output units, with labels where they are known, without building the network."""
+        return self.network.outputs or ()
+
+    @property
+    def output_layer(self) -> str:
+        """The last layer that is no pre-activation, without building the network."""
+        return output_layer_of(self.layers)
 
     @property
     def frontend(self) -> FrontEnd:

@@ -6,7 +6,6 @@ these are put together.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import shutil
@@ -14,11 +13,12 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.batch.growing_npz import GrowingArray, add_array
 from actprobe.batch.ledger import LedgerRow
 from actprobe.batch.prepare import Prepared
 from actprobe.batch.shards import file_stem
@@ -27,7 +27,6 @@ from actprobe.corpora.fingerprint import fingerprint
 from actprobe.models import Layer
 from actprobe.provenance import atomic_path, canonical_json
 
-PIECE_BYTES = 16 << 20
 SCRATCH_SUFFIX = ".layers"
 
 Activations = Mapping[str, NDArray[np.float32]]
@@ -74,7 +73,7 @@ class ActivationStore:
         self._check_space(count, layers, examples.shape[1:])
         source = fingerprint(recording)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".", suffix=SCRATCH_SUFFIX) as scratch:
-            parts = {layer.name: _Part(Path(scratch, str(i))) for i, layer in enumerate(layers)}
+            parts = {layer.name: GrowingArray(Path(scratch, str(i))) for i, layer in enumerate(layers)}
             try:
                 for activations in evaluate(examples):
                     for name, part in parts.items():
@@ -88,10 +87,10 @@ class ActivationStore:
                 for layer in layers:
                     parts[layer.name].into(archive, layer.name, (count, *layer.shape))
                     if layer.is_map:
-                        _add(archive, f"{layer.name}/times", layer.times())
-                _add(archive, "times", prepared.starts)
-                _add(archive, *_input(examples, facts.get("windows")))
-                _add(archive, "facts", np.array(canonical_json({**facts, **own})))
+                        add_array(archive, f"{layer.name}/times", layer.times())
+                add_array(archive, "times", prepared.starts)
+                add_array(archive, *_input(examples, facts.get("windows")))
+                add_array(archive, "facts", np.array(canonical_json({**facts, **own})))
         return row
 
     def _check_space(self, examples: int, layers: Sequence[Layer], example_shape: tuple[int, ...]) -> None:
@@ -104,46 +103,9 @@ class ActivationStore:
             )
 
 
-class _Part:
-    """The numbers of one layer, in a file of their own until all are there."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = path.open("wb")
-
-    def append(self, values: NDArray[np.float32]) -> None:
-        """Add the values of some examples, which may be a view larger than memory."""
-        step = max(1, PIECE_BYTES // max(1, 4 * math.prod(values.shape[1:])))
-        for start in range(0, len(values), step):
-            self.file.write(np.ascontiguousarray(values[start : start + step], "<f4").data)
-
-    def into(self, archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> None:
-        """Copy the numbers into an npz."""
-        if self.path.stat().st_size != 4 * math.prod(shape):
-            raise AssertionError(f"{name}: {self.path.stat().st_size} bytes for shape {shape}")
-        with _member(archive, name) as member, self.path.open("rb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            numpy_format: Any = np.lib.format  # its functions have no types
-            numpy_format.write_array_header_1_0(member, header)
-            shutil.copyfileobj(file, member, PIECE_BYTES)
-        self.path.unlink()
-
-
 def _input(examples: NDArray[np.float32], windows: Sequence[int] | None) -> tuple[str, NDArray[np.float32]]:
     """Name what the network was given: examples, or the frames of which they are windows."""
     if windows is None:
         return "examples", examples
     hop = windows[1]
     return "frames", np.concatenate([*examples[:, :hop], examples[-1, hop:]])
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open a member for writing; its date is fixed, so that equal numbers give equal bytes."""
-    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
-
-
-def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
-    image = io.BytesIO()
-    np.save(image, array, allow_pickle=False)
-    with _member(archive, name) as member:
-        member.write(image.getvalue())

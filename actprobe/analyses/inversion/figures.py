@@ -84,6 +84,8 @@ def inversion_figure(
     long: bool = False,
     scale: str = "shared",
     title: str = "",
+    columns: int = 3,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw an excerpt and its inversions.
 
@@ -93,21 +95,23 @@ def inversion_figure(
     - ``scale``: ``shared`` is one colour scale for all, from percentile 0.5 to 99.5 of the input; ``panel``
       is one for each, from its least to its greatest value, as in the paper, and then colours do not show
       level.
+    - ``columns``: panels beside each other at most.
+    - ``limits``: ends of the shared scale in place of those percentiles.
     """
     panels, times, bands_hz = pictures.panels, pictures.times, pictures.bands_hz
-    columns = 1 if long else min(3, len(panels))
+    columns = 1 if long else min(columns, len(panels))
     rows = -(-len(panels) // columns)
     height = 1.25 if long else 1.6
     figure = new_figure(TWO_COLUMNS if long or columns > 1 else ONE_COLUMN, height * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    low, high = np.percentile(next(iter(panels.values())), SHARED_RANGE)
+    low, high = limits or np.percentile(next(iter(panels.values())), SHARED_RANGE)
     hop = (times[-1] - times[0]) / max(len(times) - 1, 1) or 1.0
     extent = (times[0] - hop / 2, times[-1] + hop / 2, -0.5, len(bands_hz) - 0.5)
     image = None
     for axes, (name, picture) in zip(grid.flat, panels.items(), strict=False):
-        limits = {"vmin": low, "vmax": high} if scale == "shared" else {}
+        ends = {"vmin": low, "vmax": high} if scale == "shared" else {}
         image = axes.imshow(
-            picture.T, origin="lower", aspect="auto", extent=extent, **limits,
+            picture.T, origin="lower", aspect="auto", extent=extent, **ends,
         )  # fmt: skip
         axes.set_title(titles[name])
     for axes in grid.flat[len(panels) :]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models.layer_table import Layer
+from actprobe.models.positions import band_hop, bands_at, first_band, place_refusal
 
 Floats = NDArray[np.float64]
 
-DIGITS = 6  # of bands that come of hertz
 SMALLEST_SIDE = 64  # rows: a map of fewer bands is enlarged
 
 
@@ -93,7 +93,7 @@ class MapGrid:
 
     def bands(self, hertz: NDArray[np.float64]) -> Floats:
         """Say at which band a frequency lies; beyond the first and the last the axis goes on as it ends."""
-        return _bands_at(hertz, np.asarray(self.edges_hz))
+        return bands_at(hertz, np.asarray(self.edges_hz))
 
     def hertz(self, bands: NDArray[np.float64]) -> Floats:
         """Say which frequency in Hz lies at a band, whole or not, within the front end's edges."""
@@ -116,8 +116,8 @@ def refuse_without_positions(layer: Layer) -> None:
             f"layer {layer.name} has one position along {axis}, so that its channels are no images: "
             f"actprobe-neurons compares their means"
         )
-    if not np.isfinite([layer.hop_seconds, *layer.hop_hz, layer.first_seconds]).all():
-        raise UsageError(f"layer {layer.name}: where its positions lie in the sound is not known")
+    if place_refusal(layer):
+        raise UsageError(f"layer {layer.name}: {place_refusal(layer)}")
 
 
 def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
@@ -127,30 +127,19 @@ def layer_grid(layer: Layer, frontend: FrontEnd) -> MapGrid:
     """
     refuse_without_positions(layer)
     edges = np.asarray(frontend.band_edges_hz(), np.float64)
-    bands, rows = len(edges) - 2, layer.shape[1]
-    hop = _bands_between(layer.hop_hz, edges) if rows > 1 else bands
-    first = float(np.round(_bands_at(np.array(layer.first_hz), edges), DIGITS))
+    rows = layer.shape[1]
     return MapGrid(
         hop_seconds=layer.hop_seconds,
         first_seconds=layer.first_seconds,
         positions=layer.shape[0],
         margin=_margin(layer, frontend),
         rows=rows,
-        band_hop=hop,
-        first_band=first if np.isfinite(first) else (bands - 1 - (rows - 1) * hop) / 2,
+        band_hop=band_hop(layer, edges),
+        first_band=first_band(layer, edges),
         field_seconds=layer.receptive_field_seconds,
         field_bands=_bands_within(layer.receptive_field_hz, edges),
         edges_hz=tuple(edges.tolist()),
         enlargement=max(1, -(-SMALLEST_SIDE // rows)),
-    )
-
-
-def _bands_at(hertz: NDArray[np.float64], edges: Floats) -> Floats:
-    places = np.interp(hertz, edges, np.arange(-1.0, len(edges) - 1))
-    low, high = edges[1] - edges[0], edges[-1] - edges[-2]
-    places = np.where(hertz < edges[0], -1 + (hertz - edges[0]) / low, places)
-    return np.asarray(
-        np.where(hertz > edges[-1], len(edges) - 2 + (hertz - edges[-1]) / high, places), np.float64
     )
 
 
@@ -169,14 +158,6 @@ def _beyond(layer: Layer, frontend: FrontEnd) -> int:
     before = int((times - half < -slack).sum())
     behind = int((times + half > frontend.example_samples / frontend.sample_rate + slack).sum())
     return max(before, behind)
-
-
-def _bands_between(hop_hz: tuple[float, float], edges: Floats) -> int:
-    """Find the stride in bands whose narrowest and widest steps are those of the layer table."""
-    centres = edges[1:-1]
-    steps = [centres[stride:] - centres[:-stride] for stride in range(1, len(centres))]
-    wrong = [np.hypot(step.min() - hop_hz[0], step.max() - hop_hz[1]) for step in steps]
-    return 1 + int(np.argmin(wrong))
 
 
 def _bands_within(field_hz: tuple[float, float], edges: Floats) -> int:

@@ -87,8 +87,8 @@ class GradientInverter:
         norm = tf.reduce_sum(tf.square(features), axes)
         distance /= tf.where(norm > 0, norm, 1.0)  # a layer may be silent altogether
         x = mel_spectrograms
-        over_time = _variation(x[:, 1:], x[:, :-1])
-        over_mel = _variation(x[:, :, 1:], x[:, :, :-1])
+        over_time = variation(x[:, 1:], x[:, :-1])
+        over_mel = variation(x[:, :, 1:], x[:, :, :-1])
         size = tf.reduce_mean(tf.pow(x / settings.range_, ALPHA), (1, 2))
         return (
             distance
@@ -164,7 +164,7 @@ class GradientInverter:
         return np.concatenate(found)
 
 
-def _variation(later: Any, earlier: Any) -> Any:
+def variation(later: Any, earlier: Any) -> Any:
     """Mean squared step between neighbours, [batch]; 0 along an axis of one position."""
     tf = backend.tf
     if 0 in later.shape[1:]:

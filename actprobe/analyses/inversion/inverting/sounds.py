@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.inverting.inverted import INPUT, Inverted
 from actprobe.analyses.inversion.inverting.spans import Span
 from actprobe.audio import Waveform
+from actprobe.audio.writing import write_wav
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
 from actprobe.models import Model
-from actprobe.provenance import atomic_path
-
-LOUDEST = 0.99
 
 Floats = NDArray[np.float32]
 
@@ -102,12 +99,3 @@ def save_sounds(
         if sound.error_db is not None:
             facts[file]["error_db"] = sound.error_db
     return facts
-
-
-def write_wav(path: Path, samples: Floats, sample_rate: int) -> float:
-    """Write a sound as 16-bit wav, made softer if it would clip, and say what it was multiplied by."""
-    peak = float(np.max(np.abs(samples), initial=0.0))
-    gain = LOUDEST / peak if peak > LOUDEST else 1.0
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, samples * gain, sample_rate, subtype="PCM_16", format="WAV")
-    return gain

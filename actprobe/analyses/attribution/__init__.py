@@ -1,0 +1,1 @@
+"""Attribution: which time and frequency of an excerpt a target follows from."""
