@@ -59,6 +59,9 @@ def _calls(manifest: Path) -> dict[str, list[str]]:
         ],
         "inversion": ["actprobe-invert", *svd, "--layer=conv1,fc8", *excerpt, "--at=0.2"],
         "inversion-2": ["actprobe-invert", *svd, "--layer=fc8", *excerpt, "--at=0.5", "--nosound"],
+        "excitation": [
+            "actprobe-excite", *svd, f"--input={manifest}", "--neurons=fc8/3,conv1/1", "--steps=2",
+        ],
         "attribution": [
             "actprobe-attribute", *svd, f"--input={manifest}", "--excerpts=1", "--figures=2",
             "--methods=gradient_x_input,grad_cam",

@@ -24,7 +24,7 @@ from actprobe.explorer.page import report  # noqa: E402
 
 PATIENCE_SECONDS = 60  # until a browser on a busy machine has done what it does in milliseconds
 UNKNOWN = "\u2013"
-KINDS = ("neurons", "maps", "inversion", "inversion-2", "evaluation", "attribution")
+KINDS = ("neurons", "maps", "inversion", "inversion-2", "evaluation", "attribution", "excitation")
 
 
 class Page:
@@ -181,6 +181,7 @@ def test_the_overview_opens_with_pictures_each_one_click_from_its_part(page: Pag
         ("maps", ["Overview", "Activation maps", "Layers"]),
         ("inversion", ["Overview", "Layers", "Feature inversion"]),
         ("attribution", ["Overview", "Layers", "Attribution"]),
+        ("excitation", ["Overview", "Layers", "Attribution"]),
     ],
 )
 def test_a_part_without_runs_is_absent(
@@ -491,8 +492,8 @@ def test_a_dark_page_is_dark(page: Page) -> None:
 
 def test_attributions_lie_over_their_input_and_are_played(page: Page) -> None:
     page.open("#part=attribution")
-    page.wait(lambda: len(page.all("#attribution figure")) == 3)
-    assert page.texts("#attribution figcaption strong") == ["input", "gradient_x_input", "grad_cam"]
+    page.wait(lambda: len(page.all("#attribution .passage figure")) == 3)
+    assert page.texts("#attribution .passage figcaption strong") == ["input", "gradient_x_input", "grad_cam"]
     assert page.one("#attribution .output").text.startswith("Output, mean over the excerpts shown: 0.")
     assert len(page.all("#attribution canvas.over")) == len(page.all("#attribution canvas.under")) == 2
     painted = (
@@ -504,8 +505,8 @@ def test_attributions_lie_over_their_input_and_are_played(page: Page) -> None:
     assert page.script(painted, 0) == 2  # orange and blue
     page.one("#attribution [name=under]").click()
     page.wait(lambda: not page.all("#attribution canvas.under"))
-    page.all("#attribution figure button")[1].click()
-    page.wait(lambda: page.script("return document.querySelector('#attribution audio').duration > 1"))
+    page.all("#attribution .passage button")[1].click()
+    page.wait(lambda: page.script("return document.querySelector('#attribution .player audio').duration > 1"))
     assert page.one("#attribution .playing").text == "what speaks for the target by gradient_x_input"
     names = page.texts("#attribution [name=passage] option")
     assert len(names) == 2
@@ -514,3 +515,22 @@ def test_attributions_lie_over_their_input_and_are_played(page: Page) -> None:
     page.open("#attribution=svd/no such excerpt")
     page.wait(lambda: page.one(".alert").is_displayed())
     assert page.one(".alert").text == "The report has no attribution svd/no such excerpt."
+
+
+def test_excited_inputs_are_on_the_page_of_the_neuron_and_in_a_list(page: Page) -> None:
+    page.open("#neuron=svd/fc8/3")
+    page.wait(lambda: len(page.all("#neurons .excited figure")) == 4)
+    titles = ["best excerpt", "ascent: start", "ascent", "ascent: control"]
+    assert page.texts("#neurons .excited figcaption strong") == titles
+    assert len(page.all("#neurons .excited audio")) == 2
+    page.open("#neuron=svd/fc8/4")
+    page.one("#neurons .detail .playlist")
+    assert not page.all("#neurons .excited")
+    page.open("#part=attribution")
+    page.wait(lambda: len(page.all("#attribution .excited figure")) == 4)
+    assert page.texts("#attribution [name=excited] option") == ["svd/fc8/3", "svd/conv1/1"]
+    page.set("#attribution [name=excited]", "svd/conv1/1")
+    page.wait(lambda: "excited=svd/conv1/1" in page.driver.current_url)
+    page.open("#excited=svd/fc8/9")
+    page.wait(lambda: page.one(".alert").is_displayed())
+    assert page.one(".alert").text == "The report has no excited neuron svd/fc8/9."

@@ -23,21 +23,8 @@ from PIL import Image
 from actprobe.plotting import colour_table
 from actprobe.provenance import ESCAPED
 
-SCRIPTS = tuple(
-    f"{name}.js"
-    for name in (
-        "core",
-        "table",
-        "plots",
-        "picture",
-        "neurons",
-        "maps",
-        "layers",
-        "inversion",
-        "attribution",
-        "start",
-    )
-)
+PARTS = "core table plots picture excited neurons maps layers inversion attribution start"
+SCRIPTS = tuple(f"{name}.js" for name in PARTS.split())
 
 
 class Assets:

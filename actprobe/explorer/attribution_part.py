@@ -25,14 +25,16 @@ SHARE = "share_"
 def attribution_part(
     attributed: Sequence[list[dict[str, Any]]],
     scores: Sequence[dict[str, Any]],
+    excited: str | None,
     assets: Assets,
     clips: Clips,
 ) -> dict[str, Any] | None:
     """Write the data of the attribution part and give what the template needs; None without a run.
 
-    What is attributed comes from `passages_shown`, scores from `scores_of`.
+    What is attributed comes from `passages_shown`, scores from `scores_of`; ``excited`` is the list of
+    excited neurons.
     """
-    if not attributed and not scores:
+    if not attributed and not scores and excited is None:
         return None
     listed: list[dict[str, Any]] = []
     for number, passage in enumerate(passage for run in attributed for passage in run):
@@ -54,6 +56,7 @@ def attribution_part(
         "data": assets.data("attribution", value),
         "passages": bool(listed),
         "scores": bool(scores),
+        "excited": excited is not None,
     }
 
 

@@ -30,6 +30,8 @@ def finding(run: ShownRun) -> str:
             return _attribution(run)
         case "attribution_scores":
             return _attribution_scores(run)
+        case "excitation":
+            return _excitation(run)
         case _:
             return ""
 
@@ -193,6 +195,18 @@ def _attribution_scores(run: ShownRun) -> str:
         f"As a detector of the bins of the known part, {best['method']} has the largest area under the ROC "
         f"curve, {interval}; the magnitude of the input has {best['input_magnitude']:.3f}, the same method "
         f"on random weights {best['random_weights']:.3f}."
+    )
+
+
+def _excitation(run: ShownRun) -> str:
+    if run.table.empty:
+        return ""
+    best = run.table.iloc[0]
+    name = f"{best['layer']}/{best['unit']}"
+    values = [f"{best[which]:.3g}" for which in ("value", "best_excerpt_value", "random_weights_value")]
+    return (
+        f"{name} reaches {values[0]} with {best['method']}, {values[1]} in the best excerpt, and {values[2]} "
+        f"by the same search with random weights."
     )
 
 

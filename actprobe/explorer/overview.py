@@ -15,7 +15,7 @@ PARTS = {
     "neurons": ("neurons",),
     "maps": ("maps",),
     "inversion": ("inversion", "evaluation"),
-    "attribution": ("attribution", "attribution_scores"),
+    "attribution": ("attribution", "attribution_scores", "excitation"),
 }  # part -> kinds of runs that it shows, the one that gives the picture first
 HEADINGS = {
     "neurons": "Neurons of {}, {}",
@@ -24,6 +24,7 @@ HEADINGS = {
     "inversion": "Inversions of {}, {}",
     "attribution": "Attributions of {}, {}",
     "attribution_scores": "Evaluated attributions of {}, {}",
+    "excitation": "Excited neurons of {}, {}",
 }
 
 

@@ -19,6 +19,7 @@ from actprobe.errors import UsageError
 from actprobe.explorer.assets import Assets
 from actprobe.explorer.attribution_part import attribution_part, passages_shown, scores_of
 from actprobe.explorer.clips import Clips
+from actprobe.explorer.excitation_part import excitation_part, excited_of
 from actprobe.explorer.findings import cautions, listed
 from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
 from actprobe.explorer.layers_part import layers_part
@@ -71,8 +72,8 @@ def report(
     ----------
     *runs : Result, str or Path
         What `actprobe.neurons`, `actprobe.maps`, `actprobe.evaluate_inverters`, `actprobe.invert`,
-        `actprobe.attribute` and `actprobe.evaluate_attributions` return, or the folders they wrote; the page
-        shows several of a kind one at a time.
+        `actprobe.attribute`, `actprobe.evaluate_attributions` and `actprobe.excite` return, or the folders
+        they wrote; the page shows several of a kind one at a time.
     output_dir : str or Path
         Gets the folder ``report``; one that is there is replaced.
     audio_mib : float, optional
@@ -127,9 +128,11 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
     inversion = inversion_part(
         _each(runs, ("evaluation",), errors_of), _each(runs, ("inversion",), excerpt_of), assets, clips
     )
+    excited = excitation_part(_each(runs, ("excitation",), excited_of), assets, clips)
     attribution = attribution_part(
         _each(runs, ("attribution",), passages_shown),
         _each(runs, ("attribution_scores",), scores_of),
+        excited,
         assets,
         clips,
     )
@@ -159,6 +162,7 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         provenance=[_provenance(run, named) for run, named in zip(runs, weights, strict=True)],
         failures=_failures(runs),
         parts=parts,
+        excited=excited,
         scripts=assets.install_scripts(),
     )
     with atomic_path(report / "index.html") as temporary:

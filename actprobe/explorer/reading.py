@@ -26,6 +26,7 @@ SHOWN = (
     "inversion",
     "attribution",
     "attribution_scores",
+    "excitation",
 )  # the kinds of runs that a page has a part for
 
 

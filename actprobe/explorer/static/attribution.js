@@ -1,7 +1,7 @@
 // Attributions over the pictures of their input, with sounds; and scores beside their controls.
 "use strict";
 (() => {
-  const { load, unpack, visit, NotFound, element, known, number, parts, picture } = actprobe;
+  const { load, unpack, visit, NotFound, element, known, number, parts, picture, excited } = actprobe;
   const section = document.getElementById("attribution");
   if (!section) return;
   let data = null, colours = null, signed = null, chosen = null, play = () => {};
@@ -13,6 +13,11 @@
     colours = unpack(data.colours);
     signed = unpack(data.signed);
     if (data.scores.length) prepareScores();
+    if (control("excited")) {
+      control("excited").replaceChildren(...(await excited.neurons()).map((each) => element("option", { value: each.name }, each.name)));
+      control("excited").addEventListener("input", () => visit({ excited: control("excited").value }));
+      await excite(control("excited").value);
+    }
     if (!data.passages.length) return;
     control("passage").replaceChildren(...data.passages.map((each, i) => element("option", { value: i }, each.title)));
     control("passage").addEventListener("input", () => visit({ attribution: data.passages[control("passage").value].name }));
@@ -73,8 +78,22 @@
     player.addEventListener("seeked", follow);
     section.querySelector(".player").replaceChildren(player, element("span", {}, "sound: ", playing));
     section.querySelector(".output").textContent = known(passage.output) ? `Output, mean over the excerpts shown: ${number(passage.output, 3)}` : "";
-    section.querySelector(".spectrograms").replaceChildren(...(passage.figure ? [element("img", { src: passage.figure, alt: passage.title, class: "whole" })] : []), ...figures);
+    section.querySelector(".passage").replaceChildren(...(passage.figure ? [element("img", { src: passage.figure, alt: passage.title, class: "whole" })] : []), ...figures);
     play(0, false);
+  }
+
+  async function openPassage(found) {
+    const place = "attribution" in found ? data.passages.findIndex((each) => each.name === found.attribution) : chosen ?? 0;
+    if (place >= 0 && place !== chosen) await show(place);
+    if (place >= 0) return;
+    if (chosen === null) await show(0);
+    throw new NotFound(`The report has no attribution ${found.attribution}.`);
+  }
+  async function excite(name) {
+    const made = await excited.drawn(name);
+    if (!made) throw new NotFound(`The report has no excited neuron ${name}.`);
+    control("excited").value = name;
+    section.querySelector(".excitation").replaceChildren(made);
   }
 
   function prepareScores() {
@@ -102,11 +121,12 @@
   parts.set("attribution", {
     async open(found) {
       await prepare();
-      if (!data.passages.length) { if ("attribution" in found) throw new NotFound("The report has no attributions."); return; }
-      if (!("attribution" in found)) { if (chosen === null) await show(0); return; }
-      const place = data.passages.findIndex((each) => each.name === found.attribution);
-      if (place < 0) { if (chosen === null) await show(0); throw new NotFound(`The report has no attribution ${found.attribution}.`); }
-      await show(place);
+      if (data.passages.length) await openPassage(found);
+      else if ("attribution" in found) throw new NotFound("The report has no attributions.");
+      if (!("excited" in found)) return;
+      if (!control("excited")) throw new NotFound("The report has no excited neurons.");
+      await excite(found.excited);
+      section.querySelector(".excitation").scrollIntoView({ block: "start" });
     },
   });
 })();

@@ -1,7 +1,7 @@
 // The table of neurons, and one neuron in full.
 "use strict";
 (() => {
-  const { load, unpack, open, fill, link, element, known, number, small, time, parts, plots, visit, NotFound } = actprobe;
+  const { load, unpack, open, fill, link, element, known, number, small, time, parts, plots, visit, NotFound, excited } = actprobe;
   const section = document.getElementById("neurons");
   if (!section) return;
   let runs = null, run = null, table = null;
@@ -92,6 +92,9 @@
     const chunks = run.chunks[layerName], chunk = await load(chunks.paths[Math.floor(neuron / chunks.size)]);
     const activity = activityOf(chunk, neuron % chunks.size);
     render(detail, rows, row, neuron, layerName, activity, chunk, neuron % chunks.size);
+    const names = [layerName, `${layerName}/linear`].map((layer) => `${run.model}/${layer}/${neuron}`);
+    const all = (await Promise.all(names.map(excited.drawn))).filter(Boolean);
+    if (all.length) detail.append(...all);
   }
   function activityOf(chunk, place) {
     chunk.decoded ??= unpack(chunk.activity);
