@@ -380,6 +380,8 @@ class TestRun:
             ({"at": 1.0, "excerpts": 2}, "not both"),
             ({"excerpts": 0}, "excerpts=0: at least 1"),
             ({"target": "guitar"}, "target 'guitar'"),
+            ({"settings": {"stepps": 5}}, "there is no setting 'stepps'; there is steps, "),
+            ({"settings": {"steps": 0}}, "steps=0: a positive number is needed"),
         ],
     )
     def test_what_is_wrong_is_said_in_a_sentence(

@@ -81,6 +81,7 @@ SECTIONS = [
         [
             "actprobe.activations", "actprobe.neurons", "actprobe.maps", "actprobe.compare",
             "actprobe.train_inverter", "actprobe.evaluate_inverters", "actprobe.invert", "actprobe.sonify",
+            "actprobe.attribute", "actprobe.evaluate_attributions", "actprobe.excite",
             "actprobe.train_detector", "actprobe.report", "actprobe.load_run", "actprobe.Result",
         ],
     ),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def attribute(
     at: float | None = None,
     seconds: float | None = None,
     excerpts: int | None = None,
-    settings: MethodSettings | None = None,
+    settings: Mapping[str, Any] | MethodSettings | None = None,
     figures: int = 8,
     sound: bool = True,
     batch_size: int | None = None,
@@ -82,8 +83,11 @@ def attribute(
         is given, and the whole recording where it is not.
     excerpts : int, optional
         So many excerpts of each recording, spread evenly, in place of ``at`` and ``seconds``.
-    settings : MethodSettings, optional
-        What can be chosen of the methods.
+    settings : mapping, optional
+        Settings of the methods by name: ``steps`` of integrated gradients (50); ``noisy_samples`` (25) and
+        ``noise`` (0.1 of the range) of SmoothGrad; ``cam_layer``; ``patch_seconds`` and ``patch_hz`` of
+        occlusion; ``tiles_time`` (6), ``tiles_frequency`` (4), ``lime_samples`` (500), ``lime_seeds`` (2)
+        and ``kernel_width`` of LIME; ``seed`` (0).
     figures : int, optional
         Recordings of which figures and sounds are made, the first ones.
     sound : bool, optional
@@ -120,7 +124,7 @@ def attribute(
     (1, 115, 80)
     """
     began = time.time()
-    settings = settings or MethodSettings()
+    chosen_settings = MethodSettings.of(settings)
     check_methods(methods)
     check_places(at, seconds, excerpts)
     if fill not in FILLS:
@@ -132,18 +136,18 @@ def attribute(
     folder = output_folder(output_dir)
     network = model.open()
     explained = Explained(network, chosen, batch_size=batch_size)
-    opened = open_methods(methods, explained, settings)
+    opened = open_methods(methods, explained, chosen_settings)
     logging.info("%s, %s on %d recordings of %s", network, chosen.title, len(recordings), recordings.source)
     choices = {"at": at, "seconds": seconds, "excerpts": excerpts}
     decides = made_by(
-        network, target=str(chosen), methods=list(methods), fill=fill, **choices, settings=asdict(settings),
-        format=FORMAT,
+        network, target=str(chosen), methods=list(methods), fill=fill, **choices,
+        settings=asdict(chosen_settings), format=FORMAT,
     )  # fmt: skip
     store = AttributionStore(folder / "shards", run_key(decides, network.weights))
     rows = []
     with Progress(len(recordings), "recordings") as bar:
         for recording in recordings:
-            rows.append(_explained(explained, opened, recording, store, fill, settings.seed, choices))
+            rows.append(_explained(explained, opened, recording, store, fill, chosen_settings.seed, choices))
             bar.advance()
     write_csv(folder / "recordings.csv", ledger_frame(rows, ()))
     usable = usable_recordings(recordings, rows, recordings.source)
@@ -163,7 +167,7 @@ def attribute(
     write_csv(folder / "attributions.csv", table)
     arguments = {
         "corpus": recordings.source, "target": target, "methods": list(methods), "fill": fill, **choices,
-        "settings": asdict(settings), "figures": figures, "sound": sound, "output_dir": str(folder),
+        "settings": asdict(chosen_settings), "figures": figures, "sound": sound, "output_dir": str(folder),
     }  # fmt: skip
     counts = {"recordings": len(rows), "failed": len(rows) - len(usable), "shown": shown}
     write_json(folder / "run.json", {**run_record("attribute", began, arguments, record), **counts})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,13 @@ class GradCam(Method):
         def weighted(examples: Any) -> tuple[Any, ...]:
             values, *maps = part(examples, training=False)
             target = explained.target.of(values)
-            gradients = [_gradients(target, each) for each in maps]
-            followed.extend(i for i, each in enumerate(gradients) if each is not None)
-            return tuple(_class_activation(maps[i], gradients[i]) for i in followed[:1])
+            number, gradients = _first_followed(target, maps)
+            followed.append(number)
+            return () if number is None else (_class_activation(maps[number], gradients),)
 
-        followed: list[int] = []
+        followed: list[int | None] = []
         self.at_positions = explained.in_batches(weighted)
-        if not followed:
+        if followed[0] is None:
             names = ", ".join(layer.name for layer in layers)
             raise UsageError(f"method grad_cam: {explained.target} does not follow from layer {names}")
         self.layer = layers[followed[0]]
@@ -65,11 +66,13 @@ class GradCam(Method):
 
 def _candidates(explained: Explained, name: str | None) -> list[Layer]:
     """Give the layer that is wanted, or all that could be taken, the last first."""
-    layers = explained.model.layers
+    layers, bands = explained.model.layers, explained.model.frontend.example_shape[1]
     if name is None:
         order = list(layers)
         before = [layers[each] for each in order[: order.index(layers[explained.target.layer].name)]]
-        found = [each for each in reversed(before) if not each.is_pre_activation and not _refusal(each)]
+        found = [
+            each for each in reversed(before) if not each.is_pre_activation and not _refusal(each, bands)
+        ]
         if not found:
             raise UsageError(
                 f"method grad_cam: no layer before {explained.target} is a map of several positions whose "
@@ -77,7 +80,7 @@ def _candidates(explained: Explained, name: str | None) -> list[Layer]:
             )
         return found
     layer = layers[name]
-    refusal = _refusal(layer)
+    refusal = _refusal(layer, bands)
     if layer.is_pre_activation:
         refusal = f"it is what enters a nonlinearity; take {name.removesuffix('/linear')}"
     if refusal:
@@ -85,12 +88,23 @@ def _candidates(explained: Explained, name: str | None) -> list[Layer]:
     return [layer]
 
 
-def _refusal(layer: Layer) -> str:
+def _refusal(layer: Layer, bands: int) -> str:
     if not layer.is_map:
         return "it is a vector, not a map"
     if layer.shape[0] * layer.shape[1] == 1:
         return "it has a single position"
+    if layer.shape[1] > bands:
+        return "its second axis is not mel"
     return place_refusal(layer)
+
+
+def _first_followed(target: Any, maps: Sequence[Any]) -> tuple[int | None, Any]:
+    """Find the first of some layers from which the target follows, and dT / dA there."""
+    for number, values in enumerate(maps):
+        gradients = _gradients(target, values)
+        if gradients is not None:
+            return number, gradients
+    return None, None
 
 
 def _gradients(target: Any, values: Any) -> Any:

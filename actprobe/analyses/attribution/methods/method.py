@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,23 @@ class MethodSettings:
     lime_seeds: int = 2
     kernel_width: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse (UsageError) what is not positive, but for the seed."""
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and name != "seed" and not 0 < value < math.inf:
+                raise UsageError(f"{name}={value}: a positive number is needed")
+
+    @classmethod
+    def of(cls, given: MethodSettings | Mapping[str, Any] | None) -> MethodSettings:
+        """Take settings, or some of them by name, such as ``{"steps": 200}``; UsageError for another name."""
+        if isinstance(given, MethodSettings):
+            return given
+        there = [each.name for each in fields(cls)]
+        for name in given or ():
+            if name not in there:
+                raise UsageError(f"there is no setting {name!r}; there is {', '.join(there)}")
+        return cls(**(given or {}))
 
 
 @dataclass(frozen=True, eq=False)
