@@ -321,6 +321,15 @@ class TestGradCam:
         with pytest.raises(UsageError, match=message):
             GradCam(explained(self.model(layers), target), MethodSettings(cam_layer=layer))
 
+    def test_the_map_before_a_transposition_is_taken(self) -> None:
+        """CREPE's last map has time where mel is elsewhere."""
+        crepe = actprobe.load_model("crepe_tiny")
+        assert (
+            GradCam(explained(crepe, "classifier/linear/0"), MethodSettings()).layer.name == "conv6-maxpool"
+        )
+        with pytest.raises(UsageError, match="layer transpose: its second axis is not mel"):
+            GradCam(explained(crepe, "classifier/linear/0"), MethodSettings(cam_layer="transpose"))
+
 
 class TestPlanted:
     """A network that looks at two bands in three frames alone, where one part of the sound is."""
