@@ -140,8 +140,8 @@ TABLES: dict[str, dict[str, str]] = {
         "stability": "Of LIME: correlation of the weights of two fits with other masks.",
     },
     "attribution_scores.csv": {
-        "method": "Method of attribution; `random` (noise), `input_magnitude` (absolute difference of excerpt "
-        "and fill) and `chance` are controls, in rows of their own.",
+        "method": "Method of attribution; `random` (noise), `input_magnitude` (absolute difference of "
+        "excerpt and fill) and `chance` are controls, in rows of their own.",
         "metric": "`deletion`, `insertion`: area under the output while bins are removed from the excerpt, "
         "or inserted into the fill, the highest attribution first; `average_drop`, `average_gain`, "
         "`average_increase`, `input_fidelity`, `faithfulness`: the output with the positive attribution as a "

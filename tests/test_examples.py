@@ -28,6 +28,8 @@ FIRST = (
     "maps",
     "train_inverter",
     "evaluate_inverters",
+    "attribute",
+    "evaluate_attributions",
     "excite",
     "invert",
     "report",

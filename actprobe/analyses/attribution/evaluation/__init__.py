@@ -1,0 +1,1 @@
+"""How far attributions can be believed: faithfulness, randomised weights, and known parts, over a corpus."""

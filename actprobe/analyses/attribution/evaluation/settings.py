@@ -1,0 +1,37 @@
+"""How attributions are evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actprobe.analyses.attribution.fills import FILLS, MEAN_SPECTRUM
+from actprobe.errors import UsageError
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How to evaluate; see `actprobe.evaluate_attributions`.
+
+    UsageError: a number out of range, no fill, or one that does not exist.
+    """
+
+    fills: tuple[str, ...] = (MEAN_SPECTRUM, "minimum")
+    excerpts: int = 4
+    random_seeds: int = 1
+    removal_steps: int = 10
+    cascade: int = 8
+    concept: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if not self.fills:
+            raise UsageError(f"name at least one fill of {', '.join(FILLS)}")
+        for fill in self.fills:
+            if fill not in FILLS:
+                raise UsageError(f"there is no fill {fill!r}; there is {', '.join(FILLS)}")
+            if self.fills.count(fill) > 1:
+                raise UsageError(f"fill {fill} is named more than once")
+        lowest = {"excerpts": 1, "random_seeds": 1, "removal_steps": 2, "cascade": 0}
+        for name, low in lowest.items():
+            if getattr(self, name) < low:
+                raise UsageError(f"{name}={getattr(self, name)}: at least {low}")
