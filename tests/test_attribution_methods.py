@@ -513,7 +513,7 @@ class TestLime:
         ("settings", "message"),
         [
             ({"tiles_time": 13}, "13 x 4 tiles of examples of 12 frames and 8 bands"),
-            ({"tiles_frequency": 0}, "6 x 0 tiles"),
+            ({"tiles_frequency": 0}, "tiles_frequency=0: a positive number is needed"),
             ({"kernel_width": 0.02}, "of 500 samples 1 count, for 24 tiles .*take more samples"),
             ({"lime_samples": 20}, "of 20 samples 1. count, for 24 tiles"),
         ],

@@ -18,6 +18,8 @@ from actprobe.models.convolution import fast_convolution
         ((9, 12, 3), (2, 4, 3, 1), (1, 1), "same"),
         ((9, 12, 3), (2, 5, 3, 4), (1, 1), "valid"),
         ((9, 14, 3), (3, 3, 3, 8), (1, 1), "same"),
+        ((6, 10, 1), (1, 4, 1, 1), (1, 1), "same"),
+        ((6, 10, 1), (3, 3, 1, 2), (1, 1), "valid"),
     ],
 )
 def test_the_faster_way_gives_the_same_values(
@@ -45,6 +47,7 @@ def _any_length(shape: tuple[int, ...], maps: bool = True) -> object:
         ("two bands at once would be more than a register", 9, (3, 3), (1, 1), 264),
         ("the number of bands is a large prime", 1, (3, 3), (1, 1), 263),
         ("the kernel steps", 8, (3, 3), (1, 3), 264),
+        ("all bands would be one step, which TensorFlow computes wrongly", 1, (1, 4), (1, 1), 7),
     ],
 )
 def test_other_convolutions_are_left_to_tensorflow(

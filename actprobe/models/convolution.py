@@ -14,6 +14,7 @@ from typing import Any
 from actprobe import backend
 from actprobe.models.specs import window_of
 
+LEAST_STEPS = 2  # TensorFlow 2.17.1 gives garbage for a single step as long as the kernel, of one channel
 FILTERS_AT_ONCE = 16  # numbers of a vector register; with fewer filters a part of it is idle
 
 
@@ -29,7 +30,12 @@ def fast_convolution(
         return partial(_along_time, stride=stride[0], padding=padding)
     wide = bands if padding == "same" else bands - kernel[1] + 1
     together = max(
-        (count for count in range(1, FILTERS_AT_ONCE // filters + 1) if wide % count == 0), default=1
+        (
+            count
+            for count in range(1, FILTERS_AT_ONCE // filters + 1)
+            if wide % count == 0 and wide // count >= LEAST_STEPS
+        ),
+        default=1,
     )
     if together > 1 and stride == (1, 1):
         return partial(_bands_together, together=together, padding=padding)

@@ -136,9 +136,8 @@ def _draw_over(
         axes.set_yticks([])
         return
     low, high = np.percentile(example, INPUT_RANGE)
-    axes.imshow(
-        example.T, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="Greys", alpha=0.6
-    )
+    grey = 1 - 0.6 * np.clip((example.T - low) / max(high - low, 1e-9), 0, 1)
+    axes.imshow(np.repeat(grey[..., np.newaxis], 3, axis=2), origin="lower", aspect="auto", extent=extent)
     clipped = np.clip(scaled.T, -1, 1)
     colours = SIGNED((np.sign(clipped) + 1) / 2)
     colours[..., 3] = np.abs(clipped)
