@@ -83,10 +83,7 @@ def _gone_over(runs: Sequence[ShownRun]) -> list[str]:
         count = ""
         if len(rows):
             usable = int((rows["status"] != "failed").sum())
-            count = (
-                f"{usable} recordings of "
-                if usable == len(rows)
-                else f"{usable} of {len(rows)} recordings of "
-            )
+            of = "recording" if len(rows) == 1 else "recordings"
+            count = f"{usable} {of} of " if usable == len(rows) else f"{usable} of {len(rows)} {of} of "
         corpora.append(f"{count}{run.corpus_name}")
     return [*dict.fromkeys(corpora), *(excerpts if len(excerpts) < 2 else [f"{len(excerpts)} excerpts"])]
