@@ -135,6 +135,7 @@ TABLES: dict[str, dict[str, str]] = {
         "all are 0.",
         "share_PART": "One column for each known part, such as `share_voice`: the share of the positive "
         "values in the bins that this part dominates.",
+        "component_PART": "Of components: the Shapley value of each part.",
         "completeness_error": "Of integrated gradients: difference of the sum of the attribution and the "
         "change of the target from fill to excerpt, divided by that change.",
         "stability": "Of LIME: correlation of the weights of two fits with other masks.",
@@ -275,6 +276,6 @@ TABLES: dict[str, dict[str, str]] = {
 # Columns that stand for several, or for some programs only: not in every table of that name.
 VARYING: dict[str, frozenset[str]] = {
     "neurons_detail.csv": frozenset({"r_random_0"}),
-    "attributions.csv": frozenset({"share_PART", "completeness_error", "stability"}),
+    "attributions.csv": frozenset({"share_PART", "component_PART", "completeness_error", "stability"}),
     "recordings.csv": frozenset({"sample_rate", "file", "FEATURE"}),
 }

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from attribution_support import RATE, small_frontend
 from numpy.typing import NDArray
 
 import actprobe
 from actprobe.analyses.attribution import run as attribution_run
 from actprobe.analyses.attribution.dominance import dominant_part, share_of_positive
-from actprobe.analyses.attribution.excerpts import cut_excerpts, plan_excerpts
+from actprobe.analyses.attribution.excerpts import Places, plan_excerpts
 from actprobe.analyses.attribution.fills import FILLS
+from actprobe.analyses.attribution.masks import soft_mask
 from actprobe.analyses.attribution.passages import passages_of
 from actprobe.analyses.attribution.result import AttributionResult
-from actprobe.analyses.attribution.sounds import masked_sound, soft_mask
+from actprobe.analyses.attribution.sounds import FULL_PERCENTILE, masked_sound
 from actprobe.audio import Waveform
 from actprobe.backend import keras
 from actprobe.corpora import open_corpus
@@ -31,7 +33,6 @@ from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import LogMelFrontEnd
 from actprobe.models.target import read_target
 
-RATE = 8000
 BAND = 4  # what the planted network looks at
 FRAMES, MELS = 20, 12
 
@@ -40,16 +41,7 @@ Floats = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def frontend() -> LogMelFrontEnd:
-    """Examples of 20 frames of 32 ms."""
-    return LogMelFrontEnd(
-        sample_rate=RATE,
-        n_fft=512,
-        hop_length=256,
-        n_mels=MELS,
-        frames=FRAMES,
-        hop=FRAMES,
-        pad_mode="constant",
-    )
+    return small_frontend(FRAMES, MELS)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +100,13 @@ class TestTargets:
 
 
 class TestExcerpts:
-    def waveform(self, seconds: float = 4.0) -> Waveform:
-        return Waveform(tone(440, seconds), RATE)
+    def sound(self, seconds: float = 4.0) -> Floats:
+        return tone(440, seconds)
 
     def test_a_whole_recording_is_covered_by_excerpts_that_overlap_by_half(
         self, frontend: LogMelFrontEnd
     ) -> None:
-        plan = plan_excerpts(frontend, self.waveform(), fill="minimum", name="song")
+        plan = plan_excerpts(frontend, self.sound(), Places(), fill="minimum", name="song")
         steps = np.diff(plan.starts)
         assert plan.starts[0] == 0
         assert 4.0 * RATE - (plan.starts[-1] + frontend.example_samples) < 256
@@ -124,39 +116,37 @@ class TestExcerpts:
     def test_a_time_takes_the_closest_frame_and_a_duration_goes_on_from_there(
         self, frontend: LogMelFrontEnd
     ) -> None:
-        one = plan_excerpts(frontend, self.waveform(), fill="minimum", at=1.0)
+        one = plan_excerpts(frontend, self.sound(), Places(1.0), fill="minimum")
         assert one.starts.tolist() == [31 * 256]
-        longer = plan_excerpts(frontend, self.waveform(), fill="minimum", at=1.0, seconds=1.5)
+        longer = plan_excerpts(frontend, self.sound(), Places(1.0, 1.5), fill="minimum")
         assert longer.starts[0] == 31 * 256
         assert abs(longer.starts[-1] + frontend.example_samples - 2.5 * RATE) <= 256
 
     def test_a_number_of_excerpts_is_spread_evenly(self, frontend: LogMelFrontEnd) -> None:
-        one = plan_excerpts(frontend, self.waveform(), fill="minimum", count=1)
+        one = plan_excerpts(frontend, self.sound(), Places(excerpts=1), fill="minimum")
         middle = (4.0 * RATE - frontend.example_samples) / 2
         assert abs(one.starts[0] - middle) <= 256
-        assert len(plan_excerpts(frontend, self.waveform(), fill="minimum", count=3)) == 3
+        assert len(plan_excerpts(frontend, self.sound(), Places(excerpts=3), fill="minimum")) == 3
 
     def test_examples_are_those_of_the_sound_that_is_cut(self, frontend: LogMelFrontEnd) -> None:
-        excerpts = cut_excerpts(frontend, self.waveform(), fill="minimum", count=3)
+        excerpts = plan_excerpts(frontend, self.sound(), Places(excerpts=3), fill="minimum").cut()
         for example, sound in zip(excerpts.examples, excerpts.sounds, strict=True):
             np.testing.assert_array_equal(example, frontend.example_of(sound))
 
     def test_a_recording_shorter_than_an_excerpt_is_padded(self, frontend: LogMelFrontEnd) -> None:
-        excerpts = cut_excerpts(frontend, self.waveform(0.3), fill="minimum")
+        excerpts = plan_excerpts(frontend, self.sound(0.3), Places(), fill="minimum").cut()
         assert len(excerpts) == 1
         assert excerpts.sounds.shape == (1, frontend.example_samples)
         assert not excerpts.sounds[0, round(0.3 * RATE) :].any()
 
-    def test_silence_and_a_time_behind_the_end_are_refused(self, frontend: LogMelFrontEnd) -> None:
-        with pytest.raises(AudioError, match="silent"):
-            plan_excerpts(frontend, Waveform(np.zeros(RATE, np.float32), RATE), fill="minimum")
+    def test_a_time_behind_the_end_is_refused(self, frontend: LogMelFrontEnd) -> None:
         with pytest.raises(
             AudioError, match=r"lasts 4.000 s: the last excerpt of 0\.\d+ s begins at 3\.\d+ s"
         ):
-            plan_excerpts(frontend, self.waveform(), fill="minimum", at=3.9)
+            plan_excerpts(frontend, self.sound(), Places(3.9), fill="minimum")
 
     def test_what_absent_means(self, frontend: LogMelFrontEnd) -> None:
-        excerpts = cut_excerpts(frontend, self.waveform(), fill="mean_spectrum", count=2)
+        excerpts = plan_excerpts(frontend, self.sound(), Places(excerpts=2), fill="mean_spectrum").cut()
         background = excerpts.background.reshape(-1, MELS)
         np.testing.assert_allclose(excerpts.fill[1, 7], background.mean(axis=0), rtol=1e-5)
         assert (excerpts.with_fill("minimum").fill == background.min()).all()
@@ -169,8 +159,23 @@ class TestExcerpts:
 
     def test_0_is_the_training_mean_of_a_front_end_that_standardises(self) -> None:
         svd = actprobe.load_model("svd", checkpoint="svd-open").frontend
-        waveform = Waveform(tone(440, 2.0), RATE)
-        assert not cut_excerpts(svd, waveform, fill="training_mean", count=1).fill.any()
+        sound = Waveform(tone(440, 2.0), RATE).resample(svd.sample_rate).samples
+        assert not plan_excerpts(svd, sound, Places(excerpts=1), fill="training_mean").cut().fill.any()
+
+    @pytest.mark.parametrize("name", ["crepe_tiny", "basic_pitch", "svd"])
+    def test_examples_are_those_of_the_front_end_with_zeros_around_the_recording_too(self, name: str) -> None:
+        frontend = actprobe.load_model(name).frontend
+        sound = Waveform(tone(440, 4.1), RATE).resample(frontend.sample_rate).samples
+        plan = plan_excerpts(frontend, sound, Places(), fill="minimum")
+        every, starts = frontend.examples(sound), frontend.example_starts(len(sound))
+        assert plan.starts[0] == starts[0]
+        chosen = every[np.searchsorted(starts, plan.starts)]
+        np.testing.assert_allclose(plan.cut().examples, chosen, atol=2e-3 if name == "basic_pitch" else 1e-5)
+
+    def test_a_shuffled_fill_does_not_depend_on_what_is_cut_with_it(self, frontend: LogMelFrontEnd) -> None:
+        plan = plan_excerpts(frontend, self.sound(), Places(), fill="shuffled")
+        alone = np.concatenate([block.fill for block in plan.blocks(1)])
+        np.testing.assert_array_equal(alone, plan.cut().fill)
 
 
 class TestPassages:
@@ -195,7 +200,7 @@ class TestPassages:
 
 class TestSounds:
     def test_a_mask_is_the_positive_part_from_0_to_1(self) -> None:
-        mask = soft_mask(np.array([[-1.0, 0.0, 0.5, 1.0]], np.float32))
+        mask = soft_mask(np.array([[-1.0, 0.0, 0.5, 1.0]], np.float32), FULL_PERCENTILE)
         np.testing.assert_allclose(mask, [[0, 0, 0.5 / 0.995, 1]], atol=1e-3)
         assert not soft_mask(np.full((2, 2), -1, np.float32)).any()
 

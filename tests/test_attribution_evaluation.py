@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from attribution_support import RATE, small_frontend
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
@@ -24,7 +25,6 @@ from actprobe.analyses.attribution.evaluation.metrics import (
     complexity,
     measure,
     removal_ranks,
-    soft_mask,
     sparseness,
 )
 from actprobe.analyses.attribution.evaluation.randomisation import similarities
@@ -34,6 +34,7 @@ from actprobe.analyses.attribution.evaluation.settings import EvaluationSettings
 from actprobe.analyses.attribution.evaluation.tables import GOOD_SIDE, score_tables
 from actprobe.analyses.attribution.evaluation.truth import chance_scores, truth_masks, truth_scores
 from actprobe.analyses.attribution.excerpts import Excerpts
+from actprobe.analyses.attribution.masks import soft_mask
 from actprobe.analyses.attribution.methods.method import Attribution, Method
 from actprobe.backend import keras
 from actprobe.columns import TABLES
@@ -42,7 +43,6 @@ from actprobe.frontends import LogMelFrontEnd
 from actprobe.models.cascade import Cascade
 from actprobe.models.target import Target
 
-RATE = 8000
 FRAMES, MELS = 10, 12
 CUT_HZ = 1200  # the accompaniment is below, the voice above
 
@@ -124,7 +124,8 @@ class TestMetrics:
 
     def test_masks(self) -> None:
         np.testing.assert_array_equal(
-            soft_mask(floats([[[-4, 1, 2]], [[-1, -1, 0]]])), floats([[[0, 0.5, 1]], [[0, 0, 0]]])
+            np.stack([soft_mask(each) for each in floats([[[-4, 1, 2]], [[-1, -1, 0]]])]),
+            floats([[[0, 0.5, 1]], [[0, 0, 0]]]),
         )
 
     def test_form(self) -> None:
@@ -224,16 +225,7 @@ class RandomNetwork:
 
 @pytest.fixture(scope="module")
 def frontend() -> LogMelFrontEnd:
-    """Examples of 10 frames of 32 ms."""
-    return LogMelFrontEnd(
-        sample_rate=RATE,
-        n_fft=512,
-        hop_length=256,
-        n_mels=MELS,
-        frames=FRAMES,
-        hop=FRAMES,
-        pad_mode="constant",
-    )
+    return small_frontend(FRAMES, MELS)
 
 
 def noise_around(kind: str, seed: int, samples: int) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import actprobe
 from actprobe import backend, wrap_model
-from actprobe.analyses.attribution.excerpts import Excerpts, cut_excerpts
+from actprobe.analyses.attribution.excerpts import Excerpts, Places, plan_excerpts
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.methods.components import Components, shapley_values
 from actprobe.analyses.attribution.methods.grad_cam import GradCam
@@ -19,8 +19,9 @@ from actprobe.analyses.attribution.methods.guided_backprop import GuidedBackprop
 from actprobe.analyses.attribution.methods.lime import Lime
 from actprobe.analyses.attribution.methods.method import MethodSettings
 from actprobe.analyses.attribution.methods.occlusion import Occlusion
-from actprobe.analyses.attribution.methods.registry import METHODS, check_methods
+from actprobe.analyses.attribution.methods.registry import METHODS
 from actprobe.audio import Waveform
+from actprobe.batch.opening import chosen_names
 from actprobe.errors import UsageError
 from actprobe.features.separation import harmonic_and_percussive
 from actprobe.frontends import LogMelFrontEnd
@@ -446,7 +447,7 @@ class TestAnyNetwork:
             (["lime"] * 2, "once"),
         ):
             with pytest.raises(UsageError, match=message):
-                check_methods(names)
+                chosen_names("method", names, METHODS)
 
 
 class TestIntegratedGradients:
@@ -456,9 +457,9 @@ class TestIntegratedGradients:
         rate = model.frontend.sample_rate
         seconds = np.arange(2 * rate) / rate
         voice = sum(np.sin(2 * np.pi * 220 * k * seconds + np.sin(30 * seconds)) / k for k in range(1, 9))
-        sound = Waveform((0.1 * voice + 0.01 * rng.standard_normal(2 * rate)).astype(np.float32), rate)
+        sound = (0.1 * voice + 0.01 * rng.standard_normal(2 * rate)).astype(np.float32)
         for fill in ("mean_spectrum", "training_mean"):
-            given = cut_excerpts(model.frontend, sound, fill=fill, count=1)
+            given = plan_excerpts(model.frontend, sound, Places(excerpts=1), fill=fill).cut()
             method = METHODS["integrated_gradients"](explained(model), MethodSettings(steps=200))
             found = method(given)
             target = explained(model)

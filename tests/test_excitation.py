@@ -343,7 +343,7 @@ def test_a_network_of_waveforms_is_excited(folder: Path, tmp_path: Path) -> None
         ({"neurons": "conv2/5"}, "give a list"),
         ({"neurons": ["conv2/5", "conv2/5"]}, "named more than once"),
         ({"methods": ["dream"]}, "no method 'dream'; there is ascent, latent"),
-        ({"methods": []}, "give a list"),
+        ({"methods": []}, "name at least one method of ascent, latent"),
         ({"start": "silence"}, "no start 'silence'; there is mean, noise"),
         ({"steps": 0}, "steps=0: at least 1"),
         ({"time_weight": -1}, "time_weight=-1: 0 or more"),

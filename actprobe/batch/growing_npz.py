@@ -40,6 +40,17 @@ class GrowingArray:
         self.path.unlink()
 
 
+def read_rows(archive: zipfile.ZipFile, name: str, first: int, end: int) -> NDArray[Any]:
+    """Read some rows of an array of an npz that is not compressed, without the others."""
+    numpy_format: Any = np.lib.format  # its functions have no types
+    with archive.open(f"{name}.npy") as member:
+        numpy_format.read_magic(member)
+        shape, _, dtype = numpy_format.read_array_header_1_0(member)
+        size = dtype.itemsize * math.prod(shape[1:])
+        member.seek(size * first, io.SEEK_CUR)
+        return np.frombuffer(member.read(size * (end - first)), dtype).reshape(end - first, *shape[1:])
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     """Open a member for writing; its date is fixed, so that equal numbers give equal bytes."""
     return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from actprobe.batch.executors import parse_executor
@@ -18,6 +19,23 @@ def output_folder(path: str | Path) -> Path:
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def chosen_names(what: str, names: Sequence[str], there: Collection[str]) -> list[str]:
+    """Give the names of a kind, such as ``method``, that are asked for.
+
+    UsageError: none, one text in place of a list, one that does not exist, or one that is named twice.
+    """
+    if isinstance(names, str):
+        raise UsageError(f"{what}s={names!r}: give a list")
+    if not names:
+        raise UsageError(f"name at least one {what} of {', '.join(there)}")
+    for name in names:
+        if name not in there:
+            raise UsageError(f"there is no {what} {name!r}; there is {', '.join(there)}")
+        if list(names).count(name) > 1:
+            raise UsageError(f"{what} {name} is named more than once")
+    return list(names)
 
 
 def corpus_or_phantom(corpus: CorpusLike | None, model: Model | ModelSource, output_dir: Path) -> Corpus:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import html
 import json
+import zipfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from actprobe.batch.tables import read_frame
 from actprobe.errors import CorpusError, UsageError
@@ -108,6 +111,31 @@ class Result:
         if name not in self._frames:
             self._frames[name] = read_frame(self.folder / name)
         return self._frames[name]
+
+    def read_npz(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read the arrays of an npz of the run.
+
+        Parameters
+        ----------
+        name : str
+            File name.
+
+        Returns
+        -------
+        dict
+            Name -> array.
+
+        Raises
+        ------
+        CorpusError
+            It is missing or damaged.
+        """
+        path = self.folder / name
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {each: archive[each] for each in archive.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise CorpusError(path, f"is not a readable {self.KIND} ({error})") from error
 
     def plot(self, *what: Any, **options: Any) -> Figure:
         """Draw what was found.

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actprobe.analyses.attribution.figures import scaled_to_one
-from actprobe.analyses.attribution.passages import passages_of
-from actprobe.analyses.attribution.showing import arrays_of
+from actprobe.analyses.attribution.figures import INPUT_RANGE, scaled_to_one
+from actprobe.analyses.attribution.passages import Passage, passages_of
+from actprobe.analyses.attribution.store import INPUT, read_recording
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.clips import Clips
 from actprobe.explorer.reading import ShownRun
 from actprobe.plotting import SIGNED, band_ticks, colour_table
 
-INPUT = "input"
-SHARE = "share_"
+SHARE, POSITIVE = "share_", "share_positive"
 
 
 def attribution_part(
@@ -72,37 +71,50 @@ def passages_shown(run: ShownRun) -> list[dict[str, Any]]:
     pictures over time and frequency: the run's own figure stands in their place.
     """
     found = []
-    with np.load(run.folder / "attributions.npz", allow_pickle=False) as archive:
-        for shown in run.record["shown"]:
-            arrays = arrays_of(archive, shown["recording"])
-            passages = passages_of(arrays["times"], bool(run.record["joined"]))
-            starts = [float(arrays["start_seconds"][passage.first]) for passage in passages]
-            passage = passages[int(np.argmin(np.abs(np.subtract(starts, shown["start_seconds"]))))]
-            bands = arrays["bands_hz"]
-            rows = run.table[run.table["recording"] == shown["recording"]]
-            inside = rows["start_seconds"].between(
-                starts[passages.index(passage)] - 1e-6, passage.times[-1], inclusive="left"
-            )
-            hop = float(passage.times[1] - passage.times[0]) if len(passage.times) > 1 else 1.0
-            of_input = passage.join(arrays[INPUT])
-            panels = [_panel(run, shown, INPUT, of_input, rows[inside])]
-            for method in run.record["methods"]:
-                values = scaled_to_one(passage.join(arrays[method]))
-                panels.append(_panel(run, shown, method, values, rows[inside]))
-            name = passage_name(run, shown)
-            found.append(
-                {
-                    "name": f"{run.model}/{name}",
-                    "title": f"{run.model}: {name}",
-                    "start": float(passage.times[0]) - hop / 2,
-                    "end": float(passage.times[-1]) + hop / 2,
-                    "ticks": [[(place + 0.5) / len(bands), label] for place, label in band_ticks(bands)],
-                    "output": _mean(rows[inside]["output"]),
-                    "figure": run.folder / "figures" / shown["figure"] if len(bands) == 1 else None,
-                    "panels": panels,
-                }
-            )
+    for shown in run.record["shown"]:
+        arrays, passage = _passage_of(run, shown)
+        bands, times = arrays["bands_hz"], passage.times
+        rows = _rows_of(run, shown, passage)
+        hop = float(times[1] - times[0]) if len(times) > 1 else 1.0
+        values = {INPUT: passage.join(arrays[INPUT])}
+        values |= {name: scaled_to_one(passage.join(arrays[name])) for name in run.record["methods"]}
+        name = passage_name(run, shown)
+        found.append(
+            {
+                "name": f"{run.model}/{name}",
+                "title": f"{run.model}: {name}",
+                "start": float(times[0]) - hop / 2,
+                "end": float(times[-1]) + hop / 2,
+                "ticks": [[(place + 0.5) / len(bands), label] for place, label in band_ticks(bands)],
+                "output": _mean(rows["output"]),
+                "figure": run.folder / "figures" / shown["figure"] if len(bands) == 1 else None,
+                "panels": [_panel(run, shown, each, drawn, rows) for each, drawn in values.items()],
+            }
+        )
     return found
+
+
+def _passage_of(run: ShownRun, shown: dict[str, Any]) -> tuple[dict[str, NDArray[Any]], Passage]:
+    """Read the arrays of a recording, and find in them a passage that was drawn."""
+    arrays = read_recording(run.folder / "attributions.npz", shown["recording"])
+    passages = passages_of(arrays["times"], bool(run.record["joined"]))
+    starts = [float(arrays["start_seconds"][passage.first]) for passage in passages]
+    return arrays, passages[int(np.argmin(np.abs(np.subtract(starts, shown["start_seconds"]))))]
+
+
+def _rows_of(run: ShownRun, shown: dict[str, Any], passage: Passage) -> pd.DataFrame:
+    """Give the rows of attributions.csv of a passage that was drawn."""
+    table = run.table[run.table["recording"] == shown["recording"]]
+    first = shown["start_seconds"] - 1e-6
+    inside = table["start_seconds"].between(first, passage.times[-1], inclusive="left")
+    return pd.DataFrame(table[inside])
+
+
+def _shares(rows: pd.DataFrame, method: str) -> dict[str, float | None]:
+    """Average the shares of known parts of a method."""
+    of_method = rows[rows["method"] == method]
+    names = [str(name) for name in of_method if str(name).startswith(SHARE) and name != POSITIVE]
+    return {name[len(SHARE) :]: _mean(of_method[name]) for name in names}
 
 
 def _panel(
@@ -110,13 +122,10 @@ def _panel(
 ) -> dict[str, Any]:
     sound = shown.get("sounds", {}).get("original" if name == INPUT else name)
     path = None if sound is None else run.folder / "sounds" / sound
-    of_method = rows[rows["method"] == name]
-    named = [str(column) for column in of_method if str(column).startswith(SHARE)]
-    shares = {column: _mean(of_method[column]) for column in named}
     return {
         "name": name,
         "values": packed(values) if values.shape[1] > 1 else None,
-        "shares": {} if name == INPUT else {key[len(SHARE) :]: share for key, share in shares.items()},
+        "shares": {} if name == INPUT else _shares(rows, name),
         "sound": path if path is not None and path.is_file() else None,
     }
 
@@ -142,23 +151,22 @@ def scores_of(run: ShownRun) -> dict[str, Any]:
 
 def strip_of(run: ShownRun, assets: Assets) -> dict[str, Any] | None:
     """Give the overview's picture of a run: its first passage and the attribution of every method."""
-    passages = passages_shown(run)
-    pictured = [passage for passage in passages if passage["figure"] is None]
-    if not pictured:
+    if not run.record["shown"]:
         return None
-    shown = run.record["shown"][passages.index(pictured[0])]
-    with np.load(run.folder / "attributions.npz", allow_pickle=False) as archive:
-        arrays = arrays_of(archive, shown["recording"])
-    passage = passages_of(arrays["times"], bool(run.record["joined"]))[0]
+    shown = run.record["shown"][0]
+    arrays, passage = _passage_of(run, shown)
     of_input = passage.join(arrays[INPUT])
-    low, high = np.percentile(of_input, (0.5, 99.5))
+    if of_input.shape[1] == 1:
+        return None
+    rows = _rows_of(run, shown, passage)
+    low, high = np.percentile(of_input, INPUT_RANGE)
     panels = [_drawn(run, assets, INPUT, (of_input - low) / max(high - low, 1e-9), None)]
-    for panel in pictured[0]["panels"][1:]:
-        values = scaled_to_one(passage.join(arrays[panel["name"]]))
-        drawn = _drawn(run, assets, panel["name"], (values + 1) / 2, colour_table(SIGNED))
-        told = [f"{share:.0%} on {part}" for part, share in panel["shares"].items() if part != "positive"]
-        name = panel["name"].replace("_", " ")
-        panels.append({**drawn, "layer": name, "told": ", ".join(told[:1])})
+    for method in run.record["methods"]:
+        values = scaled_to_one(passage.join(arrays[method]))
+        drawn = _drawn(run, assets, method, (values + 1) / 2, colour_table(SIGNED))
+        shares = {part: share for part, share in _shares(rows, method).items() if share is not None}
+        told = [f"{share:.0%} on {part}" for part, share in shares.items()]
+        panels.append({**drawn, "layer": method.replace("_", " "), "told": ", ".join(told[:1])})
     return {
         "kind": "attributed",
         "label": f"An excerpt and its attributions: {', '.join(panel['layer'] for panel in panels)}",

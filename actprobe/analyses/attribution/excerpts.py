@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.analyses.attribution.fills import fill_values
-from actprobe.audio import Waveform
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
 
@@ -47,10 +46,8 @@ class Excerpts:
 
     def with_fill(self, name: str, seed: int = 0) -> Excerpts:
         """Give the same excerpts with another fill; UsageError as `fill_values`."""
-        rng = np.random.default_rng([seed, len(self)])
-        return replace(
-            self, fill_name=name, fill=fill_values(name, self.frontend, self.background, len(self), rng)
-        )
+        values = fill_values(name, self.frontend, self.background, self.starts_seconds, seed)
+        return replace(self, fill_name=name, fill=values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +76,16 @@ class ExcerptPlan:
         for first in range(0, len(self), at_once):
             yield self.cut(self.starts[first : first + at_once])
 
-    def cut(self, starts: NDArray[np.int64]) -> Excerpts:
-        """Cut the excerpts that begin at some of the starts; AudioError where examples are not finite."""
+    def cut(self, starts: NDArray[np.int64] | None = None) -> Excerpts:
+        """Cut the excerpts that begin at some of the starts, by default at all.
+
+        AudioError where examples are not finite.
+        """
+        starts = self.starts if starts is None else starts
         frontend, samples, length = self.frontend, self.samples, self.frontend.example_samples
-        if _anywhere(frontend, len(samples)):
-            examples = np.stack([frontend.example_of(samples[i : i + length]) for i in starts])
+        sounds = _cut(samples, starts, length)
+        if frontend.free_starts and len(samples) >= length:
+            examples = np.stack([frontend.example_of(sound) for sound in sounds])
         else:
             positions = np.searchsorted(frontend.example_starts(len(samples)), starts)
             examples = np.ascontiguousarray(frontend.examples(samples)[positions])
@@ -92,106 +94,70 @@ class ExcerptPlan:
             raise AudioError(self.recording, f"the front end {frontend.name} gives NaN or infinity for it")
         parts = {name: _cut(sound, starts, length) for name, sound in self.parts.items()}
         cut = Excerpts(
-            self.recording, frontend, starts / frontend.sample_rate, examples, _cut(samples, starts, length),
-            self.background, "", np.zeros_like(examples), parts,
+            self.recording, frontend, starts / frontend.sample_rate, examples, sounds, self.background, "",
+            np.zeros_like(examples), parts,
         )  # fmt: skip
         return cut.with_fill(self.fill, self.seed)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Which excerpts of a recording are explained.
+
+    - ``at``: where the first begins, in seconds; the closest frame counts.
+    - ``seconds``: length of the segment that is covered by excerpts that overlap by half. By default one
+      excerpt where ``at`` is given, and the whole recording where it is not.
+    - ``excerpts``: so many, spread evenly over the recording, in place of the other two.
+
+    UsageError: a time or number that is none, or excerpts and a time.
+    """
+
+    at: float | None = None
+    seconds: float | None = None
+    excerpts: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        if self.at is not None and not (np.isfinite(self.at) and self.at >= 0):
+            raise UsageError(f"at={self.at}: no time in a recording")
+        if self.seconds is not None and not (np.isfinite(self.seconds) and self.seconds > 0):
+            raise UsageError(f"seconds={self.seconds}: no duration")
+        if self.excerpts is not None and self.excerpts < 1:
+            raise UsageError(f"excerpts={self.excerpts}: at least 1")
+        if self.excerpts is not None and not self.at is self.seconds is None:
+            raise UsageError("excerpts are spread over the whole recording: give them, or a time, not both")
+
+
 def plan_excerpts(
     frontend: FrontEnd,
-    waveform: Waveform,
+    samples: Floats,
+    places: Places,
     *,
     fill: str,
-    at: float | None = None,
-    seconds: float | None = None,
-    count: int | None = None,
     parts: Mapping[str, Floats] | None = None,
     name: str = "",
     seed: int = 0,
 ) -> ExcerptPlan:
     """Choose excerpts of a recording.
 
-    Parameters
-    ----------
-    frontend : FrontEnd
-        Makes the examples.
-    waveform : Waveform
-        The recording.
-    fill : str
-        See `fill_values`.
-    at : float, optional
-        Where the first excerpt begins, in seconds; the closest frame counts.
-    seconds : float, optional
-        Length of the segment that is covered by excerpts that overlap by half. By default one excerpt where
-        ``at`` is given, and the whole recording where it is not.
-    count : int, optional
-        So many excerpts, spread evenly over the recording, in place of ``at`` and ``seconds``.
-    parts : mapping, optional
-        Name -> samples of a known part, at the front end's rate, as long as the recording at that rate.
-    name : str, optional
-        The recording, for messages.
-    seed : int, optional
-        Of the fill ``shuffled``.
-
-    Raises
-    ------
-    AudioError
-        The recording is silent, or ends before the excerpt does.
+    ``samples``, and those of the known ``parts``, are at the front end's rate. ``fill`` and the ``seed`` of
+    the fill ``shuffled``: see `fill_values`. ``name`` is the recording, for messages. AudioError where it
+    ends before the excerpt does.
     """
-    if waveform.is_silent:
-        raise AudioError(name, "is silent: there is nothing to explain")
-    samples = waveform.resample(frontend.sample_rate).samples
-    starts = _starts(frontend, len(samples), at, seconds, count, name)
+    starts = _starts(frontend, len(samples), places, name)
     fitting = {part: _as_long(sound, len(samples)) for part, sound in (parts or {}).items()}
     return ExcerptPlan(name, frontend, samples, starts, _background(frontend, samples), fitting, fill, seed)
 
 
-def cut_excerpts(
-    frontend: FrontEnd,
-    waveform: Waveform,
-    *,
-    fill: str,
-    at: float | None = None,
-    count: int | None = None,
-    parts: Mapping[str, Floats] | None = None,
-    name: str = "",
-    seed: int = 0,
-) -> Excerpts:
-    """Cut excerpts out of a recording, all at once; see `plan_excerpts`."""
-    plan = plan_excerpts(frontend, waveform, fill=fill, at=at, count=count, parts=parts, name=name, seed=seed)
-    return plan.cut(plan.starts)
-
-
-def check_places(at: float | None, seconds: float | None, count: int | None) -> None:
-    """Refuse (UsageError) times and numbers of excerpts that are none, or that contradict each other."""
-    if at is not None and not (np.isfinite(at) and at >= 0):
-        raise UsageError(f"at={at}: no time in a recording")
-    if seconds is not None and not (np.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"seconds={seconds}: no duration")
-    if count is not None and count < 1:
-        raise UsageError(f"excerpts={count}: at least 1")
-    if count is not None and (at is not None or seconds is not None):
-        raise UsageError("excerpts are spread over the whole recording: give them, or a time, not both")
-
-
-def _anywhere(frontend: FrontEnd, samples: int) -> bool:
-    """Whether excerpts can begin at any frame: the recording is long enough and has no zeros around it."""
-    long = samples >= frontend.example_samples
-    return frontend.free_starts and long and int(frontend.example_starts(samples)[0]) >= 0
-
-
-def _starts(
-    frontend: FrontEnd, samples: int, at: float | None, seconds: float | None, count: int | None, name: str
-) -> NDArray[np.int64]:
+def _starts(frontend: FrontEnd, samples: int, places: Places, name: str) -> NDArray[np.int64]:
     """Choose the first samples of the excerpts, ascending."""
     there = frontend.example_starts(samples)
     hop, length, rate = frontend.frame_hop, frontend.example_samples, frontend.sample_rate
-    if _anywhere(frontend, samples):
+    if frontend.free_starts and samples >= length and there[0] >= 0:  # no zeros around: any frame will do
         there = hop * np.arange((samples - length) // hop + 1)
     first, last = 0, len(there) - 1
-    if at is not None:
-        wanted = round(at * rate)
+    if places.at is not None:
+        wanted = round(places.at * rate)
         if wanted > there[-1] + hop / 2:
             raise AudioError(
                 name,
@@ -199,15 +165,15 @@ def _starts(
                 f"{there[-1] / rate:.3f} s",
             )
         first = int(np.argmin(np.abs(there - wanted)))
-    if seconds is not None or at is not None:
-        span = max(0.0, (seconds or 0.0) * rate - length)
+    if places.seconds is not None or places.at is not None:
+        span = max(0.0, (places.seconds or 0.0) * rate - length)
         last = first + int(np.searchsorted(there[first:] - there[first], span + hop / 2, side="right")) - 1
-    if count is None:  # the ends are covered, too
+    if places.excerpts is None:  # the ends are covered, too
         count = 1 + -(-2 * int(there[last] - there[first]) // length)
-        places = np.linspace(first, last, min(count, last - first + 1))
+        chosen = np.linspace(first, last, min(count, last - first + 1))
     else:
-        places = (np.arange(count) + 0.5) / count * (last + 1) - 0.5
-    return np.asarray(there[np.unique(places.round().astype(np.int64))], np.int64)
+        chosen = (np.arange(places.excerpts) + 0.5) / places.excerpts * (last + 1) - 0.5
+    return np.asarray(there[np.unique(chosen.round().astype(np.int64))], np.int64)
 
 
 def _as_long(samples: Floats, wanted: int) -> Floats:

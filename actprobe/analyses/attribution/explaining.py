@@ -16,8 +16,8 @@ from actprobe.analyses.attribution.methods.method import Attribution, Method
 from actprobe.analyses.attribution.store import INPUT, Block
 from actprobe.errors import AudioError, UsageError
 
+COLUMNS = ("recording", "start_seconds", "target", "method", "fill", "output", "share_positive")
 AT_ONCE = 32  # excerpts, which bounds memory
-FACTS = ("completeness_error", "stability")  # of methods that know something of their own quality
 
 
 def explain_block(explained: Explained, methods: Mapping[str, Method], excerpts: Excerpts) -> Block:
@@ -77,9 +77,7 @@ def _row(
         "share_positive": positive / size if size > 0 else None,
     }
     row |= {f"share_{part}": _known(share_of_positive(values, mask)) for part, mask in masks.items()}
-    return row | {
-        fact: _known(attribution.facts[fact][number]) for fact in FACTS if fact in attribution.facts
-    }
+    return row | {fact: _known(values[number]) for fact, values in attribution.facts.items()}
 
 
 def _known(value: float) -> float | None:

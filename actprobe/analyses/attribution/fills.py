@@ -19,9 +19,9 @@ FILLS = (MEAN_SPECTRUM, "training_mean", "minimum", "shuffled")
 
 
 def fill_values(
-    name: str, frontend: FrontEnd, background: Floats, count: int, rng: np.random.Generator
+    name: str, frontend: FrontEnd, background: Floats, starts_seconds: NDArray[np.float64], seed: int
 ) -> Floats:
-    """Give what stands for an absent part of excerpts, float32 [count, time, mel].
+    """Give what stands for an absent part of excerpts, by where they begin: float32 [excerpts, time, mel].
 
     ``background`` are examples, [examples, time, mel], of the recording that the excerpts are of.
 
@@ -39,7 +39,7 @@ def fill_values(
     if name not in FILLS:
         raise UsageError(f"there is no fill {name!r}; there is {', '.join(FILLS)}")
     time, mel = frontend.example_shape
-    shape = (count, time, mel)
+    shape = (len(starts_seconds), time, mel)
     if name == "training_mean":
         if not frontend.standardises:
             raise UsageError(
@@ -53,5 +53,13 @@ def fill_values(
     rows = background.reshape(-1, mel)
     if name == MEAN_SPECTRUM:
         return np.broadcast_to(rows.mean(axis=0, dtype=np.float64).astype(np.float32), shape).copy()
-    chosen = rng.integers(0, len(rows), shape)
-    return np.ascontiguousarray(np.take_along_axis(rows[np.newaxis], chosen, axis=1), np.float32)
+    shuffled = [
+        np.take_along_axis(rows, np.random.default_rng([seed, *place]).integers(0, len(rows), (time, mel)), 0)
+        for place in _whole_numbers(starts_seconds)
+    ]
+    return np.stack(shuffled).astype(np.float32)
+
+
+def _whole_numbers(starts_seconds: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Say by whole numbers where excerpts begin, so that a seed does not depend on what is cut with them."""
+    return [(int(start < 0), round(1e6 * abs(start))) for start in starts_seconds.tolist()]

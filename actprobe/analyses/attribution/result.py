@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from actprobe.analyses.attribution.explaining import FACTS
+from actprobe.analyses.attribution.explaining import COLUMNS
 from actprobe.analyses.attribution.passages import passages_of
-from actprobe.analyses.attribution.showing import arrays_of, passage_figure
+from actprobe.analyses.attribution.showing import passage_figure
+from actprobe.analyses.attribution.store import read_recording
 from actprobe.batch.result import Result
-from actprobe.errors import CorpusError, UsageError
 
 
 class AttributionResult(Result):
@@ -35,12 +33,7 @@ class AttributionResult(Result):
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """attributions.npz: ``input`` and each method [excerpt, time, mel], ``times``, ``bands_hz``, ..."""
-        path = self.folder / "attributions.npz"
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise CorpusError(path, f"is not a readable attribution ({error})") from error
+        return self.read_npz("attributions.npz")
 
     @property
     def methods(self) -> list[str]:
@@ -61,12 +54,11 @@ class AttributionResult(Result):
     def summary(self) -> str:
         """What was found, in the lines that the binary prints: medians over the excerpts."""
         table = self.table
-        shares = [str(name) for name in table if str(name).startswith("share_")]
+        told_of = [name for name in map(str, table) if name not in COLUMNS or name == "share_positive"]
         lines = []
         for method, rows in table.groupby("method", sort=False):
-            told = [f"{name} {rows[name].median():.2f}" for name in shares if rows[name].notna().any()]
-            facts = [fact for fact in FACTS if fact in table and rows[fact].notna().any()]
-            told += [f"{fact} {rows[fact].median():.3f}" for fact in facts]
+            known = [name for name in told_of if rows[name].notna().any()]
+            told = [f"{name} {rows[name].median():.3g}" for name in known]
             lines.append(f"{method}: {len(rows)} excerpts, median {', '.join(told)}")
         return "\n".join(lines)
 
@@ -90,11 +82,8 @@ class AttributionResult(Result):
         UsageError
             No such recording.
         """
-        names = self.arrays["recordings"].tolist()
-        if not names:
-            raise UsageError("no recording was attributed")
-        name = names[0] if recording is None else recording
-        arrays = arrays_of(self.arrays, name)
+        name = str(self.table["recording"][0]) if recording is None else recording
+        arrays = read_recording(self.folder / "attributions.npz", name)
         passages = passages_of(arrays["times"], bool(self.record["joined"]))
         before = [passage for passage in passages if arrays["start_seconds"][passage.first] <= at]
         return passage_figure(arrays, (before or passages[:1])[-1], self.record, name)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from absl import logging
+from numpy.typing import NDArray
 
-from actprobe.analyses.attribution.excerpts import check_places, plan_excerpts
+from actprobe.analyses.attribution.excerpts import ExcerptPlan, Places
 from actprobe.analyses.attribution.explained import Explained
-from actprobe.analyses.attribution.explaining import FACTS, explain_plan
+from actprobe.analyses.attribution.explaining import COLUMNS, explain_plan
 from actprobe.analyses.attribution.fills import FILLS, MEAN_SPECTRUM
 from actprobe.analyses.attribution.methods.method import Method, MethodSettings
-from actprobe.analyses.attribution.methods.registry import check_methods, open_methods
+from actprobe.analyses.attribution.methods.registry import METHODS, open_methods
+from actprobe.analyses.attribution.recordings import keep_recording
 from actprobe.analyses.attribution.result import AttributionResult
 from actprobe.analyses.attribution.showing import show_recordings
-from actprobe.analyses.attribution.store import AttributionStore, known_rows, write_attributions
+from actprobe.analyses.attribution.store import BLOCKS, AttributionStore, known_rows, write_attributions
 from actprobe.batch.identity import made_by, run_key
-from actprobe.batch.ledger import LedgerRow, failed_row, ledger_frame, usable_recordings
-from actprobe.batch.opening import output_folder
+from actprobe.batch.ledger import ledger_frame, usable_recordings
+from actprobe.batch.opening import chosen_names, output_folder
 from actprobe.batch.progress import Progress
 from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.corpus import CorpusLike
-from actprobe.corpora.parts import known_parts
 from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.models.record import network_record
@@ -37,7 +39,6 @@ from actprobe.provenance import run_record, write_csv, write_json
 
 FORMAT = 1  # raise when shards of before must be computed again
 DEFAULT_METHODS = ("integrated_gradients", "occlusion")
-COLUMNS = ("recording", "start_seconds", "target", "method", "fill", "output", "share_positive")
 
 
 def attribute(
@@ -125,10 +126,9 @@ def attribute(
     """
     began = time.time()
     chosen_settings = MethodSettings.of(settings)
-    check_methods(methods)
-    check_places(at, seconds, excerpts)
-    if fill not in FILLS:
-        raise UsageError(f"there is no fill {fill!r}; there is {', '.join(FILLS)}")
+    chosen_names("method", methods, METHODS)
+    chosen_names("fill", [fill], FILLS)
+    places = Places(at, seconds, excerpts)
     if not model.computes:
         raise UsageError("stored activations cannot be attributed: that needs the network itself")
     chosen = read_target(model, target)
@@ -138,16 +138,18 @@ def attribute(
     explained = Explained(network, chosen, batch_size=batch_size)
     opened = open_methods(methods, explained, chosen_settings)
     logging.info("%s, %s on %d recordings of %s", network, chosen.title, len(recordings), recordings.source)
-    choices = {"at": at, "seconds": seconds, "excerpts": excerpts}
     decides = made_by(
-        network, target=str(chosen), methods=list(methods), fill=fill, **choices,
+        network, target=str(chosen), methods=list(methods), fill=fill, **asdict(places),
         settings=asdict(chosen_settings), format=FORMAT,
     )  # fmt: skip
     store = AttributionStore(folder / "shards", run_key(decides, network.weights))
     rows = []
     with Progress(len(recordings), "recordings") as bar:
         for recording in recordings:
-            rows.append(_explained(explained, opened, recording, store, fill, chosen_settings.seed, choices))
+            work = partial(_explain, explained, opened, store, recording)
+            rows.append(
+                keep_recording(store, recording, network.frontend, places, fill, chosen_settings.seed, work)
+            )
             bar.advance()
     write_csv(folder / "recordings.csv", ledger_frame(rows, ()))
     usable = usable_recordings(recordings, rows, recordings.source)
@@ -166,8 +168,9 @@ def attribute(
     shown = show_recordings(folder, network, usable[:figures], record, sound=sound)
     write_csv(folder / "attributions.csv", table)
     arguments = {
-        "corpus": recordings.source, "target": target, "methods": list(methods), "fill": fill, **choices,
-        "settings": asdict(chosen_settings), "figures": figures, "sound": sound, "output_dir": str(folder),
+        "corpus": recordings.source, "target": target, "methods": list(methods), "fill": fill,
+        **asdict(places), "settings": asdict(chosen_settings), "figures": figures, "sound": sound,
+        "output_dir": str(folder),
     }  # fmt: skip
     counts = {"recordings": len(rows), "failed": len(rows) - len(usable), "shown": shown}
     write_json(folder / "run.json", {**run_record("attribute", began, arguments, record), **counts})
@@ -177,44 +180,20 @@ def attribute(
 def attribution_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Lay rows out as attributions.csv has them, shares of known parts and facts of the methods last."""
     frame = pd.DataFrame(rows)
-    named = map(str, frame)
-    shares = sorted(name for name in named if name.startswith("share_") and name not in COLUMNS)
-    return frame[[*COLUMNS, *shares, *(fact for fact in FACTS if fact in frame)]]
+    others = [str(name) for name in frame if name not in COLUMNS]
+    shares = sorted(name for name in others if name.startswith("share_"))
+    return frame[[*COLUMNS, *shares, *sorted(set(others) - set(shares))]]
 
 
-def _explained(
+def _explain(
     explained: Explained,
     methods: dict[str, Method],
-    recording: Recording,
     store: AttributionStore,
-    fill: str,
-    seed: int,
-    choices: dict[str, float | int | None],
-) -> LedgerRow:
-    """Explain a recording, unless that is done; a fault is that of this recording alone."""
-    finished = store.finished(recording)
-    if finished is not None:
-        return finished
-    frontend = explained.model.frontend.of(recording.path)
-    try:
-        waveform = recording.waveform()
-        parts = known_parts(recording, frontend.sample_rate)
-        plan = plan_excerpts(
-            frontend, waveform, fill=fill, at=choices["at"], seconds=choices["seconds"],
-            count=None if choices["excerpts"] is None else int(choices["excerpts"]),
-            parts=parts, name=recording.name, seed=seed,
-        )  # fmt: skip
-        count = 0
-        for count, block in enumerate(explain_plan(explained, methods, plan), 1):
-            store.save_block(recording, count - 1, block)
-        source = waveform.source
-        row = LedgerRow(
-            recording.name, "ok", warning="; ".join(source.warnings) if source else "",
-            seconds=waveform.seconds, sample_rate=waveform.sample_rate, examples=len(plan),
-        )  # fmt: skip
-        store.finish(recording, row, count)
-    except UsageError:  # what is wrong with the command is wrong with every recording
-        raise
-    except Exception as error:  # one bad recording must not stop the run
-        return failed_row(recording, error)
-    return row
+    recording: Recording,
+    plan: ExcerptPlan,
+) -> dict[str, NDArray[Any]]:
+    """Explain the excerpts of a recording and keep them by blocks; gives what says that all are there."""
+    count = 0
+    for count, block in enumerate(explain_plan(explained, methods, plan), 1):
+        store.save_block(recording, count - 1, block)
+    return {BLOCKS: np.array(count)}

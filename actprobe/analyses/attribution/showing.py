@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actprobe.analyses.attribution.figures import attribution_figure
 from actprobe.analyses.attribution.passages import Passage, passages_of
 from actprobe.analyses.attribution.sounds import masked_sound
-from actprobe.analyses.attribution.store import INPUT
+from actprobe.analyses.attribution.store import INPUT, read_recording
 from actprobe.audio.writing import write_wav
 from actprobe.corpora import Recording
 from actprobe.corpora.folder import plain_name
@@ -41,35 +41,24 @@ def show_recordings(
         front end does not say how it cuts sound into bands.
     """
     shown: list[dict[str, Any]] = []
-    with np.load(folder / "attributions.npz", allow_pickle=False) as archive:
-        for number, recording in enumerate(recordings):
-            arrays = arrays_of(archive, recording.name)
-            for passage in passages_of(arrays["times"], bool(record["joined"]))[:PASSAGES]:
-                start = float(arrays["start_seconds"][passage.first])
-                stem = f"{number + 1:03d}-{plain_name(Path(recording.name).stem)}-{start:.2f}s"
-                figure = passage_figure(arrays, passage, record, recording.name)
-                save_figure(figure, folder / "figures" / f"{stem}.png")
-                entry = {
-                    "recording": recording.name, "start_seconds": start,
-                    "seconds": float(passage.times[-1] - passage.times[0]), "figure": f"{stem}.png",
-                }  # fmt: skip
-                if sound:
-                    samples = _samples(recording, model.frontend, passage, start)
-                    entry["sounds"] = _save_sounds(
-                        folder / "sounds", stem, model.frontend, arrays, record["methods"], passage, samples
-                    )
-                shown.append(entry)
+    for number, recording in enumerate(recordings):
+        arrays = read_recording(folder / "attributions.npz", recording.name)
+        for passage in passages_of(arrays["times"], bool(record["joined"]))[:PASSAGES]:
+            start = float(arrays["start_seconds"][passage.first])
+            stem = f"{number + 1:03d}-{plain_name(Path(recording.name).stem)}-{start:.2f}s"
+            figure = passage_figure(arrays, passage, record, recording.name)
+            save_figure(figure, folder / "figures" / f"{stem}.png")
+            entry = {
+                "recording": recording.name, "start_seconds": start,
+                "seconds": float(passage.times[-1] - passage.times[0]), "figure": f"{stem}.png",
+            }  # fmt: skip
+            if sound:
+                samples = _samples(recording, model.frontend, passage, start)
+                entry["sounds"] = _save_sounds(
+                    folder / "sounds", stem, model.frontend, arrays, record["methods"], passage, samples
+                )
+            shown.append(entry)
     return shown
-
-
-def arrays_of(archive: Arrays, recording: str) -> dict[str, NDArray[Any]]:
-    """Take the excerpts of one recording out of attributions.npz; UsageError where there is no such one."""
-    names = archive["recordings"].tolist()
-    if recording not in names:
-        raise UsageError(f"no recording {recording!r} was attributed; there is {', '.join(names[:10])}")
-    rows = archive["recording"] == names.index(recording)
-    kept = {name: archive[name] for name in archive if name not in ("recordings", "recording", "bands_hz")}
-    return {**{name: values[rows] for name, values in kept.items()}, "bands_hz": archive["bands_hz"]}
 
 
 def passage_figure(arrays: Arrays, passage: Passage, record: Mapping[str, Any], recording: str) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.analyses.attribution.masks import soft_mask
 from actprobe.frontends import FrontEnd
 
 Floats = NDArray[np.float32]
@@ -13,26 +14,13 @@ FULL_PERCENTILE = 99.0  # of the positive part: from there on a bin passes uncha
 SMOOTHED_SECONDS = 0.01  # over which the mask of samples is averaged
 
 
-def soft_mask(values: Floats) -> Floats:
-    """Make a mask from 0 to 1 of the positive part of an attribution, float32 [time, mel].
-
-    It is divided by its 99th percentile and limited to 1; zeros where nothing is positive.
-    """
-    positive = np.maximum(values, 0.0)
-    there = positive[positive > 0]
-    if not len(there):
-        return np.zeros_like(values, np.float32)
-    full = float(np.percentile(there, FULL_PERCENTILE))
-    return np.asarray(np.minimum(positive / full, 1.0), np.float32)
-
-
 def masked_sound(frontend: FrontEnd, values: Floats, samples: Floats) -> Floats:
     """Make audible what speaks for the target: ``values`` [time, mel] as a mask on ``samples``.
 
     The recording's own short-time spectrum and phase are kept; each bin is multiplied by the mask. UsageError
     where the front end does not say how it cuts sound into bands.
     """
-    mask = soft_mask(values)
+    mask = soft_mask(values, FULL_PERCENTILE)
     if frontend.keeps_phase:
         width = max(1, round(SMOOTHED_SECONDS * frontend.sample_rate))
         window = np.hanning(width + 2)[1:-1]

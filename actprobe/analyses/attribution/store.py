@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.batch.growing_npz import GrowingArray, add_array
-from actprobe.batch.ledger import LedgerRow
+from actprobe.batch.growing_npz import GrowingArray, add_array, read_rows
 from actprobe.batch.shards import Shard, ShardStore, file_stem, read_shard, write_shard
 from actprobe.corpora import Recording
-from actprobe.errors import CorpusError
+from actprobe.errors import CorpusError, UsageError
 from actprobe.provenance import atomic_path
 
 INPUT = "input"
@@ -45,10 +44,6 @@ class AttributionStore(ShardStore):
         facts = {"rows": block.rows}
         arrays: dict[str, NDArray[Any]] = {**block.arrays, "starts_seconds": block.starts_seconds}
         write_shard(self._block_path(recording, number), Shard(facts, arrays))
-
-    def finish(self, recording: Recording, row: LedgerRow, blocks: int) -> None:
-        """Say that a recording is finished and has so many blocks."""
-        self.save(recording, Shard(row.facts(), {BLOCKS: np.array(blocks)}))
 
     def blocks(self, recording: Recording) -> Iterator[Block]:
         """Read the blocks of a finished recording; CorpusError where one has been damaged or taken away."""
@@ -106,6 +101,22 @@ def write_attributions(
             add_array(archive, "start_seconds", start_seconds)
             add_array(archive, "times", start_seconds[:, np.newaxis] + frames)
             add_array(archive, "bands_hz", bands_hz)
+
+
+def read_recording(path: Path, recording: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of one recording out of attributions.npz, and ``bands_hz``; nothing else is loaded.
+
+    UsageError where that recording is not in it.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        names, owners = archive["recordings"].tolist(), archive["recording"]
+        found = {"bands_hz": archive["bands_hz"]}
+        others = [name for name in archive.files if name not in ("recordings", "recording", "bands_hz")]
+    if recording not in names:
+        raise UsageError(f"no recording {recording!r} was attributed; there is {', '.join(names[:10])}")
+    first, end = np.searchsorted(owners, names.index(recording) + np.arange(2)).tolist()
+    with zipfile.ZipFile(path) as file:
+        return found | {name: read_rows(file, name, first, end) for name in others}
 
 
 def known_rows(store: AttributionStore, recordings: Sequence[Recording]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@
     player.loop = control("repeat").checked;
     const heads = [], buttons = [];
     const figures = panels.map((panel, i) => {
-      const shares = Object.entries(panel.shares).filter(([part, share]) => part !== "positive" && known(share)).map(([part, share]) => `${number(100 * share, 0)} % on ${part}`);
+      const shares = Object.entries(panel.shares).filter(([, share]) => known(share)).map(([part, share]) => `${number(100 * share, 0)} % on ${part}`);
       const head = element("span", { class: "playhead" });
       heads.push(head);
       const content = panel.values ? picture.axes({ content: [...drawn(panel, input, control("under").checked), head], ticks: passage.ticks, start: passage.start, end: passage.end, ylabel: "frequency (Hz)" }) : element("span", {}, "play");

@@ -16,6 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.analyses.attribution.masks import soft_mask
+
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -89,7 +91,7 @@ class Faithfulness:
 
 def measure(removal: Removal, values: Floats, rng: np.random.Generator) -> Faithfulness:
     """Ask the network what an attribution is worth; ``rng`` decides the order of equal values."""
-    ranks, mask = removal_ranks(values, rng), soft_mask(values)
+    ranks, mask = removal_ranks(values, rng), np.stack([soft_mask(each) for each in values])
     bins = values[0].size
     left = [np.asarray(ranks >= round(step / removal.steps * bins)) for step in range(1, removal.steps)]
     variants = [
@@ -116,13 +118,6 @@ def removal_ranks(values: Floats, rng: np.random.Generator) -> NDArray[np.int64]
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.broadcast_to(np.arange(flat.shape[1]), flat.shape), axis=1)
     return np.asarray(ranks.reshape(values.shape), np.int64)
-
-
-def soft_mask(values: Floats) -> Floats:
-    """Divide the positive values of each excerpt by their maximum; 0 where none is positive."""
-    positive = np.maximum(values, 0)
-    highest = positive.max(axis=(1, 2), keepdims=True)
-    return np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0)
 
 
 def deletion(found: Faithfulness) -> Doubles:

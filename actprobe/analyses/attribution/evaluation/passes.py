@@ -17,17 +17,16 @@ from actprobe.analyses.attribution.evaluation.scoring import (
     score_recording,
 )
 from actprobe.analyses.attribution.evaluation.settings import EvaluationSettings
-from actprobe.analyses.attribution.excerpts import Excerpts, plan_excerpts
+from actprobe.analyses.attribution.excerpts import Excerpts, Places
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.methods.method import MethodSettings
 from actprobe.analyses.attribution.methods.registry import open_methods
-from actprobe.batch.ledger import LedgerRow, failed_row, usable_recordings
+from actprobe.analyses.attribution.recordings import keep_recording
+from actprobe.batch.ledger import LedgerRow, usable_recordings
 from actprobe.batch.progress import Progress
-from actprobe.batch.shards import Shard, ShardStore
+from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Recording
-from actprobe.corpora.parts import known_parts
 from actprobe.errors import UsageError
-from actprobe.frontends import FrontEnd
 
 Arrays = Mapping[str, NDArray[Any]]
 Doubles = NDArray[np.float64]
@@ -101,28 +100,10 @@ class Passes:
     def _store(
         self, store: ShardStore, recording: Recording, count: int, compute: Callable[[Excerpts], Arrays]
     ) -> LedgerRow:
-        finished = store.finished(recording)
-        if finished is not None:
-            return finished
-        frontend: FrontEnd = self.explained.model.frontend.of(recording.path)
-        try:
-            waveform = recording.waveform()
-            plan = plan_excerpts(
-                frontend, waveform, fill=self.evaluation.fills[0], count=count, name=recording.name,
-                parts=known_parts(recording, frontend.sample_rate), seed=self.settings.seed,
-            )  # fmt: skip
-            arrays = compute(plan.cut(plan.starts))
-            source = waveform.source
-            row = LedgerRow(
-                recording.name, "ok", warning="; ".join(source.warnings) if source else "",
-                seconds=waveform.seconds, sample_rate=waveform.sample_rate, examples=len(plan),
-            )  # fmt: skip
-            store.save(recording, Shard(row.facts(), dict(arrays)))
-        except UsageError:  # what is wrong with the command is wrong with every recording
-            raise
-        except Exception as error:  # one bad recording must not stop the run
-            return failed_row(recording, error)
-        return row
+        return keep_recording(
+            store, recording, self.explained.model.frontend, Places(excerpts=count), self.evaluation.fills[0],
+            self.settings.seed, lambda plan: dict(compute(plan.cut())),
+        )  # fmt: skip
 
 
 def scores_of(store: ShardStore, recordings: Sequence[Recording]) -> list[RecordingScores]:

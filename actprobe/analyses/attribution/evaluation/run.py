@@ -18,10 +18,10 @@ from actprobe.analyses.attribution.evaluation.tables import cascade_table, score
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.fills import MEAN_SPECTRUM
 from actprobe.analyses.attribution.methods.method import MethodSettings
-from actprobe.analyses.attribution.methods.registry import check_methods
+from actprobe.analyses.attribution.methods.registry import METHODS
 from actprobe.batch.identity import made_by, run_key
 from actprobe.batch.ledger import ledger_frame, usable_recordings
-from actprobe.batch.opening import output_folder
+from actprobe.batch.opening import chosen_names, output_folder
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Corpus, open_corpus
 from actprobe.corpora.corpus import CorpusLike
@@ -120,7 +120,7 @@ def evaluate_attributions(
     """
     began = time.time()
     chosen_settings = MethodSettings.of(settings)
-    check_methods(methods)
+    chosen_names("method", methods, METHODS)
     evaluation = EvaluationSettings(tuple(fills), excerpts, random_seeds, removal_steps, cascade, concept)
     if not model.computes:
         raise UsageError("stored activations cannot be attributed: that needs the network itself")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actprobe.analyses.attribution.fills import FILLS, MEAN_SPECTRUM
+from actprobe.batch.opening import chosen_names
 from actprobe.errors import UsageError
 
 
@@ -24,13 +25,7 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
-        if not self.fills:
-            raise UsageError(f"name at least one fill of {', '.join(FILLS)}")
-        for fill in self.fills:
-            if fill not in FILLS:
-                raise UsageError(f"there is no fill {fill!r}; there is {', '.join(FILLS)}")
-            if self.fills.count(fill) > 1:
-                raise UsageError(f"fill {fill} is named more than once")
+        chosen_names("fill", self.fills, FILLS)
         lowest = {"excerpts": 1, "random_seeds": 1, "removal_steps": 2, "cascade": 0}
         for name, low in lowest.items():
             if getattr(self, name) < low:

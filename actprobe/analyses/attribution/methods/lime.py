@@ -37,7 +37,7 @@ class Lime(Method):
         super().__init__(explained, settings)
         frames, bands = explained.model.frontend.example_shape
         times, mels = settings.tiles_time, settings.tiles_frequency
-        if not (1 <= times <= frames and 1 <= mels <= bands):
+        if times > frames or mels > bands:
             raise UsageError(
                 f"method lime: {times} x {mels} tiles of examples of {frames} frames and {bands} bands"
             )

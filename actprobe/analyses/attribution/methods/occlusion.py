@@ -9,7 +9,6 @@ from actprobe.analyses.attribution.excerpts import Excerpts
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.methods.batches import values_of_variants
 from actprobe.analyses.attribution.methods.method import Attribution, Floats, Method, MethodSettings
-from actprobe.errors import UsageError
 
 SHARE = 10  # a patch is that part of an example unless told otherwise
 Span = tuple[int, int]  # first frame or band, and the one after the last
@@ -57,8 +56,6 @@ def _time_spans(explained: Explained, settings: MethodSettings) -> list[Span]:
     frames = frontend.example_shape[0]
     if seconds is None:
         return _overlapping(frames, round(frames / SHARE))
-    if not (np.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"patch_seconds={seconds}: no duration")
     return _overlapping(frames, round(seconds * frontend.sample_rate / frontend.frame_hop))
 
 
@@ -67,8 +64,6 @@ def _mel_spans(explained: Explained, settings: MethodSettings) -> list[Span]:
     bands = frontend.example_shape[1]
     if hertz is None:
         return _overlapping(bands, round(bands / SHARE))
-    if not (np.isfinite(hertz) and hertz > 0):
-        raise UsageError(f"patch_hz={hertz}: no width in hertz")
     centres = np.asarray(frontend.band_edges_hz(), np.float64)[1:-1]
     starts = centres[0] + hertz / 2 * np.arange(np.ceil((centres[-1] - centres[0]) / (hertz / 2)) + 1)
     spans = (np.searchsorted(centres, (start, start + hertz)) for start in starts)

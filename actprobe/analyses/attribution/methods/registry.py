@@ -13,7 +13,6 @@ from actprobe.analyses.attribution.methods.integrated_gradients import Integrate
 from actprobe.analyses.attribution.methods.lime import Lime
 from actprobe.analyses.attribution.methods.method import Method, MethodSettings
 from actprobe.analyses.attribution.methods.occlusion import Occlusion
-from actprobe.errors import UsageError
 
 METHODS: dict[str, type[Method]] = {
     each.name: each
@@ -24,18 +23,6 @@ METHODS: dict[str, type[Method]] = {
 }  # fmt: skip
 
 
-def check_methods(names: Sequence[str]) -> None:
-    """Refuse (UsageError) no methods, one that does not exist, and one that is named twice."""
-    if not names:
-        raise UsageError(f"name at least one method of {', '.join(METHODS)}")
-    for name in names:
-        if name not in METHODS:
-            raise UsageError(f"there is no method {name!r}; there is {', '.join(METHODS)}")
-        if list(names).count(name) > 1:
-            raise UsageError(f"method {name} is named more than once")
-
-
 def open_methods(names: Sequence[str], explained: Explained, settings: MethodSettings) -> dict[str, Method]:
     """Open methods for a network and a target; UsageError where one cannot explain them."""
-    check_methods(names)
     return {name: METHODS[name](explained, settings) for name in names}

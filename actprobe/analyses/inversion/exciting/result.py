@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.exciting.figures import excitation_figure
 from actprobe.batch.result import Result
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import UsageError
 from actprobe.models import WeightsRecord
 
 
@@ -45,12 +43,7 @@ class ExcitationResult(Result):
         ``NEURON/METHOD/values``, float64 [steps + 1]; ``low`` and ``high``, float32 [mel], the bounds;
         ``times`` in seconds from the start of the excerpt, and ``bands_hz``.
         """
-        path = self.folder / "excited.npz"
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise CorpusError(path, f"is not a readable excitation ({error})") from error
+        return self.read_npz("excited.npz")
 
     @property
     def inputs(self) -> dict[str, dict[str, NDArray[Any]]]:

@@ -15,7 +15,7 @@ from absl import logging
 
 from actprobe.analyses.inversion.exciting.neuron import COLUMNS, Exciter, Way
 from actprobe.analyses.inversion.exciting.result import ExcitationResult
-from actprobe.analyses.inversion.exciting.settings import ASCENT, LATENT, ExcitationSettings, check_methods
+from actprobe.analyses.inversion.exciting.settings import ASCENT, LATENT, METHODS, ExcitationSettings
 from actprobe.analyses.inversion.exciting.sounds import Facts, save_sounds
 from actprobe.analyses.inversion.exciting.survey import INPUT, Survey, SurveyJob, merge_survey
 from actprobe.analyses.inversion.networks.sources import (
@@ -28,7 +28,7 @@ from actprobe.batch.executors import DEFAULT, run_job
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.identity import made_by, run_key
 from actprobe.batch.ledger import ledger_frame, usable_recordings
-from actprobe.batch.opening import corpus_or_phantom, head_start, output_folder
+from actprobe.batch.opening import chosen_names, corpus_or_phantom, head_start, output_folder
 from actprobe.batch.progress import Progress
 from actprobe.batch.shards import Shard, ShardStore, read_shard, write_shard
 from actprobe.corpora.corpus import CorpusLike
@@ -124,7 +124,7 @@ def excite(
         steps=steps, time_weight=time_weight, mel_weight=mel_weight, jitter_frames=jitter_frames, start=start,
         seed=seed,
     )  # fmt: skip
-    methods = check_methods(methods)
+    methods = chosen_names("method", methods, METHODS)
     if inverters and LATENT not in methods:
         raise UsageError(f"inverters are of the method {LATENT}, which is not asked for")
     targets = _targets(model, neurons)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actprobe.errors import UsageError
@@ -44,15 +43,3 @@ class ExcitationSettings:
             raise UsageError(f"jitter_frames={self.jitter_frames}: 0 or more")
         if self.start not in STARTS:
             raise UsageError(f"there is no start {self.start!r}; there is {', '.join(STARTS)}")
-
-
-def check_methods(names: Sequence[str]) -> list[str]:
-    """List the methods that are asked for; a UsageError for none, an unknown one or one named twice."""
-    if isinstance(names, str) or not names:
-        raise UsageError(f"methods={names!r}: give a list of {', '.join(METHODS)}")
-    for name in names:
-        if name not in METHODS:
-            raise UsageError(f"there is no method {name!r}; there is {', '.join(METHODS)}")
-        if list(names).count(name) > 1:
-            raise UsageError(f"method {name} is named more than once")
-    return list(names)

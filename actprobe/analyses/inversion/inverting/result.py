@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from actprobe.analyses.inversion.figures import inversion_figure
 from actprobe.analyses.inversion.inverting.inverted import INPUT
 from actprobe.analyses.inversion.pictures import Pictures, pictures_of
 from actprobe.batch.result import Result
-from actprobe.errors import CorpusError, UsageError
+from actprobe.errors import UsageError
 from actprobe.models import WeightsRecord
 
 SCALES = ("shared", "panel")
@@ -62,12 +61,7 @@ class InversionResult(Result):
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """inversion.npz: the mel spectrograms, ``times`` of their frames in seconds and ``bands_hz``."""
-        path = self.folder / self.TABLE
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise CorpusError(path, f"is not a readable inversion ({error})") from error
+        return self.read_npz(self.TABLE)
 
     @property
     def mel_spectrograms(self) -> dict[str, NDArray[Any]]:
