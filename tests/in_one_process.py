@@ -10,11 +10,13 @@ import sys
 
 from absl import flags
 
+SHARED = ("__main__", "actprobe.cli", "actprobe.flags")  # modules that define flags of binaries
+
 
 def main() -> None:
     for command in json.loads(sys.argv[1]):
         for name in list(flags.FLAGS):
-            if flags.FLAGS.find_module_defining_flag(name) in ("__main__", "actprobe.cli", sys.argv[0]):
+            if flags.FLAGS.find_module_defining_flag(name) in (*SHARED, sys.argv[0]):
                 delattr(flags.FLAGS, name)
         flags.FLAGS.unparse_flags()
         sys.argv = command

@@ -87,7 +87,7 @@ def _run_one_after_the_other(folder: Path) -> None:
     """Run the binaries in this process, so that TensorFlow is loaded once for all of them."""
     from absl import app, flags
 
-    import actprobe.cli  # noqa: F401 (defines flags that all binaries share)
+    import actprobe.flags  # noqa: F401 (defines flags that all binaries share)
 
     app.define_help_flags()
     shared = set(flags.FLAGS)

@@ -45,6 +45,7 @@ STEPS: list[tuple[int, set[str]]] = [
     (6, {"analyses/finished_runs"}),
     (7, {"explorer", "serving"}),
     (8, {"__init__", "cli"}),
+    (8, {"flags"}),
 ]
 STEP = {package: step for step, (_, packages) in enumerate(STEPS) for package in packages}
 FRAMEWORKS = {

@@ -170,7 +170,7 @@ class TestExcerpts:
         every, starts = frontend.examples(sound), frontend.example_starts(len(sound))
         assert plan.starts[0] == starts[0]
         chosen = every[np.searchsorted(starts, plan.starts)]
-        np.testing.assert_allclose(plan.cut().examples, chosen, atol=2e-3 if name == "basic_pitch" else 1e-5)
+        np.testing.assert_allclose(plan.cut().examples, chosen, atol=1e-6)
 
     def test_a_shuffled_fill_does_not_depend_on_what_is_cut_with_it(self, frontend: LogMelFrontEnd) -> None:
         plan = plan_excerpts(frontend, self.sound(), Places(), fill="shuffled")

@@ -99,7 +99,7 @@ def public_names() -> set[str]:
         for member in members.values():
             if inspect.isfunction(member):
                 names |= set(inspect.signature(member).parameters)
-    for manual in [*MANUALS, ROOT / "actprobe/cli.py"]:
+    for manual in [*MANUALS, ROOT / "actprobe/cli.py", ROOT / "actprobe/flags.py"]:
         names |= set(re.findall(r'DEFINE_[a-z_]+\(\s*"([a-z0-9_]+)"', manual.read_text("utf-8")))
     signatures = importlib.import_module("actprobe.serving.signatures")
     names |= set(re.findall(r'ExportTensor\(\s*"([a-z_]+)"', inspect.getsource(signatures)))

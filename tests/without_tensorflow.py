@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags
 
 HEAVY = ("tensorflow", "tf_keras", "keras", "torch")
+SHARED = ("__main__", "actprobe.cli", "actprobe.flags")  # modules that define flags of binaries
 
 
 class Refused:
@@ -26,7 +27,7 @@ class Refused:
 
 def run(command: list[str]) -> tuple[Any, str]:
     for name in list(flags.FLAGS):
-        if flags.FLAGS.find_module_defining_flag(name) in ("__main__", "actprobe.cli", sys.argv[0]):
+        if flags.FLAGS.find_module_defining_flag(name) in (*SHARED, sys.argv[0]):
             delattr(flags.FLAGS, name)
     flags.FLAGS.unparse_flags()
     sys.argv = command

@@ -5,21 +5,20 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actprobe.audio import RESAMPLER, Waveform, as_waveform
 from actprobe.errors import FrontEndError, UsageError
-from actprobe.frontends.framing import Framing
+from actprobe.frontends.audible import Audible
 from actprobe.frontends.graph import ExampleGraph
-from actprobe.frontends.sound import Sonifier, Sound
 
 PADDINGS = ("zeros", "repeat")
 
 
-class FrontEnd(ABC):
+class FrontEnd(Audible, ABC):
     """Waveform -> examples.
 
     A front end of your own gives the abstract methods and the attributes without a default. What else it
@@ -84,7 +83,6 @@ class FrontEnd(ABC):
     True
     """
 
-    name: str
     sample_rate: int
     example_samples: int
     example_shape: tuple[int, int]
@@ -96,8 +94,6 @@ class FrontEnd(ABC):
     known: bool = True
     edge_frames: int = 0
     joining_refusal: str = ""
-    sound_refusal: str = ""
-    keeps_phase: bool = False
     standardises: bool = False
     inversion_refusal: str = ""
     free_starts: bool = True
@@ -260,125 +256,6 @@ class FrontEnd(ABC):
             "does not cut its examples out of common frames", "`frames`, `hop` and a `windows` that is true"
         )
 
-    def framing(self) -> Framing:
-        """Say how sound is cut into spectra and these into bands.
-
-        Returns
-        -------
-        Framing
-            Its `samples_of` the frames of an example is at most `example_samples`, by less than a hop.
-
-        Raises
-        ------
-        UsageError
-            It is not known.
-        """
-        raise UsageError(
-            self.sound_refusal
-            or f"it is not known how to undo the front end {self.name}: no sound can be made; give it "
-            f"`framing` and `to_power`"
-        )
-
-    def reference(self, samples: NDArray[np.float32]) -> Any:
-        """Give what an example needs beside itself to be undone.
-
-        Parameters
-        ----------
-        samples : numpy.ndarray
-            float32, shape [example_samples], what the example was made of.
-
-        Returns
-        -------
-        object
-            What `to_power` takes; None where an example is enough.
-        """
-        return None
-
-    def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
-        """Undo normalisation and logarithm.
-
-        Parameters
-        ----------
-        examples : numpy.ndarray
-            Shape [..., time, mel], in `unit`.
-        reference : object, optional
-            What `reference` gave.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape [..., time, mel]: what the filter bank gave, `Framing.power` of magnitudes, no
-            louder than a full-scale sound can be.
-
-        Raises
-        ------
-        UsageError
-            It is not known how, or the reference is missing.
-        """
-        if self.sound_refusal:
-            raise UsageError(self.sound_refusal)
-        self._lacks("is not known to be undone", "`framing` and `to_power`")
-
-    def sound(
-        self,
-        values: NDArray[Any],
-        samples: NDArray[np.float32] | None = None,
-        *,
-        own_phase: bool = False,
-        seed: int = 0,
-    ) -> Sound:
-        """Make an example, or a span of joined examples, audible; see `actprobe.frontends.sound`.
-
-        Parameters
-        ----------
-        values : numpy.ndarray
-            Shape [time, mel], in `unit`.
-        samples : numpy.ndarray, optional
-            float32, shape [samples], the sound that it is of: its phase, and what `reference` gives.
-        own_phase : bool, optional
-            Whether the phase of `samples` is taken; by default one is estimated.
-        seed : int, optional
-            Seed of the phase from which the estimation starts.
-
-        Returns
-        -------
-        Sound
-            At `sample_rate`.
-
-        Raises
-        ------
-        UsageError
-            It is not known how to undo the front end, or values of another shape or that are not finite.
-        """
-        sonifier = Sonifier(self)
-        bands = sonifier.bands(values, None if samples is None else self.reference(samples))
-        made = sonifier.sound(bands, phase_of=samples if own_phase else None, seed=seed)
-        return Sound(made, sonifier.error_db(bands, made))
-
-    def masked(self, mask: NDArray[Any], samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Multiply a sound by a mask over time and mel, keeping its phase.
-
-        Parameters
-        ----------
-        mask : numpy.ndarray
-            Shape [time, mel], from 0 to 1; of a front end that keeps the phase [samples, 1].
-        samples : numpy.ndarray
-            float32, shape [samples], the sound that the frames of the mask are of.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [samples].
-
-        Raises
-        ------
-        UsageError
-            It is not known how the front end cuts sound, or the mask does not fit the sound.
-        """
-        if self.keeps_phase:
-            return np.asarray(samples[: len(mask)] * mask[:, 0], np.float32)
-        return Sonifier(self).masked(np.asarray(mask, np.float64), samples)
-
     def example_graph(self) -> ExampleGraph:
         """Write the front end with TensorFlow operations, for export.
 
@@ -408,9 +285,6 @@ class FrontEnd(ABC):
         copied = copy.copy(self)
         vars(copied).pop("_traced", None)
         return copied
-
-    def _lacks(self, what: str, wanted: str) -> NoReturn:
-        raise UsageError(f"the front end {self.name} {what}: give it {wanted}")
 
     def __call__(self, waveform: Waveform | ArrayLike, sample_rate: int | None = None) -> NDArray[np.float32]:
         """Turn a waveform into examples.

@@ -58,24 +58,12 @@
     });
     const playing = element("span", { class: "playing", role: "status" });
     play = (i, start) => {
-      const at = player.currentTime || 0, going = start || !player.paused;
       buttons.forEach((each, k) => each.setAttribute("aria-pressed", String(k === i)));
       playing.textContent = i === 0 ? "the recording" : `what speaks for the target by ${panels[i].name}`;
       if (!panels[i].sound) { player.removeAttribute("src"); player.load(); playing.textContent += ": no sound in this report"; return; }
-      player.addEventListener("loadedmetadata", () => {
-        player.currentTime = at < player.duration - 0.05 ? at : 0;
-        if (going) player.play().catch(() => {});  // a newer choice may interrupt it
-      }, { once: true });
-      player.src = panels[i].sound;
+      picture.change(player, panels[i].sound, start);
     };
-    const follow = () => {
-      if (!player.isConnected) return;
-      const part = player.duration ? player.currentTime / player.duration : 0;
-      for (const head of heads) { head.style.left = `${100 * part}%`; head.hidden = !part; }
-      if (!player.paused) requestAnimationFrame(follow);
-    };
-    player.addEventListener("play", follow);
-    player.addEventListener("seeked", follow);
+    picture.follow(player, heads);
     section.querySelector(".player").replaceChildren(player, element("span", {}, "sound: ", playing));
     section.querySelector(".output").textContent = known(passage.output) ? `Output, mean over the excerpts shown: ${number(passage.output, 3)}` : "";
     section.querySelector(".passage").replaceChildren(...(passage.figure ? [element("img", { src: passage.figure, alt: passage.title, class: "whole" })] : []), ...figures);

@@ -65,26 +65,14 @@
     const buttonOriginal = original ? element("button", { type: "button", "aria-pressed": "false", onclick: () => play(-1, true) }, "the recording itself") : null;
     play = (i, start) => {
       mark = i;
-      const at = player.currentTime || 0, going = start || !player.paused;
       const sound = i < 0 ? original : panels[i].sounds[control("phase").value] ?? panels[i].sounds.estimated;
       buttons.forEach((each, k) => each.setAttribute("aria-pressed", String(k === i)));
       buttonOriginal?.setAttribute("aria-pressed", String(i < 0));
       playing.textContent = i < 0 ? "the recording itself" : name(panels[i]);
       if (!sound) { player.removeAttribute("src"); player.load(); playing.textContent += ": no sound in this report"; return; }
-      player.addEventListener("loadedmetadata", () => {
-        player.currentTime = at < player.duration - 0.05 ? at : 0;
-        if (going) player.play().catch(() => {});  // a newer choice may interrupt it
-      }, { once: true });
-      player.src = sound;
+      picture.change(player, sound, start);
     };
-    const follow = () => {
-      if (!player.isConnected) return;
-      const part = player.duration ? player.currentTime / player.duration : 0;
-      for (const head of heads) { head.style.left = `${100 * part}%`; head.hidden = !part; }
-      if (!player.paused) requestAnimationFrame(follow);
-    };
-    player.addEventListener("play", follow);
-    player.addEventListener("seeked", follow);
+    picture.follow(player, heads);
     section.querySelector(".player").replaceChildren(player, ...(buttonOriginal ? [buttonOriginal] : []), element("span", {}, "sound: ", playing));
     section.querySelector(".scale").replaceChildren(...(shared ? [colourBar(all)] : [element("p", { class: "note" }, "Each panel has another colour scale: do not compare levels between panels.")]));
     section.querySelector(".spectrograms").replaceChildren(...figures);

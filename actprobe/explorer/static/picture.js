@@ -35,5 +35,25 @@ actprobe.picture = (() => {
     }
     context.putImageData(image, 0, 0);
   }
-  return { axes, paint };
+  // A line over pictures goes along with the sound.
+  function follow(player, heads) {
+    const move = () => {
+      if (!player.isConnected) return;
+      const part = player.duration ? player.currentTime / player.duration : 0;
+      for (const head of heads) { head.style.left = `${100 * part}%`; head.hidden = !part; }
+      if (!player.paused) requestAnimationFrame(move);
+    };
+    player.addEventListener("play", move);
+    player.addEventListener("seeked", move);
+  }
+  // Another sound from the current position; it plays if one was playing, or if it is to start.
+  function change(player, sound, start) {
+    const at = player.currentTime || 0, going = start || !player.paused;
+    player.addEventListener("loadedmetadata", () => {
+      player.currentTime = at < player.duration - 0.05 ? at : 0;
+      if (going) player.play().catch(() => {});  // a newer choice may interrupt it
+    }, { once: true });
+    player.src = sound;
+  }
+  return { axes, paint, follow, change };
 })();
