@@ -320,3 +320,10 @@ def pad_to(samples: NDArray[np.float32], length: int, padding: str) -> NDArray[n
     if missing <= 0:
         return samples
     return np.pad(samples, (0, missing), mode="wrap" if padding == "repeat" else "constant")
+
+
+def cut_out(samples: NDArray[np.float32], first: int, length: int) -> NDArray[np.float32]:
+    """Cut samples out of a sound, with zeros where they reach beyond it."""
+    inside = samples[max(first, 0) : max(first + length, 0)]
+    before = min(max(-first, 0), length)
+    return np.pad(inside, (before, length - before - len(inside)))

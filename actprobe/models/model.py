@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -145,6 +146,24 @@ class Model(ABC):
             the time it computes, and its own otherwise. A PyTorch network is copied and initialised
             again by its modules' ``reset_parameters``.
         """
+
+    def control_seeds(self, count: int, first: int = 1) -> list[int]:
+        """Give seeds for `with_random_weights`, none of which is that of the network's own weights.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        first : int, optional
+            The lowest.
+
+        Returns
+        -------
+        list of int
+            Ascending.
+        """
+        seeds = (seed for seed in itertools.count(first) if seed != self.weights.seed)
+        return list(itertools.islice(seeds, count))
 
     def dense_refusal(self, layers: Sequence[str]) -> str:
         """Say why layers cannot be evaluated densely.

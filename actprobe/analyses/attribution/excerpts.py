@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from actprobe.analyses.attribution.fills import fill_values
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.frontends.base import cut_out
 
 Floats = NDArray[np.float32]
 
@@ -182,11 +183,7 @@ def _as_long(samples: Floats, wanted: int) -> Floats:
 
 
 def _cut(samples: Floats, starts: NDArray[np.int64], length: int) -> Floats:
-    """Cut sounds out of a recording, with zeros where they reach beyond it."""
-    before = max(0, -int(starts[0]))
-    behind = max(0, int(starts[-1]) + length - len(samples))
-    around = np.pad(samples, (before, behind))
-    return np.stack([around[before + start : before + start + length] for start in starts])
+    return np.stack([cut_out(samples, start, length) for start in starts.tolist()])
 
 
 def _background(frontend: FrontEnd, samples: Floats) -> Floats:

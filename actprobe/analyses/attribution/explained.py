@@ -67,19 +67,18 @@ class Explained:
         return backend.keras.Model(self.model.keras_model.input, self.model.keras_model.output[tensor])
 
     def gradient_of(
-        self, part: Any, of_operations: Mapping[str, str] | None = None
+        self, of_operations: Mapping[str, str] | None = None
     ) -> Callable[[Floats], tuple[Doubles, Floats]]:
         """Make a function of examples: the target's values, [batch], and their gradients, [batch, time, mel].
 
-        ``part`` is a network like `part`; ``of_operations`` gives operations of TensorFlow, such as ``Relu``,
-        the gradient that is registered under another name. The function runs in the context of
-        `Model.computing`, in batches.
+        ``of_operations`` gives operations of TensorFlow, such as ``Relu``, the gradient that is registered
+        under another name. The function runs in the context of `Model.computing`, in batches.
         """
         tf = backend.tf
 
         def slope(examples: Any) -> tuple[Any, Any]:
             with tf.compat.v1.get_default_graph().gradient_override_map(dict(of_operations or {})):
-                values = self.target.of(part(examples, training=False))
+                values = self.target.of(self.part(examples, training=False))
             return values, tf.gradients(values, examples, unconnected_gradients="zero")[0]
 
         traced = self.in_batches(slope)
@@ -118,4 +117,4 @@ class Explained:
     @cached_property
     def gradients(self) -> Callable[[Floats], tuple[Doubles, Floats]]:
         """The function of `gradient_of` for the network as it is."""
-        return self.gradient_of(self.part)
+        return self.gradient_of()

@@ -20,6 +20,7 @@ from actprobe.corpora import Recording
 from actprobe.corpora.folder import plain_name
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.frontends.base import cut_out
 from actprobe.models import Model
 from actprobe.plotting import save_figure
 
@@ -76,12 +77,9 @@ def passage_figure(arrays: Arrays, passage: Passage, record: Mapping[str, Any], 
 def _samples(recording: Recording, frontend: FrontEnd, passage: Passage, start: float) -> NDArray[np.float32]:
     """Read the sound of a passage, with zeros where it reaches beyond the recording."""
     samples = recording.waveform(frontend.sample_rate).samples
-    first = round(start * frontend.sample_rate)
-    frames = len(passage.times) - frontend.example_shape[0]
-    end = first + frontend.example_samples + frames * frontend.frame_hop
-    around = np.pad(samples, (max(0, -first), max(0, end - len(samples))))
-    first = max(0, first)
-    return np.asarray(around[first : first + end - round(start * frontend.sample_rate)], np.float32)
+    more = len(passage.times) - frontend.example_shape[0]
+    length = frontend.example_samples + more * frontend.frame_hop
+    return cut_out(samples, round(start * frontend.sample_rate), length)
 
 
 def _save_sounds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -205,14 +204,13 @@ def _compute(
     """Take the corpus through the network and its controls, and write the tables."""
     plan = settings.plan
     computed = tuple(hand_crafted.get_feature(name) for name in plan.scalars)
-    seeds = (number for number in itertools.count(1) if number != model.weights.seed)
     job = NeuronJob(
         handle=ModelHandle(model),
         layers=tuple(layers),
         features=computed,
         unit=settings.unit,
         batch_size=settings.batch_size or model.batch_size,
-        random_seeds=tuple(itertools.islice(seeds, settings.random_seeds)),
+        random_seeds=tuple(model.control_seeds(settings.random_seeds)),
         evaluation=model.evaluation(layers),
     )
     decides = made_by(

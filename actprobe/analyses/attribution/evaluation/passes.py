@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,8 +44,7 @@ class Passes:
         self.explained, self.names = explained, list(names)
         self.settings, self.evaluation = settings, evaluation
         self.methods = open_methods(names, explained, settings)
-        free = (seed for seed in itertools.count(settings.seed + 1) if seed != explained.model.weights.seed)
-        self.random_seeds = list(itertools.islice(free, evaluation.random_seeds))
+        self.random_seeds = explained.model.control_seeds(evaluation.random_seeds, settings.seed + 1)
 
     def score(self, store: ShardStore, recordings: Sequence[Recording]) -> list[LedgerRow]:
         """Score every recording into the store; a fault is that of its recording alone."""

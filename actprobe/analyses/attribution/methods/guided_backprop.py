@@ -46,7 +46,7 @@ class GuidedBackprop(Method):
         super().__init__(explained, settings)
         _refuse_other_nonlinearities(explained)
         _register()
-        self._gradients = explained.gradient_of(explained.part, dict.fromkeys(RECTIFIERS, GUIDED))
+        self._gradients = explained.gradient_of(dict.fromkeys(RECTIFIERS, GUIDED))
 
     def __call__(self, excerpts: Excerpts) -> Attribution:
         return Attribution(self._gradients(excerpts.examples)[1])

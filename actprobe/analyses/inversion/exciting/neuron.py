@@ -16,6 +16,7 @@ from actprobe.analyses.inversion.networks.inverter import Inverter
 from actprobe.batch.shards import Shard
 from actprobe.errors import UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.frontends.base import cut_out
 from actprobe.models import Model
 from actprobe.models.target import LINEAR, Target
 
@@ -133,6 +134,4 @@ def best_excerpt(frontend: FrontEnd, survey: Survey, excerpt: int) -> tuple[Floa
     number, length = int(survey.number[excerpt]), frontend.example_samples
     start = int(frontend.example_starts(len(samples))[number])
     example = np.asarray(frontend.examples(samples)[number], np.float32)
-    before = max(0, -start)
-    around = np.pad(samples, (before, max(0, start + length - len(samples))))
-    return example.copy(), np.asarray(around[before + start : before + start + length], np.float32)
+    return example.copy(), cut_out(samples, start, length)

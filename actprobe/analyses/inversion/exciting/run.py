@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -146,8 +145,7 @@ def excite(
     write_csv(folder / "recordings.csv", ledger_frame(rows, ()))
     usable = usable_recordings(recordings, rows, recordings.source)
     survey = merge_survey(store, usable, spaces)
-    seeds = (number for number in itertools.count(1) if number != network.weights.seed)
-    random_seed = next(seeds)
+    (random_seed,) = network.control_seeds(1)
     exciter = Exciter(network, network.with_random_weights(random_seed), ways, settings, survey)
     state = digest([asdict(settings), described, random_seed, [store.state(each) for each in usable]])
     done = _Finished(store.directory, state)

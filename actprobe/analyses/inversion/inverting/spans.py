@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from actprobe.audio import Waveform
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
+from actprobe.frontends.base import cut_out
 
 Floats = NDArray[np.float32]
 
@@ -110,7 +111,6 @@ def _stored_span(frontend: FrontEnd, samples: Floats, at_seconds: float, needed:
     offsets = np.round((starts[chosen] - starts[first]) / hop).astype(np.int64)
     if (np.diff(offsets) > frontend.example_shape[0]).any():
         raise UsageError(f"{name}: the stored examples leave gaps: invert one at a time")
-    before, end = max(0, -int(starts[first])), int(starts[chosen[-1]]) + length
-    around = np.pad(samples, (before, max(0, end - len(samples))))
-    cut = around[before + starts[first] : before + end]
+    first_sample = int(starts[first])
+    cut = cut_out(samples, first_sample, int(starts[chosen[-1]]) + length - first_sample)
     return Span(starts[first] / rate, cut, frontend.examples(samples)[chosen], offsets, frontend)
