@@ -36,6 +36,7 @@ STEPS: list[tuple[int, set[str]]] = [
         {
             "analyses/activations",
             "analyses/attribution",
+            "analyses/causal",
             "analyses/inversion",
             "analyses/maps",
             "analyses/neurons",

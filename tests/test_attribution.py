@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 import actprobe
 from actprobe.analyses.attribution import run as attribution_run
-from actprobe.analyses.attribution.dominance import dominant_part, share_of_positive
 from actprobe.analyses.attribution.excerpts import Places, plan_excerpts
 from actprobe.analyses.attribution.fills import FILLS
 from actprobe.analyses.attribution.masks import soft_mask
@@ -31,6 +30,7 @@ from actprobe.corpora.parts import known_parts
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import AudioError, CorpusError, UsageError
 from actprobe.frontends import LogMelFrontEnd
+from actprobe.frontends.dominance import dominant_part, share_of_positive
 from actprobe.models.target import read_target
 
 BAND = 4  # what the planted network looks at

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from actprobe.analyses.neurons.job import unit_means
 from actprobe.analyses.neurons.similarity import neuron_similarity
 from actprobe.analyses.neurons.table import NEURON_COLUMNS, median_seed, neuron_table
+from actprobe.models.units import unit_means
 
 
 def test_pearson_interval_and_p_against_scipy_one_neuron_at_a_time() -> None:

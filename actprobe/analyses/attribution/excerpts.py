@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actprobe.analyses.attribution.fills import fill_values
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.base import cut_out
+from actprobe.frontends.excerpts import examples_at, possible_starts, sounds_at, spread
 
 Floats = NDArray[np.float32]
 
@@ -83,17 +83,12 @@ class ExcerptPlan:
         AudioError where examples are not finite.
         """
         starts = self.starts if starts is None else starts
-        frontend, samples, length = self.frontend, self.samples, self.frontend.example_samples
-        sounds = _cut(samples, starts, length)
-        if frontend.free_starts and len(samples) >= length:
-            examples = np.stack([frontend.example_of(sound) for sound in sounds])
-        else:
-            positions = np.searchsorted(frontend.example_starts(len(samples)), starts)
-            examples = np.ascontiguousarray(frontend.examples(samples)[positions])
-        examples = np.asarray(examples, np.float32)
+        frontend = self.frontend
+        examples = examples_at(frontend, self.samples, starts)
         if not np.isfinite(examples).all():
             raise AudioError(self.recording, f"the front end {frontend.name} gives NaN or infinity for it")
-        parts = {name: _cut(sound, starts, length) for name, sound in self.parts.items()}
+        sounds = sounds_at(frontend, self.samples, starts)
+        parts = {name: sounds_at(frontend, sound, starts) for name, sound in self.parts.items()}
         cut = Excerpts(
             self.recording, frontend, starts / frontend.sample_rate, examples, sounds, self.background, "",
             np.zeros_like(examples), parts,
@@ -152,14 +147,14 @@ def plan_excerpts(
 
 def _starts(frontend: FrontEnd, samples: int, places: Places, name: str) -> NDArray[np.int64]:
     """Choose the first samples of the excerpts, ascending."""
-    there = frontend.example_starts(samples)
-    hop, length, rate = frontend.frame_hop, frontend.example_samples, frontend.sample_rate
-    if frontend.free_starts and samples >= length and there[0] >= 0:  # no zeros around: any frame will do
-        there = hop * np.arange((samples - length) // hop + 1)
+    there = possible_starts(frontend, samples)
+    length, rate = frontend.example_samples, frontend.sample_rate
+    if places.excerpts is not None:
+        return spread(there, places.excerpts)
     first, last = 0, len(there) - 1
     if places.at is not None:
         wanted = round(places.at * rate)
-        if wanted > there[-1] + hop / 2:
+        if wanted > there[-1] + frontend.frame_hop / 2:
             raise AudioError(
                 name,
                 f"lasts {samples / rate:.3f} s: the last excerpt of {length / rate:.3f} s begins at "
@@ -167,23 +162,16 @@ def _starts(frontend: FrontEnd, samples: int, places: Places, name: str) -> NDAr
             )
         first = int(np.argmin(np.abs(there - wanted)))
     if places.seconds is not None or places.at is not None:
-        span = max(0.0, (places.seconds or 0.0) * rate - length)
-        last = first + int(np.searchsorted(there[first:] - there[first], span + hop / 2, side="right")) - 1
-    if places.excerpts is None:  # the ends are covered, too
-        count = 1 + -(-2 * int(there[last] - there[first]) // length)
-        chosen = np.linspace(first, last, min(count, last - first + 1))
-    else:
-        chosen = (np.arange(places.excerpts) + 0.5) / places.excerpts * (last + 1) - 0.5
+        span = max(0.0, (places.seconds or 0.0) * rate - length) + frontend.frame_hop / 2
+        last = first + int(np.searchsorted(there[first:] - there[first], span, side="right")) - 1
+    count = 1 + -(-2 * int(there[last] - there[first]) // length)  # the ends are covered, too
+    chosen = np.linspace(first, last, min(count, last - first + 1))
     return np.asarray(there[np.unique(chosen.round().astype(np.int64))], np.int64)
 
 
 def _as_long(samples: Floats, wanted: int) -> Floats:
     """Cut or lengthen a part by the few samples that rounding makes of another rate."""
     return np.pad(samples[:wanted], (0, max(0, wanted - len(samples))))
-
-
-def _cut(samples: Floats, starts: NDArray[np.int64], length: int) -> Floats:
-    return np.stack([cut_out(samples, start, length) for start in starts.tolist()])
 
 
 def _background(frontend: FrontEnd, samples: Floats) -> Floats:

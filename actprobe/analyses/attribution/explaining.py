@@ -9,12 +9,12 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
-from actprobe.analyses.attribution.dominance import dominant_part, share_of_positive
 from actprobe.analyses.attribution.excerpts import ExcerptPlan, Excerpts
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.methods.method import Attribution, Method
 from actprobe.analyses.attribution.store import INPUT, Block
 from actprobe.errors import AudioError, UsageError
+from actprobe.frontends.dominance import dominant_part, share_of_positive
 
 COLUMNS = ("recording", "start_seconds", "target", "method", "fill", "output", "share_positive")
 AT_ONCE = 32  # excerpts, which bounds memory

@@ -10,9 +10,9 @@ from absl import logging
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from actprobe.analyses.attribution.dominance import dominant_part, share_of_positive
 from actprobe.analyses.attribution.excerpts import Excerpts
 from actprobe.errors import UsageError
+from actprobe.frontends.dominance import dominant_part, share_of_positive
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

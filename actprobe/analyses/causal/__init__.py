@@ -1,0 +1,1 @@
+"""Does the network use it: ablation, tuning curves, dissection and probes, each with its controls."""

@@ -1,0 +1,1 @@
+"""Which concept a unit detects, by where its map is high."""

@@ -1,0 +1,1 @@
+"""What a linear model reads out of a layer."""

@@ -1,0 +1,1 @@
+"""How neurons respond when one thing changes and all else stays."""
