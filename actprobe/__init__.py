@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from actprobe.analyses.activations.run import activations
     from actprobe.analyses.attribution.evaluation.run import evaluate_attributions
     from actprobe.analyses.attribution.run import attribute
+    from actprobe.analyses.causal.ablation.run import ablate
+    from actprobe.analyses.causal.dissection.run import dissect
+    from actprobe.analyses.causal.probing.run import probe
+    from actprobe.analyses.causal.tuning.run import tune
     from actprobe.analyses.finished_runs import load_run
     from actprobe.analyses.inversion.evaluation.run import evaluate_inverters
     from actprobe.analyses.inversion.exciting.run import excite
@@ -45,9 +49,11 @@ _HOMES = {
     "Result": "actprobe.batch.result",
     "Waveform": "actprobe.audio",
     "WeightsError": "actprobe.errors",
+    "ablate": "actprobe.analyses.causal.ablation.run",
     "activations": "actprobe.analyses.activations.run",
     "attribute": "actprobe.analyses.attribution.run",
     "compare": "actprobe.analyses.neurons.compare",
+    "dissect": "actprobe.analyses.causal.dissection.run",
     "evaluate_attributions": "actprobe.analyses.attribution.evaluation.run",
     "evaluate_inverters": "actprobe.analyses.inversion.evaluation.run",
     "excite": "actprobe.analyses.inversion.exciting.run",
@@ -61,11 +67,13 @@ _HOMES = {
     "neurons": "actprobe.analyses.neurons.run",
     "open_activations": "actprobe.models.adapters.stored",
     "open_corpus": "actprobe.corpora",
+    "probe": "actprobe.analyses.causal.probing.run",
     "report": "actprobe.explorer.page",
     "save_activations": "actprobe.frontends.stored_writing",
     "sonify": "actprobe.analyses.inversion.inverting.sounds",
     "train_detector": "actprobe.detection.run",
     "train_inverter": "actprobe.analyses.inversion.training.run",
+    "tune": "actprobe.analyses.causal.tuning.run",
     "wrap_model": "actprobe.models",
 }
 
@@ -79,9 +87,11 @@ __all__ = [
     "Waveform",
     "WeightsError",
     "__version__",
+    "ablate",
     "activations",
     "attribute",
     "compare",
+    "dissect",
     "evaluate_attributions",
     "evaluate_inverters",
     "excite",
@@ -95,11 +105,13 @@ __all__ = [
     "neurons",
     "open_activations",
     "open_corpus",
+    "probe",
     "report",
     "save_activations",
     "sonify",
     "train_detector",
     "train_inverter",
+    "tune",
     "wrap_model",
 ]
 

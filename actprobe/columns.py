@@ -182,6 +182,80 @@ TABLES: dict[str, dict[str, str]] = {
         "partial": "That without what both have of the input's magnitude: a partial correlation of ranks.",
         "n": "Recordings, one excerpt each.",
     },
+    "probe.csv": {
+        "layer": _WHO["layer"],
+        "target": "What is read out: a feature, a label column, `voice_activity` or `frames:TRACK`.",
+        "metric": "`r2` of numbers: the coefficient of determination. `auc` of classes: the area under the "
+        "ROC curve, of several classes the mean of each against the rest.",
+        "value": "The metric over all units, each predicted by folds that it is not in; empty where the "
+        "target cannot be probed.",
+        "low": "Lower end of the 95 % interval over recordings, or groups of them (bootstrap).",
+        "high": "Upper end of that interval.",
+        "permuted": "Mean of the metric over permutations of the recordings' targets.",
+        "random_weights": "The metric of the same layer with random weights, mean over the seeds; empty "
+        "with `--random_seeds=0` and for stored activations.",
+        "input": "The metric of the input itself, described by the mean and standard deviation over time of "
+        "each band of the example; empty where examples are not stored.",
+        "n": "Units: recordings, or excerpts with `--unit=excerpt`, of which the target is known.",
+        "p": "Share of the permutations that reach the value, the true order included.",
+        "q": "False discovery rate over the layers of the target (Benjamini and Hochberg, 1995).",
+        "n_recordings": "Recordings that the units come from, or groups of them with `--group_by`.",
+        "dimensions": "Neurons of the layer.",
+        "over_random_low": "Lower end of the 95 % interval of value minus random_weights, over the same "
+        "resampled recordings.",
+        "over_random_high": "Upper end of that interval.",
+        "over_input_low": "Lower end of the 95 % interval of value minus input.",
+        "over_input_high": "Upper end of that interval.",
+        "note": "Why the target cannot be probed, or which of its classes are left out.",
+    },
+    "tuning.csv": {
+        "layer": _WHO["layer"],
+        "neuron": "Number of the unit of a dense layer, or of the channel of a map (averaged over the map), "
+        "from 0.",
+        "factor": "What was changed.",
+        "n": "Variants of the stimulus, or recordings.",
+        "preferred": "Dose of the highest mean response, in the factor's unit, refined by a parabola through "
+        "its neighbours where it is not the first or the last dose. Empty, as all that follows, for a neuron "
+        "that is constant or not finite.",
+        "selectivity": "Sparseness of the mean responses above the lowest (Vinje and Gallant, 2000): 0 for a "
+        "flat curve, 1 for one dose alone.",
+        "monotonicity": "Spearman's correlation of dose and mean response, -1 to 1.",
+        "r2": "Share of the neuron's variance within variants that the dose explains, 0 to 1; 1 / n on "
+        "average without an effect. Empty with one variant or recording.",
+        "p": "Family-wise p-value: share of the permutations of the doses within each variant in which the "
+        "best neuron of the layer reaches this r2, the true order included; empty with `--permutations=0`.",
+        "q": "False discovery rate over the neurons of the layer, from the same permutations.",
+        "random": "r2 of the same neuron with random weights, median over the seeds; empty with "
+        "`--random_seeds=0`.",
+        "share": "Share of the neuron's variance within and between variants that the dose explains.",
+        "deviation": "Standard deviation of the neuron over all variants and doses.",
+        "deviation_random": "The same with random weights.",
+    },
+    "tuning_curves.parquet": {
+        "layer": "As in tuning.csv.",
+        "neuron": "As in tuning.csv.",
+        "factor": "As in tuning.csv.",
+        "dose": "The dose, in the factor's unit.",
+        "mean": "Mean response over the variants or recordings.",
+        "low": "Lower end of its 95 % interval over them (bootstrap); empty below three.",
+        "high": "Upper end of that interval.",
+        "random": "Mean response of the same neuron with random weights, median over the seeds.",
+    },
+    "tuning_layers.csv": {
+        "layer": "As in tuning.csv.",
+        "factor": "As in tuning.csv.",
+        "share": "Share of the variance of all neurons of the layer, within and between variants, that the "
+        "dose explains, 0 to 1.",
+        "low": "Lower end of its 95 % interval over variants or recordings (bootstrap); empty below three.",
+        "high": "Upper end of that interval.",
+        "random": "The share with random weights, median over the seeds.",
+        "n": "Variants of the stimulus, or recordings.",
+        "neurons": "Neurons of the layer.",
+        "constant": "How many of them are constant or not finite and have no tuning.",
+        "tuned": "How many have a q of 0.05 at most and an r2 above that of random weights.",
+        "null_95": "95th percentile of the share under permutation of the doses within each variant.",
+        "p": "Share of the permutations in which the layer's share is reached, the true order included.",
+    },
     "nre.csv": {
         **_WHO,
         "corpus": "Name of the corpus.",
@@ -210,6 +284,49 @@ TABLES: dict[str, dict[str, str]] = {
         "recordings": "Recordings behind it.",
         "excerpts": "Different excerpts behind it.",
     },
+    "ablation.csv": {
+        "layer": _WHO["layer"],
+        "units": "Numbers of the units that are replaced together, separated by blanks; empty for `random`.",
+        "kind": "`unit`: each by itself; `top`, `least`: the k that follow the feature most and least; "
+        "`random`: random sets of k other units whose variances are like those of `top`, summed up.",
+        "feature": "Feature of the neuron run; empty for single units.",
+        "k": "How many units are replaced together.",
+        "fill": "What stands in their place: `mean`, their mean over the corpus at each position; `zero`; "
+        "`resample`, their values in an excerpt of another recording.",
+        "n": "Recordings.",
+        "change": "What the output has more without the units, mean over recordings; for `random` the median "
+        "over the sets.",
+        "low": "Lower end of the 95 % interval over recordings (bootstrap), empty below three recordings; for "
+        "`random` the 2.5th percentile over the sets.",
+        "high": "Upper end, or the 97.5th percentile.",
+        "metric": "`auc`, `balanced_accuracy` at the detector's threshold, `average_precision`; over the "
+        "excerpts whose truth is known, empty where it is not.",
+        "metric_change": "What the metric has more without the units.",
+        "metric_low": "Lower end, as `low`.",
+        "metric_high": "Upper end, as `high`.",
+        "output": "Layer and number of the output.",
+        "label": "Its label.",
+        "absolute_change": "Mean absolute change of the output over the excerpts; for `random` the median.",
+        "p": "Single units: family-wise p of the change over the layer's units, by sign flips of recordings. "
+        "`top`: share of the random sets that change the output as much, the set itself included.",
+        "q": "False discovery rate over the layer's units.",
+        "metric_value": "The metric without the units.",
+        "metric_p": "As `p`, of the change of the metric.",
+        "metric_q": "As `q`, of the change of the metric.",
+        "fill_distance": "Distance of the fill from the units' mean activation, in standard deviations; empty "
+        "for `random`.",
+    },
+    "ablation_sets.parquet": {
+        "layer": _WHO["layer"],
+        "feature": "As in ablation.csv.",
+        "k": "Units of the set.",
+        "fill": "As in ablation.csv.",
+        "output": "Layer and number of the output.",
+        "units": "Numbers of the units of this random set.",
+        "change": "Change of the output, mean over recordings.",
+        "metric": "As in ablation.csv.",
+        "metric_change": "Change of the metric.",
+    },
     "excited.csv": {
         "layer": _WHO["layer"],
         "unit": "Number of the unit, or of the channel of a map (averaged over the map), from 0.",
@@ -232,6 +349,37 @@ TABLES: dict[str, dict[str, str]] = {
         "search finds with random weights.",
         "random_weights_r": "Correlation of the two inputs, each minus its start: the share of the picture "
         "that is due to the procedure; empty if one is its start.",
+    },
+    "dissection.csv": {
+        "layer": _WHO["layer"],
+        "unit": "Number of the channel, from 0.",
+        "concept": "Concept of sound.",
+        "threshold": "Value that the map exceeds where the unit's mask is.",
+        "iou": "Intersection over union of the masks of unit and concept over the corpus.",
+        "iou_null": "Mean IoU with the concepts of other recordings (`--permutations`).",
+        "p": "Share of the permutations of the recordings in which the IoU is reached, the true order "
+        "included.",
+        "q": "False discovery rate over the units of the layer, by the same permutations, each unit measured "
+        "in standard deviations of its own null.",
+        "n": "Recordings that know the concept, whether it occurs in them or not.",
+        "random_weights": "IoU of the same unit with random weights, median over the seeds; empty with "
+        "`--random_seeds=0`.",
+        "detector": "Whether iou is above `--iou_threshold` and q is 0.05 at most.",
+        "iou_max": "Highest IoU that two masks of these sizes can have.",
+    },
+    "dissection_concepts.csv": {
+        "layer": _WHO["layer"],
+        "concept": "Concept of sound.",
+        "n": "Recordings that know the concept.",
+        "share": "Share of the positions of these recordings that the concept covers.",
+        "iou_max": "Highest IoU that any unit can have, by the sizes of the masks.",
+        "layer_units": "Units of the layer.",
+        "above_iou": "Units with an IoU above `--iou_threshold`.",
+        "above_iou_null": "Mean number of these under permutation.",
+        "above_iou_random": "Number of these with random weights, median over the seeds.",
+        "significant": "Units with a q of 0.05 at most.",
+        "detectors": "Units with both.",
+        "above_random": "Detectors whose IoU exceeds that of all units of all random weights.",
     },
     "playlists.csv": {
         "layer": "Name of the layer.",

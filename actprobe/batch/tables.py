@@ -19,6 +19,8 @@ TEXT = (
     "path", "recording", "singer", "split", "status", "reason", "warning", "file", "model", "model_a",
     "model_b", "layer", "layer_a", "layer_b", "feature", "given", "weights", "end", "method",
     "corpus", "against", "class", "measure", "label", "space", "best_recording", "target", "fill", "metric",
+    "note", "concept",
+    "units", "kind", "output", "factor",
 )  # fmt: skip
 COUNTS = (
     "sample_rate", "examples", "best_neuron", "above_null", "above_random", "discoveries",

@@ -16,6 +16,7 @@ from actprobe.models.dense import DenseEvaluation, is_faster, why_not_dense
 from actprobe.models.model import Activations, Compute, Model
 from actprobe.models.network import Network
 from actprobe.models.random_weights import LentWeights, seed_weights
+from actprobe.models.split import GraphSplit, Split
 from actprobe.models.weights import WeightsRecord, hash_weights
 
 
@@ -88,6 +89,9 @@ class KerasModel(Model):
             excerpts_at_once=excerpts_at_once,
             lent=self._lent,
         )
+
+    def _split(self, layer: str, outputs: Sequence[str]) -> Split:
+        return GraphSplit(self.keras_model, layer, outputs, self.frontend.example_shape)
 
     def computing(self) -> AbstractContextManager[None]:
         return self._lent()

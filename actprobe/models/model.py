@@ -18,6 +18,7 @@ from actprobe.models.inverter_specs import Plan
 from actprobe.models.network import Network
 from actprobe.models.output import Output, output_layer_of, threshold_beside
 from actprobe.models.specs import Spec
+from actprobe.models.split import Split
 from actprobe.models.weights import WeightsRecord
 
 VALUES_IN_BATCH = 1 << 20
@@ -320,6 +321,42 @@ class Model(ABC):
             for start in range(0, len(examples), step):
                 outputs = compute(examples[start : start + step])
                 yield {name: outputs[tensor] for name, tensor in zip(names, tensors, strict=True)}
+
+    def split(self, layer: str, outputs: Sequence[str]) -> Split:
+        """Cut the network at a layer, so that what comes after can be computed with other values of it.
+
+        Parameters
+        ----------
+        layer : str
+            Where it is cut.
+        outputs : sequence of str
+            Layers behind it whose activations are wanted.
+
+        Returns
+        -------
+        Split
+            Both parts.
+
+        Raises
+        ------
+        UsageError
+            A layer that the network does not have, or from which no output is computed; a network that
+            cannot be cut.
+
+        Examples
+        --------
+        >>> model = actprobe.load_model("svd", checkpoint="svd-open")
+        >>> halfway = model.split("mp3", ["fc9"]).before(model.frontend(actprobe.load_audio("song.mp3"))[:2])
+        >>> halfway.values.shape
+        (2, 37, 25, 32)
+        """
+        tensors = {name: self.layers[name].tensor for name in outputs}
+        cut = self._split(self.layers[layer].tensor, list(dict.fromkeys(tensors.values())))
+        cut.names = tensors
+        return cut
+
+    def _split(self, layer: str, outputs: Sequence[str]) -> Split:
+        raise UsageError(f"{self.name} is {self.what}: its layers cannot be replaced")
 
     def computing(self) -> AbstractContextManager[None]:
         """Make the context in which the network computes.

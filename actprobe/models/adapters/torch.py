@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
 from threading import RLock
 from typing import Any
@@ -19,10 +19,12 @@ from actprobe.models.adapters.axes import AXES, check_waveform, form, in_order, 
 from actprobe.models.adapters.rows import outputs_of, table_of
 from actprobe.models.adapters.taps import Taps
 from actprobe.models.adapters.torch_places import BATCH, CHANNEL, Place, arranged
+from actprobe.models.adapters.torch_split import TorchSplit
 from actprobe.models.adapters.torch_walk import Walk, evaluating, run, walk
 from actprobe.models.model import Activations, Compute, Model
 from actprobe.models.network import Network
 from actprobe.models.receptive_field import Axis, State
+from actprobe.models.split import Split
 from actprobe.models.weights import WeightsRecord
 from actprobe.weights import seeded_kernel
 
@@ -62,6 +64,15 @@ class TorchModel(Model):
 
     def digest(self) -> str:
         return _digest(self.module)
+
+    def _split(self, layer: str, outputs: Sequence[str]) -> Split:
+        def compute(examples: NDArray[np.float32], take: Callable[[str, Any], Any]) -> None:
+            inputs = as_inputs(self.module, examples, self._axes, channel=self._channel)
+            with self._lock, evaluating(self.module):
+                run(self.module, inputs, lambda name, called, given, tensor: take(name, tensor))
+
+        example = np.random.default_rng(0).standard_normal((2, *self.frontend.example_shape))
+        return TorchSplit(compute, layer, outputs, self._places, example.astype(np.float32))
 
     def _compute(self, tensors: tuple[str, ...]) -> Compute:
         def compute(examples: NDArray[np.float32]) -> Activations:

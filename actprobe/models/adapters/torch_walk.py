@@ -22,7 +22,7 @@ from actprobe.models.adapters.torch_places import (
 
 OUTPUT = "output"  # what the network computes behind its last module
 
-Take = Callable[[str, Any, Any, Any], None]
+Take = Callable[[str, Any, Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,24 @@ def run(module: Any, inputs: Any, take: Take) -> None:
     """Compute a network and give each tensor that comes out of a module.
 
     `take` gets (name, module, its first input, tensor) at once, before anything changes the tensor in place.
+    A tensor that it returns takes the place of the only tensor of a module.
     """
     torch = backend.torch
     calls: dict[str, int] = {}
     last: list[Any] = []
 
     def hook_of(name: str) -> Callable[[Any, Any, Any], None]:
-        def hook(called: Any, given: Any, produced: Any) -> None:
+        def hook(called: Any, given: Any, produced: Any) -> Any:
             calls[name] = calls.get(name, 0) + 1
             again = f"#{calls[name]}" if calls[name] > 1 else ""
             tensors = [each for each in tensors_in(produced) if torch.is_tensor(each)]
             for i, tensor in enumerate(tensors):
                 key = f"{name}{again}" if len(tensors) == 1 else f"{name}{again}/{i}"
-                last.append(tensor)
-                take(key, called, given[0] if given else None, tensor)
+                replaced = take(key, called, given[0] if given else None, tensor)
+                last.append(tensor if replaced is None else replaced)
+                if replaced is not None and produced is tensor:
+                    return replaced
+            return None
 
         return hook
 
