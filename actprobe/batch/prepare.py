@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -66,13 +66,16 @@ def prepare_recording(
     unit: str = "recording",
     *,
     waveform: Waveform | None = None,
+    excerpts: Callable[[FrontEnd, int], NDArray[np.int64]] | None = None,
 ) -> Prepared:
     """Decode a recording, compute its features and resample it to the front end's rate.
 
     The front end gives that rate and where examples begin, which needs no TensorFlow. ``unit``: ``recording``
     for features of the whole, or ``excerpt`` for features of the segment that each example spans; the ledger
     then has their means. A feature that fails is left out of the ledger's row, and its warning says why.
-    ``waveform`` is the recording if it is decoded already. AudioError: it cannot be decoded, or is silent.
+    ``waveform`` is the recording if it is decoded already. ``excerpts`` takes the front end and the length of
+    the recording in samples, and gives the first samples of the examples that are wanted, by default of all.
+    AudioError: it cannot be decoded, or is silent.
     """
     frontend = frontend.of(recording.path)
     rate = frontend.sample_rate
@@ -84,7 +87,7 @@ def prepare_recording(
         reason = f"is silent ({seconds:.2f} s under -100 dBFS)"
         raise AudioError(recording.path, f"{reason}. {said}" if said else reason)
     count = len(front)
-    starts = frontend.example_starts(count) / rate
+    starts = (frontend.example_starts(count) if excerpts is None else excerpts(frontend, count)) / rate
     again = sound.whole is None and any(feature.sample_rate != rate for feature in features)
     samples = None if again else front
     del front  # what is decoded again, when the features are done, is not held meanwhile

@@ -70,6 +70,8 @@ class FrontEnd(Audible, ABC):
         Why nothing can be inverted to its examples, in a sentence; empty where it can.
     free_starts : bool
         Whether an example can begin at any frame; False where there are only those that were stored.
+    has_examples : bool
+        Whether there are examples; False where only activations were stored.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class FrontEnd(Audible, ABC):
     standardises: bool = False
     inversion_refusal: str = ""
     free_starts: bool = True
+    has_examples: bool = True
 
     def __init__(self, padding: str = "zeros") -> None:
         if padding not in PADDINGS:

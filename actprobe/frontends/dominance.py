@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.frontends import FrontEnd
+from actprobe.frontends.base import FrontEnd
 from actprobe.frontends.sound import Sonifier
 
 Floats = NDArray[np.float32]

@@ -43,3 +43,8 @@ def examples_at(frontend: FrontEnd, samples: Floats, starts: Starts) -> Floats:
         positions = np.searchsorted(frontend.example_starts(len(samples)), starts)
         found = np.ascontiguousarray(frontend.examples(samples)[positions])
     return np.asarray(found, np.float32)
+
+
+def some_starts(frontend: FrontEnd, samples: int, count: int) -> Starts:
+    """Choose so many of the `possible_starts` of a recording of so many ``samples``, see `spread`."""
+    return spread(possible_starts(frontend, samples), count)

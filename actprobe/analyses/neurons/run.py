@@ -33,6 +33,7 @@ from actprobe.batch.shards import ShardStore
 from actprobe.batch.tables import write_parquet
 from actprobe.corpora import Corpus, Recording
 from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.grouping import group_numbers, refuse_unknown_column
 from actprobe.errors import UsageError
 from actprobe.features.labels import Plan, resolve
 from actprobe.features.own import import_features, own_sources
@@ -154,9 +155,8 @@ def neurons(
     plan = resolve(features, recordings)
     if given is not None and given not in plan.names:
         raise UsageError(f"given={given} is not among the features: {', '.join(plan.names)}")
-    if group_by is not None and not any(group_by in recording.labels for recording in recordings):
-        columns = sorted({column for recording in recordings for column in recording.labels})
-        raise UsageError(f"no recording has a label {group_by!r}; there is {', '.join(columns) or 'none'}")
+    if group_by is not None:
+        refuse_unknown_column(group_by, recordings)
     if unit == "excerpt":
         refuse_too_short(map(hand_crafted.get_feature, plan.scalars), model.example_seconds)
     folder = output_folder(output_dir)
@@ -305,6 +305,4 @@ def _groups(merged: Merged, usable: Sequence[Recording], group_by: str | None) -
     """Number the units that belong together; None where every unit stands for itself."""
     if group_by is None:
         return merged.groups if merged.unit == "excerpt" else None
-    names = [recording.labels.get(group_by) or f"\0{recording.name}" for recording in usable]
-    numbers = np.unique(names, return_inverse=True)[1]
-    return np.asarray(numbers[merged.groups], np.int64)
+    return np.asarray(group_numbers(usable, group_by)[merged.groups], np.int64)
