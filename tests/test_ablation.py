@@ -243,7 +243,7 @@ class TestRun:
         assert by_kind.loc["top", "units"] == "0"
         assert by_kind.loc["top", "metric_change"] < by_kind.loc["random", "metric_low"]
         assert by_kind.loc["top", "metric_p"] == pytest.approx(1 / 3)  # there are two other units
-        assert "without the unit that follow first most, the AUC changes by -0." in found.summary
+        assert "without the unit that follows first most, the AUC changes by -0." in found.summary
 
     def test_the_change_is_that_of_the_output_itself(self, found: AblationResult, model: Model) -> None:
         path = Path(str(found.record["corpus"])).parent / "03.wav"

@@ -83,12 +83,16 @@ def test_without_a_folder_everything_is_of_the_phantom_corpus(checkout: Path) ->
     ended, calls = quickstart(checkout)
     assert ended.returncode == 0, ended.stderr
     asked = [call[0].removeprefix("actprobe-") for call in calls]
-    assert asked == ["neurons", "maps", "invert", "invert", "attribute", "evaluate-inverters", "report"]
+    assert asked == [
+        "neurons", "maps", "invert", "invert", "attribute", "tune", "ablate", "evaluate-inverters", "report"
+    ]  # fmt: skip
     assert flag(calls[2], "input").endswith("phantom-neurons/phantom/a.wav")
     assert flag(calls[3], "at") == "2.300"  # an excerpt of 1.7 s still fits in
     assert flag(calls[4], "at") == "1.000"  # of the highest output
     runs = [word for word in calls[-1] if word.startswith("--run=")]
-    assert len(runs) == 6
+    assert len(runs) == 8
+    assert flag(calls[6], "neurons").endswith("phantom-neurons")
+    assert flag(calls[6], "input").endswith("phantom/manifest.csv")
     assert "out/quickstart/report/index.html" in ended.stdout
 
 
@@ -99,15 +103,17 @@ def test_a_folder_is_in_every_analysis_beside_the_phantom_corpus(checkout: Path,
     assert ended.returncode == 0, ended.stderr
     asked = [call[0].removeprefix("actprobe-") for call in calls]
     twice = [name for name in ("neurons", "maps", "invert", "evaluate-inverters") for _ in range(2)]
-    assert asked == [*twice[:6], "attribute", *twice[6:], "report"]
+    assert asked == [*twice[:6], "attribute", "tune", "ablate", *twice[6:], "report"]
     mine = checkout / "out/quickstart/yours"
-    assert flag(calls[0], "input") == flag(calls[7], "input") == "out/quickstart/yours"
+    assert flag(calls[0], "input") == flag(calls[9], "input") == "out/quickstart/yours"
+    assert flag(calls[8], "neurons") == "out/quickstart/neurons"
+    assert flag(calls[8], "input") == "out/quickstart/yours"
     assert "--permutations=10" in calls[0]
     assert sorted(str(path.relative_to(mine)) for path in mine.rglob("*.wav")) == [
         "broken.wav", "sub folder/it's 00.wav", "sub folder/it's 01.wav", "sub folder/it's 02.wav",
     ]  # fmt: skip
     assert len(list((checkout / flag(calls[2], "input")).iterdir())) == 3  # what cannot be read has no middle
-    assert len([word for word in calls[-1] if word.startswith("--run=")]) == 9
+    assert len([word for word in calls[-1] if word.startswith("--run=")]) == 11
 
 
 def test_a_large_folder_is_bounded_and_that_is_said(checkout: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 from actprobe.plotting import colour_table
 from actprobe.provenance import ESCAPED
 
-PARTS = "core table plots picture excited neurons maps layers inversion attribution start"
+PARTS = "core table plots picture excited causal neurons maps layers inversion attribution start"
 SCRIPTS = tuple(f"{name}.js" for name in PARTS.split())
 
 

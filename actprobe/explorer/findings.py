@@ -32,6 +32,8 @@ def finding(run: ShownRun) -> str:
             return _attribution_scores(run)
         case "excitation":
             return _excitation(run)
+        case "tuning" | "dissection" | "ablation" | "probe":
+            return _causal(run)
         case _:
             return ""
 
@@ -208,6 +210,12 @@ def _excitation(run: ShownRun) -> str:
         f"{name} reaches {values[0]} with {best['method']}, {values[1]} in the best excerpt, and {values[2]} "
         f"by the same search with random weights."
     )
+
+
+def _causal(run: ShownRun) -> str:
+    """Give the first line of the run's own summary."""
+    line = str(getattr(run.result, "summary", "")).partition("\n")[0].strip()
+    return f"{line}." if line else ""
 
 
 def _warned(run: ShownRun) -> list[str]:

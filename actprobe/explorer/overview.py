@@ -16,6 +16,7 @@ PARTS = {
     "maps": ("maps",),
     "inversion": ("inversion", "evaluation"),
     "attribution": ("attribution", "attribution_scores", "excitation"),
+    "causal": ("tuning", "ablation", "dissection", "probe"),
 }  # part -> kinds of runs that it shows, the one that gives the picture first
 HEADINGS = {
     "neurons": "Neurons of {}, {}",
@@ -25,7 +26,13 @@ HEADINGS = {
     "attribution": "Attributions of {}, {}",
     "attribution_scores": "Evaluated attributions of {}, {}",
     "excitation": "Excited neurons of {}, {}",
+    "tuning": "Tuning curves of {}, {}",
+    "dissection": "Dissection of {}, {}",
+    "ablation": "Ablation of {}, {}",
+    "probe": "Probes of {}, {}",
 }
+
+STIMULI = "stimuli"  # what a run calls its corpus that made all sounds itself
 
 
 def heading(run: ShownRun) -> str:
@@ -78,6 +85,9 @@ def _gone_over(runs: Sequence[ShownRun]) -> list[str]:
     corpora = []
     for run in runs:
         if run.kind == "inversion":
+            continue
+        if run.corpus == STIMULI:
+            corpora.append(STIMULI)
             continue
         rows = run.recordings
         count = ""

@@ -25,6 +25,7 @@ PLOT = (184.0, 12.0)  # bottom and top of a scatter
 STRIP = 244.0  # middle of the strip of correlations
 ABOVE, BELOW = (18.0, 134.0), (164.0, 280.0)  # top and bottom of a feature and of a map
 NRE_PLOT = (226.0, 12.0)
+SHARES = (206.0, 12.0)
 
 
 def picture_of(run: ShownRun, runs: Sequence[ShownRun], assets: Assets) -> dict[str, Any] | None:
@@ -43,6 +44,8 @@ def picture_of(run: ShownRun, runs: Sequence[ShownRun], assets: Assets) -> dict[
             return strip_of(run, assets)
         case "evaluation":
             return _errors(run)
+        case "tuning":
+            return _shares(run)
         case _:
             return None
 
@@ -178,6 +181,34 @@ def _nre(evaluations: Sequence[ShownRun], model: str, layer: str, method: str) -
         if run.model == model and len(rows):
             return float(rows["nre"].iloc[0])
     return None
+
+
+def _shares(run: ShownRun) -> dict[str, Any]:
+    """Draw the share of each layer that each factor explains, with and without random weights."""
+    table = run.frame("tuning_layers.csv")
+    layers, factors = (list(dict.fromkeys(table[name])) for name in ("layer", "factor"))
+    across = Axis(0.0, float(len(factors)), LEFT + 30, RIGHT)
+    upwards = Axis(float(len(layers)), 0.0, *SHARES)
+    width, height = across.at(1) - across.at(0), upwards.at(1) - upwards.at(0)
+    cells = [
+        {
+            "x": across.at(factors.index(row["factor"])),
+            "y": upwards.at(layers.index(row["layer"])),
+            "share": row["share"] if row["share"] == row["share"] else None,
+            "random": row["random"] if row["random"] == row["random"] else None,
+        }
+        for row in table.to_dict("records")
+    ]
+    return {
+        "kind": "shares",
+        "label": f"Shares of {len(layers)} layers of {run.model} that {len(factors)} factors explain",
+        "cells": cells,
+        "width": width,
+        "height": height,
+        "across": [(across.at(i + 0.5), name.replace("_", " ")) for i, name in enumerate(factors)],
+        "upwards": [(upwards.at(i + 0.5), name) for i, name in enumerate(layers)],
+        "bottom": SHARES[0],
+    }
 
 
 def _errors(run: ShownRun) -> dict[str, Any]:

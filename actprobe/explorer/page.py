@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from actprobe.batch.result import Result
+from actprobe.batch.tables import read_frame
 from actprobe.errors import UsageError
 from actprobe.explorer.assets import Assets
 from actprobe.explorer.attribution_part import attribution_part, passages_shown, scores_of
+from actprobe.explorer.causal_part import causal_part
 from actprobe.explorer.clips import Clips
+from actprobe.explorer.evidence import JUDGED, evidence
 from actprobe.explorer.excitation_part import excitation_part, excited_of
 from actprobe.explorer.findings import cautions, listed
 from actprobe.explorer.inversion_part import errors_of, excerpt_of, inversion_part
@@ -28,9 +32,10 @@ from actprobe.explorer.neurons_part import neurons_part
 from actprobe.explorer.overview import analysed, cards, heading
 from actprobe.explorer.reading import SHOWN, ShownRun, read_from, shown_runs
 from actprobe.models import WeightsRecord
-from actprobe.provenance import ESCAPED, atomic_path
+from actprobe.provenance import ESCAPED, atomic_path, write_csv
 
 MIB = 1 << 20
+EVIDENCE = "evidence.csv"
 TABS = {
     "overview": "Overview",
     "neurons": "Neurons",
@@ -38,6 +43,7 @@ TABS = {
     "layers": "Layers",
     "inversion": "Feature inversion",
     "attribution": "Attribution",
+    "causal": "Causal tests",
 }
 RANDOM_WEIGHTS = "the network was not trained; its results are a control, not findings."
 
@@ -54,6 +60,15 @@ class ReportResult:
 
     path: Path
 
+    @property
+    def evidence(self) -> pd.DataFrame:
+        """evidence.csv: what several analyses say of each neuron; empty with fewer than two kinds of them.
+
+        ``follows``, ``responds``, ``detects`` and ``matters`` are judged by the test of each analysis.
+        """
+        table = read_frame(self.path.parent / EVIDENCE)
+        return table.astype({name: "boolean" for name in JUDGED if name in table})
+
     def _repr_html_(self) -> str:
         """Show a link in a notebook."""
         return f'<a href="{html.escape(self.path.resolve().as_uri())}">{html.escape(str(self.path))}</a>'
@@ -64,16 +79,16 @@ def report(
 ) -> ReportResult:
     """Turn finished runs into a page that opens from a file, offline.
 
-    It has a part for neurons, activation maps, layers, feature inversion and attribution, as far as there
-    are runs. The page loads nothing but what is in its own folder: copy ``report`` whole to hand it on.
-    Excerpts of the recordings are part of it unless ``audio_mib=0``.
+    It has a part for neurons, activation maps, layers, feature inversion, attribution and causal tests, as
+    far as there are runs. The page loads nothing but what is in its own folder: copy ``report`` whole to
+    hand it on. Excerpts of the recordings are part of it unless ``audio_mib=0``.
 
     Parameters
     ----------
     *runs : Result, str or Path
         What `actprobe.neurons`, `actprobe.maps`, `actprobe.evaluate_inverters`, `actprobe.invert`,
-        `actprobe.attribute`, `actprobe.evaluate_attributions` and `actprobe.excite` return, or the folders
-        they wrote; the page shows several of a kind one at a time.
+        `actprobe.attribute`, `actprobe.evaluate_attributions`, `actprobe.excite`, `actprobe.tune`,
+        `actprobe.dissect`, `actprobe.ablate` and `actprobe.probe` return, or the folders they wrote.
     output_dir : str or Path
         Gets the folder ``report``; one that is there is replaced.
     audio_mib : float, optional
@@ -82,7 +97,8 @@ def report(
     Returns
     -------
     ReportResult
-        ``path`` of index.html; a notebook shows a link.
+        ``path`` of index.html; a notebook shows a link. ``evidence``: what neuron runs, tuning curves,
+        dissection and ablation say together of each neuron.
 
     Raises
     ------
@@ -122,6 +138,9 @@ def _umask() -> int:
 
 
 def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
+    table = evidence(runs)
+    if len(table):
+        write_csv(report / EVIDENCE, table)
     assets = Assets(report / "assets")
     clips = Clips(assets, audio_bytes)
     # Inversions first: their sounds are few, and neurons take what room is left.
@@ -142,6 +161,7 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         "layers": layers_part(runs),
         "inversion": inversion,
         "attribution": attribution,
+        "causal": causal_part(runs, table, assets),
     }
     tabs = {name: title for name, title in TABS.items() if name == "overview" or parts[name]}
     weights = _each(runs, SHOWN, _weights)

@@ -27,6 +27,10 @@ SHOWN = (
     "attribution",
     "attribution_scores",
     "excitation",
+    "tuning",
+    "dissection",
+    "ablation",
+    "probe",
 )  # the kinds of runs that a page has a part for
 
 

@@ -94,7 +94,8 @@
     render(detail, rows, row, neuron, layerName, activity, chunk, neuron % chunks.size);
     const names = [layerName, `${layerName}/linear`].map((layer) => `${run.model}/${layer}/${neuron}`);
     const all = (await Promise.all(names.map(excited.drawn))).filter(Boolean);
-    if (all.length) detail.append(...all);
+    const tested = (await Promise.all(names.map((each) => actprobe.causal?.drawn(each)))).filter(Boolean);
+    if (tested.length || all.length) detail.append(...tested, ...all);
   }
   function activityOf(chunk, place) {
     chunk.decoded ??= unpack(chunk.activity);

@@ -3,7 +3,7 @@
 (() => {
   const { address, parts } = actprobe;
   const sections = [...document.querySelectorAll("main > section")];
-  const owners = { neuron: "neurons", map: "maps", layer: "layers", excerpt: "inversion", attribution: "attribution", excited: "attribution" };
+  const owners = { neuron: "neurons", map: "maps", layer: "layers", excerpt: "inversion", attribution: "attribution", excited: "attribution", tested: "causal" };
 
   async function go() {
     const found = address();

@@ -141,22 +141,20 @@ def _of_features(layer: str, fill: str, rows: pd.DataFrame) -> list[str]:
     for feature, of_feature in rows[rows["feature"] != ""].groupby("feature", sort=False):
         k = int(of_feature["k"].max())
         by_kind = {str(row["kind"]): row for _, row in of_feature[of_feature["k"] == k].iterrows()}
-        told = (
-            f"{layer}, fill {fill}: without the {_units(k)} that follow {feature} most, the {what} changes "
-        )
-        told += f"by {_signed(by_kind[TOP], metric)}"
+        told = f"{layer}, fill {fill}: without the {_following(k)} {feature} most, "
+        told += f"the {what} changes by {_signed(by_kind[TOP], metric)}"
         if RANDOM in by_kind:
             p = by_kind[TOP]["metric_p" if metric else "p"]
-            told += (
-                f", without {k} others of like variance by {_signed(by_kind[RANDOM], metric)} (p = {p:.3f})"
-            )
-        told += f"; without the {_units(k)} that follow it least by {_signed(by_kind[LEAST], metric)}"
+            others = "another unit" if k == 1 else f"{k} others"
+            told += f", without {others} of like variance by {_signed(by_kind[RANDOM], metric)}"
+            told += f" (p = {p:.3f})"
+        told += f"; without the {_following(k)} it least by {_signed(by_kind[LEAST], metric)}"
         lines.append(told)
     return lines
 
 
-def _units(k: int) -> str:
-    return "unit" if k == 1 else f"{k} units"
+def _following(k: int) -> str:
+    return "unit that follows" if k == 1 else f"{k} units that follow"
 
 
 def _signed(row: pd.Series, metric: str) -> str:

@@ -1,0 +1,136 @@
+"""Causal tests as the explorer shows them: the evidence on each neuron, and what each run found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actprobe.explorer.assets import Assets
+from actprobe.explorer.reading import ShownRun
+
+CURVES = 6  # of a neuron that are shown, the factors that explain most of it
+FIGURES = 8  # of a run that are shown, the first ones
+TITLES = {
+    "tuning": "Tuning curves",
+    "dissection": "Dissection",
+    "ablation": "Ablation",
+    "probe": "Probes",
+}
+READING = {
+    "tuning": "How much of each layer's variance a factor explains when it alone is changed, beside the same "
+    "network with random weights, and the tuning curves of the neurons that respond most.",
+    "dissection": "A unit is a detector if its map, above its own threshold, overlaps with a concept (IoU "
+    "above 0.04) more than with that of other recordings.",
+    "ablation": "What the outputs lose without units: each alone, and those that follow a feature most and "
+    "least beside random sets of like variance (grey).",
+    "probe": "What a linear model reads out of each layer, beside permuted labels, random weights and the "
+    "mel spectrogram itself.",
+}
+COMPARED = ("r2", "q", "random", "preferred")
+
+
+def causal_part(runs: Sequence[ShownRun], table: pd.DataFrame, assets: Assets) -> dict[str, Any] | None:
+    """Write the data of the causal tests and give what the template needs; None without a run of them.
+
+    ``table`` is that of `evidence`.
+    """
+    own = [run for kind in TITLES for run in runs if run.kind == kind]
+    if not own:
+        return None
+    neurons = {
+        f"{model}/{layer}": assets.data(f"causal-{model}-{layer}", _of_layer(own, model, layer))
+        for model, layer in dict.fromkeys(
+            (run.model, str(layer)) for run in own if run.kind != "probe" for layer in run.table["layer"]
+        )
+    }
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {
+        "data": assets.data("causal", {"neurons": neurons, "evidence": rows}),
+        "evidence": len(table) > 0,
+        "runs": [_shown(run, assets) for run in own],
+    }
+
+
+def _shown(run: ShownRun, assets: Assets) -> dict[str, Any]:
+    summary = [line for line in str(getattr(run.result, "summary", "")).splitlines() if line]
+    figures = sorted((run.folder / "figures").glob("*.png"))
+    return {
+        "kind": run.kind,
+        "title": f"{TITLES[run.kind]}: {run.title}",
+        "reading": READING[run.kind],
+        "summary": [line for line in summary if not line.startswith("left out: ")],
+        "figures": [_figure(run, figure, assets) for figure in figures[:FIGURES]],
+        "more": max(0, len(figures) - FIGURES),
+    }
+
+
+def _figure(run: ShownRun, figure: Path, assets: Assets) -> dict[str, str]:
+    target = assets.folder / f"{run.key}-{figure.name}"
+    shutil.copyfile(figure, target)
+    return {"path": f"assets/{target.name}", "name": figure.stem.replace("-", " ").replace("_", " ")}
+
+
+def _of_layer(runs: Sequence[ShownRun], model: str, layer: str) -> dict[str, Any]:
+    """Put together what the neurons of a layer did, by the number of the neuron."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        if run.model != model:
+            continue
+        rows = run.table[run.table["layer"] == layer]
+        match run.kind:
+            case "tuning":
+                _add_curves(found, run, rows)
+            case "dissection":
+                for unit, of_unit in rows.groupby("unit", sort=False):
+                    best = of_unit.sort_values("iou", ascending=False)[:CURVES]
+                    columns = ["concept", "iou", "iou_null", "q", "random_weights", "detector"]
+                    _entry(found, unit)["concepts"] += _records(best[columns])
+            case "ablation":
+                columns = [
+                    "fill", "output", "label", "metric", "change", "low", "high", "q", "metric_change",
+                    "metric_low", "metric_high", "metric_q",
+                ]  # fmt: skip
+                singles = rows[rows["kind"] == "unit"]
+                for units, of_unit in singles.groupby("units", sort=False):
+                    _entry(found, units)["ablated"] += _records(of_unit[columns][:CURVES])
+            case _:
+                pass
+    return found
+
+
+def _add_curves(found: dict[str, dict[str, Any]], run: ShownRun, rows: pd.DataFrame) -> None:
+    curves = run.frame("tuning_curves.parquet")
+    curves = curves[curves["layer"] == rows["layer"].iloc[0]] if len(rows) else curves[:0]
+    by_neuron = dict(tuple(curves.groupby(["neuron", "factor"], sort=False)))
+    described = run.record.get("factors", {})
+    for neuron, of_neuron in rows.groupby("neuron", sort=False):
+        best = of_neuron[of_neuron["r2"].notna()].sort_values("r2", ascending=False)[:CURVES]
+        for row in best.to_dict("records"):
+            curve = by_neuron[neuron, row["factor"]]
+            about = described.get(row["factor"], {}) if isinstance(described, dict) else {}
+            _entry(found, neuron)["curves"].append(
+                {
+                    "factor": row["factor"],
+                    "unit": about.get("unit", "") if isinstance(about, dict) else "",
+                    **{name: row[name] for name in COMPARED},
+                    **{name: _rounded(curve[name]) for name in ("dose", "mean", "low", "high", "random")},
+                }
+            )
+
+
+def _entry(found: dict[str, dict[str, Any]], neuron: Any) -> dict[str, Any]:
+    return found.setdefault(str(neuron), {"curves": [], "concepts": [], "ablated": []})
+
+
+def _rounded(values: pd.Series) -> list[float]:
+    return [float(f"{each:.5g}") for each in values.to_numpy(np.float64)]
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    known = rows.astype(object).where(rows.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
