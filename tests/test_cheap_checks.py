@@ -35,6 +35,7 @@ def test_what_is_wrong_is_told_without_tensorflow(tmp_path: Path) -> None:
     wav, gone = f"--input={tmp_path / 'one/a.wav'}", f"{tmp_path / 'gone'}"
     per_layer = {
         "neurons": ["--layers=fc8"], "maps": ["--layers=conv1"], "activations": ["--layers=fc8"],
+        "probe": ["--layers=fc8", "--folds=2"], "dissect": ["--layers=mp3"],
         "evaluate-inverters": ["--layers=fc8"], "train-inverter": ["--layer=fc8"],
     }  # fmt: skip
     wrong: list[tuple[int, str, list[str]]] = []
@@ -54,7 +55,15 @@ def test_what_is_wrong_is_told_without_tensorflow(tmp_path: Path) -> None:
     wrong += [
         (2, "called 'brightness'", ["neurons", *fc8, "--features=brightness"]),
         (2, "called 'brightness'", ["maps", *SVD, "--layers=conv1", one, out, "--features=brightness"]),
+        (2, "gain changes recordings of yours", ["tune", *SVD, "--layers=fc8", "--factors=gain", out]),
+        (2, "svd has no layer 'fc99'", ["tune", *SVD, "--layers=fc99", "--factors=level", out]),
+        (1, "File exists", ["tune", *SVD, "--layers=fc8", "--factors=level",
+                            f"--output_dir={tmp_path / 'file'}"]),
+        (2, "fc8 cannot be dissected", ["dissect", *fc8]),
+        (2, "there is no concept 'joy'", ["dissect", *SVD, "--layers=mp3", one, out, "--concepts=joy"]),
         (2, f"{gone}.py: does not exist", ["neurons", *fc8, f"--features_from={gone}.py"]),
+        (2, "folds=5 needs at least 5 recordings, not 1", ["probe", *fc8]),
+        (2, "called 'brightness'", ["probe", *fc8, "--targets=brightness"]),
         (2, "fc8 has neurons 0 to 63", ["neurons", *fc8, "--playlist_neurons=fc8/64"]),
         (2, "is neither a folder nor a file", ["evaluate-inverters", *fc8, f"--inverters={gone}.npz"]),
         (1, GONE, ["evaluate-inverters", *fc8, f"--inverters=fc8={gone}.npz"]),

@@ -121,17 +121,19 @@ class AblationResult(Result):
 
 def _of_units(layer: str, fill: str, rows: pd.DataFrame) -> str:
     metric = str(rows["metric"].iloc[0])
-    value, q = ("metric_change", "metric_q") if metric else ("change", "q")
+    value, q = ("metric_change", "metric_q") if metric else ("absolute_change", "q")
     units = rows[(rows["kind"] == UNIT) & rows[value].notna()]
     what = METRIC_NAMES.get(metric, "") or f"output {rows['label'].iloc[0] or rows['output'].iloc[0]}"
     if units.empty:
         return f"{layer}, fill {fill}: no unit changes the {what}"
     found = int((units[q] <= ALPHA).sum())
     most = units.iloc[int(units[value].abs().argmax())]
-    return (
-        f"{layer}, fill {fill}: {found} of {len(units)} units change the {what} by themselves "
-        f"(q <= {ALPHA}); most does unit {most['units']}, by {_signed(most, metric)}"
-    )
+    told = f"{layer}, fill {fill}: {found} of {len(units)} units "
+    if metric:
+        told += f"change the {what} by themselves (q <= {ALPHA})"
+        return f"{told}; most does unit {most['units']}, by {_signed(most, metric)}"
+    told += f"shift the {what} by themselves, on average over recordings (q <= {ALPHA})"
+    return f"{told}; it changes most without unit {most['units']}, up or down by {most[value]:.4f}"
 
 
 def _of_features(layer: str, fill: str, rows: pd.DataFrame) -> list[str]:
