@@ -297,7 +297,7 @@ TABLES: dict[str, dict[str, str]] = {
         "n": "Recordings.",
         "change": "What the output has more without the units, mean over recordings; for `random` the median "
         "over the sets.",
-        "low": "Lower end of the 95 % interval over recordings (bootstrap), empty below three recordings; for "
+        "low": "Lower end of the 95 % interval over recordings (bootstrap), empty below three of them; for "
         "`random` the 2.5th percentile over the sets.",
         "high": "Upper end, or the 97.5th percentile.",
         "metric": "`auc`, `balanced_accuracy` at the detector's threshold, `average_precision`; over the "
@@ -314,8 +314,8 @@ TABLES: dict[str, dict[str, str]] = {
         "metric_value": "The metric without the units.",
         "metric_p": "As `p`, of the change of the metric.",
         "metric_q": "As `q`, of the change of the metric.",
-        "fill_distance": "Distance of the fill from the units' mean activation, in standard deviations; empty "
-        "for `random`.",
+        "fill_distance": "Distance of the fill from the units' mean activation, in standard deviations; "
+        "empty for `random`.",
     },
     "ablation_sets.parquet": {
         "layer": _WHO["layer"],
@@ -337,8 +337,8 @@ TABLES: dict[str, dict[str, str]] = {
         "p_max": "As in neurons.csv.",
         "follows": "Whether `p_max` is at most 0.05; without permutations, `q` of neurons.csv. Empty: not "
         "compared.",
-        "factor": "The factor of tuning.csv that moves this feature; where none was run, the one that explains "
-        "most of the neuron.",
+        "factor": "The factor of tuning.csv that moves this feature; where none was run, the one that "
+        "explains most of the neuron.",
         "r2": "Share of its variance that the factor explains.",
         "tuning_q": "As `q` in tuning.csv.",
         "tuning_random": "As `random` in tuning.csv.",

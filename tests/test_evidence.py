@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def write_corpus(folder: Path) -> Doubles:
         sound = bands * envelope
         sound *= 10 ** ((-40 + 25 * level) / 20) / np.sqrt(np.mean(sound**2))
         soundfile.write(folder / f"{number:02d}.wav", sound, RATE, subtype="FLOAT")
-    return places
+    return np.asarray(places, np.float64)
 
 
 def units_of(model: Model, path: Path) -> Doubles:
@@ -100,7 +101,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
 
 
 def test_every_planted_channel_is_named_rightly(reported: ReportResult) -> None:
-    found = reported.evidence.set_index("neuron")
+    found: Any = reported.evidence.set_index("neuron")
     judged = {number: tuple(found.loc[number, ["follows", "responds", "matters"]]) for number in range(4)}
     assert found.loc[LEVEL, "verdict"] == "follows loudness, responds to level, matters"
     assert found.loc[ONSETS, "verdict"] == "follows onset_rate, responds to onset_rate, matters"
@@ -113,6 +114,8 @@ def test_the_report_shows_it(reported: ReportResult) -> None:
     assert 'id="causal"' in page
     assert "Tuning curves: planted" in page
     assert "Ablation: planted" in page
+    assert "follow a feature, respond to its factor and matter: 2 (units/0, units/1);" in page
+    assert "follow a feature and are not shown to matter: 1 (units/3)." in page
     assert list(reported.evidence) == list(TABLES["evidence.csv"])
     assert list(reported.path.parent.glob("assets/data/causal-planted-units-*.js"))
 

@@ -1,4 +1,4 @@
-"""A network cut at a layer computes what the whole network computes, and with units replaced what it should."""
+"""A network cut at a layer computes what the whole one computes, and with units replaced what it should."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ModelHandle:
         """Leave the network itself behind."""
         if self._model is not None and not self._own:
             self._digest = self._model.digest()
-        return {**vars(self), "_model": None}
+        return {**vars(self), "_model": None, "frontend": self.frontend.detached()}
 
     @property
     def model(self) -> Model:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from actprobe.explorer.assets import Assets
-from actprobe.explorer.reading import ShownRun
+from actprobe.explorer.reading import ShownRun, read_from
 
 CURVES = 6  # of a neuron that are shown, the factors that explain most of it
 FIGURES = 8  # of a run that are shown, the first ones
@@ -52,7 +52,7 @@ def causal_part(runs: Sequence[ShownRun], table: pd.DataFrame, assets: Assets) -
     return {
         "data": assets.data("causal", {"neurons": neurons, "evidence": rows}),
         "evidence": len(table) > 0,
-        "runs": [_shown(run, assets) for run in own],
+        "runs": [read_from(run, lambda run: _shown(run, assets)) for run in own],
     }
 
 
@@ -107,16 +107,17 @@ def _add_curves(found: dict[str, dict[str, Any]], run: ShownRun, rows: pd.DataFr
     curves = run.frame("tuning_curves.parquet")
     curves = curves[curves["layer"] == rows["layer"].iloc[0]] if len(rows) else curves[:0]
     by_neuron = dict(tuple(curves.groupby(["neuron", "factor"], sort=False)))
-    described = run.record.get("factors", {})
+    described = run.record["factors"]
     for neuron, of_neuron in rows.groupby("neuron", sort=False):
         best = of_neuron[of_neuron["r2"].notna()].sort_values("r2", ascending=False)[:CURVES]
         for row in best.to_dict("records"):
             curve = by_neuron[neuron, row["factor"]]
-            about = described.get(row["factor"], {}) if isinstance(described, dict) else {}
+            about = described[row["factor"]]
             _entry(found, neuron)["curves"].append(
                 {
                     "factor": row["factor"],
-                    "unit": about.get("unit", "") if isinstance(about, dict) else "",
+                    "unit": about["unit"],
+                    "log": about["log"],
                     **{name: row[name] for name in COMPARED},
                     **{name: _rounded(curve[name]) for name in ("dose", "mean", "low", "high", "random")},
                 }

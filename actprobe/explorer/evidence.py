@@ -7,15 +7,16 @@ outputs need it. Each is judged by the analysis' own test; what was not run is u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from actprobe.explorer.reading import ShownRun
+from actprobe.explorer.reading import ShownRun, read_from
 from actprobe.statistics.criteria import Q_LIMIT
 
 ALPHA = 0.05
+SHOWN = 6  # neurons that are named in a sentence
 KINDS = ("neurons", "tuning", "dissection", "ablation")
 COLUMNS = (
     "model", "layer", "neuron", "feature", "r", "p_max", "follows", "factor", "r2", "tuning_q",
@@ -76,11 +77,30 @@ def verdict(row: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _together(runs: Sequence[ShownRun], read: Any) -> Facts:
+def told(table: pd.DataFrame) -> str:
+    """Say in a sentence which neurons follow, respond and matter, and which only follow; empty for none."""
+    follow, matter = (table[name].fillna(value=False) for name in ("follows", "matters"))
+    respond = table["responds"].fillna(value=True)
+    idle = follow & (table["matters"] == False).fillna(value=False)  # noqa: E712 - NA is not False
+    used = table[follow & respond & matter]
+    parts = [
+        f"Neurons that follow a feature, respond to its factor and matter: {_counted(used)}",
+        f"those that follow a feature and are not shown to matter: {_counted(table[idle])}",
+    ]
+    return f"{'; '.join(parts)}." if follow.any() and table["matters"].notna().any() else ""
+
+
+def _counted(rows: pd.DataFrame) -> str:
+    names = [f"{row['layer']}/{row['neuron']}" for row in rows[:SHOWN].to_dict("records")]
+    more = ", ..." if len(rows) > SHOWN else ""
+    return f"{len(rows)} ({', '.join(names)}{more})" if names else "none"
+
+
+def _together(runs: Sequence[ShownRun], read: Callable[[ShownRun], Facts]) -> Facts:
     """Read several runs of a kind; of a neuron that two of them have, the first counts."""
     found: Facts = {}
     for run in runs:
-        found = {**read(run), **found}
+        found = {**read_from(run, read), **found}
     return found
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from actprobe.explorer.assets import Assets
+from actprobe.explorer.evidence import told as evidence_told
 from actprobe.explorer.findings import finding, listed
 from actprobe.explorer.inversion_part import excerpt_name
 from actprobe.explorer.overview_pictures import picture_of
@@ -44,8 +47,8 @@ def heading(run: ShownRun) -> str:
     return HEADINGS[run.kind].format(network, over)
 
 
-def cards(runs: Sequence[ShownRun], assets: Assets) -> list[dict[str, Any]]:
-    """Describe what the overview shows of each part that has runs.
+def cards(runs: Sequence[ShownRun], table: pd.DataFrame, assets: Assets) -> list[dict[str, Any]]:
+    """Describe what the overview shows of each part that has runs; ``table`` is that of `evidence`.
 
     Returns
     -------
@@ -59,6 +62,8 @@ def cards(runs: Sequence[ShownRun], assets: Assets) -> list[dict[str, Any]]:
         if not of_part:
             continue
         told = [(heading(run), read_from(run, finding)) for run in of_part]
+        if part == "causal":
+            told.append(("Together", evidence_told(table)))
         picture = read_from(of_part[0], lambda run: picture_of(run, runs, assets))
         found.append(
             {

@@ -177,7 +177,7 @@ def _write(runs: Sequence[ShownRun], report: Path, audio_bytes: int) -> None:
         analysed=analysed(runs, weights),
         tabs=tabs,
         notes=_notes(runs),
-        cards=cards(runs, assets),
+        cards=cards(runs, table, assets),
         cautions=[(heading(run), text) for run in runs for text in read_from(run, cautions)],
         provenance=[_provenance(run, named) for run, named in zip(runs, weights, strict=True)],
         failures=_failures(runs),

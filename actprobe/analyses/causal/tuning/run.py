@@ -147,7 +147,6 @@ def tune(
     least = max(network.example_seconds, SHORTEST_SECONDS)
     job = TuningJob(ModelHandle(network), *settings)
     rows = run_job(job, sets, store, executor, what="variants", least_seconds=least)
-    job = TuningJob(ModelHandle(network), *settings)  # a front end that has computed cannot be pickled
     rows += run_job(job, changed, store, executor)
     write_csv(folder / "recordings.csv", ledger_frame(rows, ()))
     usable = usable_recordings(recordings, rows, source)
@@ -169,7 +168,10 @@ def tune(
         "variants": variants, "permutations": permutations, "recordings": len(rows),
         "failed": len(rows) - len(usable),
         "features": {factor.name: factor.feature for factor in found},
-        "factors": {factor.name: {"unit": factor.unit, "changes": factor.changes} for factor in found},
+        "factors": {
+            factor.name: {"unit": factor.unit, "changes": factor.changes, "log": factor.log}
+            for factor in found
+        },
     }  # fmt: skip
     write_json(folder / "run.json", run_record("tune", began, arguments, record))
     return TuningResult.load(folder)
