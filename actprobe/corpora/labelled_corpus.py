@@ -75,6 +75,20 @@ def open_labelled(source: CorpusLike, labels: str = "needed") -> LabelledCorpus:
     return LabelledCorpus(found, corpus.source, corpus.name)
 
 
+def open_part(source: CorpusLike, split: str | None, labels: str = "unused") -> Corpus:
+    """Open a corpus, or the part of it for ``train``, ``valid`` or ``test``; ``labels`` as `open_labelled`.
+
+    CorpusError where nothing is for that.
+    """
+    if split is None:
+        return open_corpus(source)
+    opened = open_labelled(source, labels)
+    chosen = opened.split(split)
+    if not chosen:
+        raise CorpusError(opened.source, f"holds no recordings for {split}")
+    return Corpus(tuple(chosen), opened.source, f"{opened.name} {split}")
+
+
 def open_with_splits(source: CorpusLike, mono: str = MEAN) -> Corpus:
     """Open a corpus as `actprobe.open_corpus` does; the recordings of a plain folder know their splits."""
     return open_corpus(_with_splits(source), mono=mono)

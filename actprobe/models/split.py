@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
+from actprobe.models.graph import depending_on
 
 Floats = NDArray[np.float32]
 
@@ -100,7 +101,7 @@ class GraphSplit(Split):
         ends = dict(zip(names, whole.outputs, strict=True))
         example = whole.inputs[0]
         cut = _on_the_way(ends[layer], [ends[name] for name in outputs], layer)
-        behind = _depending_on(cut)
+        behind = depending_on(cut)
         others = _bypassing(cut, behind, [ends[name] for name in outputs], example)
         self._outputs = tuple(outputs)
         self.graph_before = whole.prune([example], [cut, *others])
@@ -135,7 +136,7 @@ def _on_the_way(tensor: Any, outputs: Sequence[Any], layer: str) -> Any:
     """Find the tensor of a layer that the outputs are computed from, behind which its own may be a copy."""
     there = tensor
     while True:
-        behind = _depending_on(there)
+        behind = depending_on(there)
         if any(output.name in behind and output is not there for output in outputs):
             return there
         given = [each for each in there.op.inputs if each.dtype.is_floating and each.op.type != "Const"]
@@ -144,20 +145,9 @@ def _on_the_way(tensor: Any, outputs: Sequence[Any], layer: str) -> Any:
         there = given[0]
 
 
-def _depending_on(tensor: Any) -> set[str]:
-    """Find the names of all tensors that are computed from one, and its own."""
-    found, open_ = {tensor.name}, [tensor]
-    while open_:
-        for consumer in open_.pop().consumers():
-            new = [each for each in consumer.outputs if each.name not in found]
-            found.update(each.name for each in new)
-            open_ += new
-    return found
-
-
 def _bypassing(cut: Any, behind: set[str], outputs: Sequence[Any], example: Any) -> list[Any]:
     """Find the tensors that the outputs need beside the cut, and that depend on the example."""
-    of_example = _depending_on(example)
+    of_example = depending_on(example)
     found: dict[str, Any] = {}
     seen: set[str] = set()
     open_ = list(outputs)

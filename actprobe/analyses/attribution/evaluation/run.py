@@ -23,10 +23,9 @@ from actprobe.batch.identity import made_by, run_key
 from actprobe.batch.ledger import ledger_frame, usable_recordings
 from actprobe.batch.opening import chosen_names, output_folder
 from actprobe.batch.shards import ShardStore
-from actprobe.corpora import Corpus, open_corpus
 from actprobe.corpora.corpus import CorpusLike
-from actprobe.corpora.labelled_corpus import open_labelled
-from actprobe.errors import CorpusError, UsageError
+from actprobe.corpora.labelled_corpus import open_part
+from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
@@ -125,7 +124,7 @@ def evaluate_attributions(
     if not model.computes:
         raise UsageError("stored activations cannot be attributed: that needs the network itself")
     aim = read_target(model, target)
-    recordings = _recordings(corpus, split)
+    recordings = open_part(corpus, split)
     folder = output_folder(output_dir)
     network = model.open()
     passes = Passes(Explained(network, aim, batch_size=batch_size), methods, chosen_settings, evaluation)
@@ -160,13 +159,3 @@ def evaluate_attributions(
     }  # fmt: skip
     write_json(folder / "run.json", run_record("evaluate_attributions", began, arguments, record))
     return AttributionScoresResult.load(folder)
-
-
-def _recordings(corpus: CorpusLike, split: str | None) -> Corpus:
-    if split is None:
-        return open_corpus(corpus)
-    opened = open_labelled(corpus, "unused")
-    chosen = opened.split(split)
-    if not chosen:
-        raise CorpusError(opened.source, f"holds no recordings for {split}")
-    return Corpus(tuple(chosen), opened.source, f"{opened.name} {split}")

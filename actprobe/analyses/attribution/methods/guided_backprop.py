@@ -10,6 +10,7 @@ from actprobe.analyses.attribution.excerpts import Excerpts
 from actprobe.analyses.attribution.explained import Explained
 from actprobe.analyses.attribution.methods.method import Attribution, Method, MethodSettings
 from actprobe.errors import UsageError
+from actprobe.models.graph import depending_on
 
 GUIDED = "ActprobeGuided"
 RECTIFIERS = ("Relu", "LeakyRelu", "Elu")
@@ -69,7 +70,7 @@ def _refuse_other_nonlinearities(explained: Explained) -> None:
         lambda examples: explained.target.of(explained.part(examples, training=False)),
         input_signature=[explained.signature],
     ).get_concrete_function()
-    depending = _depending_on(graph_of.inputs[0])
+    depending = depending_on(graph_of.inputs[0])
     for operation in _between(graph_of.outputs[0], depending):
         if not _has_rule(operation, depending):
             layer = "/".join(operation.name.split("/")[:-1][-1:]) or "of the target"
@@ -83,17 +84,6 @@ def _refuse_other_nonlinearities(explained: Explained) -> None:
 def _instead(explained: Explained) -> str:
     before = f"{explained.target.layer}/linear"
     return f"; take {before}/{explained.target.unit}" if before in explained.model.layers else ""
-
-
-def _depending_on(example: Any) -> set[str]:
-    """Find the names of all tensors that depend on the example."""
-    found, open_ = {example.name}, [example]
-    while open_:
-        for consumer in open_.pop().consumers():
-            new = [tensor for tensor in consumer.outputs if tensor.name not in found]
-            found.update(tensor.name for tensor in new)
-            open_ += new
-    return found
 
 
 def _inputs(operation: Any, depending: set[str]) -> list[Any]:

@@ -24,10 +24,9 @@ from actprobe.batch.executors import DEFAULT, parse_executor
 from actprobe.batch.opening import chosen_names, head_start, output_folder
 from actprobe.batch.result import Result
 from actprobe.batch.tables import write_parquet
-from actprobe.corpora import Corpus, open_corpus
 from actprobe.corpora.corpus import CorpusLike
-from actprobe.corpora.labelled_corpus import open_labelled
-from actprobe.errors import CorpusError, UsageError
+from actprobe.corpora.labelled_corpus import open_part
+from actprobe.errors import UsageError
 from actprobe.models import Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
@@ -135,7 +134,7 @@ def ablate(
     followers = None if neurons is None else Followers(neurons, chosen, features)
     if followers is None and (features or sizes):
         raise UsageError("features and sizes choose units by a neuron run: give it as neurons")
-    recordings = _recordings(corpus, split)
+    recordings = open_part(corpus, split, "optional")
     known_truth(recordings, targets, labels)
     folder = output_folder(output_dir)
     head_start(executor, len(recordings))
@@ -187,16 +186,6 @@ def _targets(model: Model | ModelSource, outputs: Sequence[str] | None) -> list[
             else target
         )
     return found
-
-
-def _recordings(corpus: CorpusLike, split: str | None) -> Corpus:
-    if split is None:
-        return open_corpus(corpus)
-    opened = open_labelled(corpus, "optional")
-    chosen = opened.split(split)
-    if not chosen:
-        raise CorpusError(opened.source, f"holds no recordings for {split}")
-    return Corpus(tuple(chosen), opened.source, f"{opened.name} {split}")
 
 
 def _sets(
