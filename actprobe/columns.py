@@ -184,44 +184,44 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "probe.csv": {
         "layer": _WHO["layer"],
-        "target": "What is read out: a feature, a label column, `voice_activity` or `frames:TRACK`.",
-        "metric": "`r2` of numbers: the coefficient of determination. `auc` of classes: the area under the "
-        "ROC curve, of several classes the mean of each against the rest.",
-        "value": "The metric over all units, each predicted by folds that it is not in; empty where the "
-        "target cannot be probed.",
+        "target": "What is predicted: a feature, a label column, `voice_activity` or `frames:TRACK`.",
+        "metric": "`r2` for numbers: the coefficient of determination. `auc` for classes: the area under the "
+        "ROC curve; of several classes, the mean of each against the rest.",
+        "value": "The cross-validated metric, over the pooled predictions of all folds; empty if the target "
+        "cannot be probed.",
         "low": "Lower end of the 95 % interval over recordings, or groups of them (bootstrap).",
         "high": "Upper end of that interval.",
-        "permuted": "Mean of the metric over permutations of the recordings' targets.",
+        "permuted": "Mean of the metric over permutations of the targets of whole recordings.",
         "random_weights": "The metric of the same layer with random weights, mean over the seeds; empty "
         "with `--random_seeds=0` and for stored activations.",
         "input": "The metric of the input itself, described by the mean and standard deviation over time of "
         "each band of the example; empty where examples are not stored.",
-        "n": "Units: recordings, or excerpts with `--unit=excerpt`, of which the target is known.",
+        "n": "Units: recordings, or excerpts with `--unit=excerpt`, for which the target is known.",
         "p": "Share of the permutations that reach the value, the true order included.",
         "q": "False discovery rate over the layers of the target (Benjamini and Hochberg, 1995).",
-        "n_recordings": "Recordings that the units come from, or groups of them with `--group_by`.",
+        "n_recordings": "Recordings that the units come from, or groups of recordings with `--group_by`.",
         "dimensions": "Neurons of the layer.",
         "over_random_low": "Lower end of the 95 % interval of value minus random_weights, over the same "
-        "resampled recordings; a control below an R2 of 0 or an AUC of 0.5 counts as that.",
+        "resampled recordings; a control below an R2 of 0 or an AUC of 0.5 counts as 0 or 0.5.",
         "over_random_high": "Upper end of that interval.",
         "over_input_low": "Lower end of the 95 % interval of value minus input.",
         "over_input_high": "Upper end of that interval.",
-        "note": "Why the target cannot be probed, or which of its classes are left out.",
+        "note": "Why the target cannot be probed, or which of its classes are excluded.",
     },
     "tuning.csv": {
         "layer": _WHO["layer"],
         "neuron": "Number of the unit of a dense layer, or of the channel of a map (averaged over the map), "
         "from 0.",
-        "factor": "What was changed.",
+        "factor": "The property of the sound that was changed.",
         "n": "Variants of the stimulus, or recordings.",
-        "preferred": "Dose of the highest mean response, in the factor's unit, refined by a parabola through "
-        "its neighbours where it is not the first or the last dose. Empty, as all that follows, for a neuron "
-        "that is constant or not finite.",
+        "preferred": "Dose with the highest mean response, in the factor's unit, refined by a parabola "
+        "through its neighbours unless it is the first or the last dose. This and the following columns are "
+        "empty for a neuron that is constant or not finite.",
         "selectivity": "Sparseness of the mean responses above the lowest (Vinje and Gallant, 2000): 0 for a "
-        "flat curve, 1 for one dose alone.",
+        "flat curve, 1 for a response to a single dose.",
         "monotonicity": "Spearman's correlation of dose and mean response, -1 to 1.",
         "r2": "Share of the neuron's variance within variants that the dose explains, 0 to 1; 1 / n on "
-        "average without an effect. Empty with one variant or recording.",
+        "average under the null. Empty with one variant or recording.",
         "p": "Family-wise p-value: share of the permutations of the doses within each variant in which the "
         "best neuron of the layer reaches this r2, the true order included; empty with `--permutations=0`.",
         "q": "False discovery rate over the neurons of the layer, from the same permutations.",
@@ -237,7 +237,7 @@ TABLES: dict[str, dict[str, str]] = {
         "factor": "As in tuning.csv.",
         "dose": "The dose, in the factor's unit.",
         "mean": "Mean response over the variants or recordings.",
-        "low": "Lower end of its 95 % interval over them (bootstrap); empty below three.",
+        "low": "Lower end of its 95 % interval over variants or recordings (bootstrap); empty below three.",
         "high": "Upper end of that interval.",
         "random": "Mean response of the same neuron with random weights, median over the seeds.",
     },
@@ -251,11 +251,11 @@ TABLES: dict[str, dict[str, str]] = {
         "random": "The share with random weights, median over the seeds.",
         "n": "Variants of the stimulus, or recordings.",
         "neurons": "Neurons of the layer.",
-        "constant": "How many of them are constant or not finite and have no tuning.",
-        "tuned": "How many have a q of 0.05 at most.",
-        "above_random": "How many of these have an r2 above that of random weights.",
+        "constant": "Neurons that are constant or not finite; they have no tuning.",
+        "tuned": "Neurons with a q of 0.05 at most.",
+        "above_random": "Tuned neurons with a higher r2 than the same neuron with random weights.",
         "null_95": "95th percentile of the share under permutation of the doses within each variant.",
-        "p": "Share of the permutations in which the layer's share is reached, the true order included.",
+        "p": "Share of the permutations that reach the layer's share, the true order included.",
     },
     "nre.csv": {
         **_WHO,
@@ -287,40 +287,42 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "ablation.csv": {
         "layer": _WHO["layer"],
-        "units": "Numbers of the units that are replaced together, separated by blanks; empty for `random`.",
-        "kind": "`unit`: each by itself; `top`, `least`: the k that follow the feature most and least; "
-        "`random`: random sets of k other units whose variances are like those of `top`, summed up.",
+        "units": "Numbers of the units that are replaced together, separated by spaces; empty for `random`.",
+        "kind": "`unit`: each unit alone; `top`, `least`: the k units that follow the feature most and "
+        "least; `random`: summary of the random sets of k other units with variances similar to those of "
+        "`top`.",
         "feature": "Feature of the neuron run; empty for single units.",
-        "k": "How many units are replaced together.",
-        "fill": "What stands in their place: `mean`, their mean over the corpus at each position; `zero`; "
-        "`resample`, their values in an excerpt of another recording.",
+        "k": "Number of units that are replaced together.",
+        "fill": "What replaces them: `mean`, their mean activation over the corpus at each position; "
+        "`zero`; `resample`, their activations in an excerpt of another recording.",
         "n": "Recordings.",
-        "change": "What the output has more without the units, mean over recordings; for `random` the median "
-        "over the sets.",
-        "low": "Lower end of the 95 % interval over recordings (bootstrap), empty below three of them; for "
-        "`random` the 2.5th percentile over the sets.",
+        "change": "Output with the units replaced minus original output, mean over recordings; for `random` "
+        "the median over the sets.",
+        "low": "Lower end of the 95 % interval over recordings (bootstrap), empty below three; for `random` "
+        "the 2.5th percentile over the sets.",
         "high": "Upper end, or the 97.5th percentile.",
-        "metric": "`auc`, `balanced_accuracy` at the detector's threshold, `average_precision`; over the "
-        "excerpts whose truth is known, empty where it is not.",
-        "metric_change": "What the metric has more without the units.",
+        "metric": "`auc`, `balanced_accuracy` at the detector's threshold, or `average_precision`, over the "
+        "excerpts with known labels; empty if there are none.",
+        "metric_change": "Metric with the units replaced minus original metric.",
         "metric_low": "Lower end, as `low`.",
         "metric_high": "Upper end, as `high`.",
         "output": "Layer and number of the output.",
         "label": "Its label.",
-        "absolute_change": "Mean absolute change of the output over the excerpts; for `random` the median.",
+        "absolute_change": "Mean absolute change of the output over the excerpts; for `random` the median "
+        "over the sets.",
         "p": "Single units: family-wise p of the change over the layer's units, by sign flips of recordings. "
-        "`top`: share of the random sets that change the output as much, the set itself included.",
-        "q": "False discovery rate over the layer's units.",
-        "metric_value": "The metric without the units.",
-        "metric_p": "As `p`, of the change of the metric.",
-        "metric_q": "As `q`, of the change of the metric.",
-        "fill_distance": "Distance of the fill from the units' mean activation, in standard deviations; "
-        "empty for `random`.",
+        "`top`: share of the random sets that change the output at least as much, the set itself included.",
+        "q": "Single units: false discovery rate over the layer's units.",
+        "metric_value": "The metric with the units replaced.",
+        "metric_p": "As `p`, for the change of the metric.",
+        "metric_q": "As `q`, for the change of the metric.",
+        "fill_distance": "Distance of zero from the units' mean activation, in standard deviations; 0 for "
+        "the other fills, empty for `random`.",
     },
     "ablation_sets.parquet": {
         "layer": _WHO["layer"],
         "feature": "As in ablation.csv.",
-        "k": "Units of the set.",
+        "k": "Number of units of the set.",
         "fill": "As in ablation.csv.",
         "output": "Layer and number of the output.",
         "units": "Numbers of the units of this random set.",
@@ -332,27 +334,28 @@ TABLES: dict[str, dict[str, str]] = {
         "model": "Name of the network.",
         "layer": _WHO["layer"],
         "neuron": "Number of the neuron, from 0.",
-        "feature": "The feature that it follows most, of neurons.csv.",
-        "r": "Its correlation.",
+        "feature": "The feature of neurons.csv that it follows most.",
+        "r": "Correlation with this feature.",
         "p_max": "As in neurons.csv.",
-        "follows": "Whether `p_max` is at most 0.05; without permutations, `q` of neurons.csv. Empty: not "
+        "follows": "Whether `p_max` is at most 0.05 (without permutations, `q` of neurons.csv). Empty: not "
         "compared.",
-        "factor": "The factor of tuning.csv that moves this feature; where none was run, the one that "
-        "explains most of the neuron.",
-        "r2": "Share of its variance that the factor explains.",
+        "factor": "The factor of tuning.csv that changes this feature; if none was run, the factor with the "
+        "highest r2.",
+        "r2": "As in tuning.csv.",
         "tuning_q": "As `q` in tuning.csv.",
         "tuning_random": "As `random` in tuning.csv.",
         "responds": "Whether `tuning_q` is at most 0.05. Empty: not tested.",
         "concept": "The concept of dissection.csv that it detects, or the one with the highest IoU.",
-        "iou": "Its IoU.",
+        "iou": "IoU with this concept.",
         "dissection_q": "As `q` in dissection.csv.",
         "detects": "Whether it is a detector. Empty: not tested.",
-        "output": "The output that changes most reliably without it.",
-        "metric": "The metric of that output; empty where no truth is known.",
-        "change": "What the metric, or the output, has more without it, with the first fill of the run.",
+        "output": "The output of ablation.csv with the smallest q when the neuron is ablated.",
+        "metric": "The metric of that output; empty if no labels are known.",
+        "change": "Change of the metric, or of the output if there is none, when the neuron is ablated with "
+        "the first fill of the run.",
         "ablation_q": "False discovery rate of that change.",
         "matters": "Whether `ablation_q` is at most 0.05. Empty: not tested.",
-        "verdict": "The four in words.",
+        "verdict": "Summary of the four tests in words.",
     },
     "excited.csv": {
         "layer": _WHO["layer"],
@@ -381,32 +384,31 @@ TABLES: dict[str, dict[str, str]] = {
         "layer": _WHO["layer"],
         "unit": "Number of the channel, from 0.",
         "concept": "Concept of sound.",
-        "threshold": "Value that the map exceeds where the unit's mask is.",
+        "threshold": "Threshold of the map: the unit's mask covers the positions above it.",
         "iou": "Intersection over union of the masks of unit and concept over the corpus.",
         "iou_null": "Mean IoU with the concepts of other recordings (`--permutations`).",
-        "p": "Share of the permutations of the recordings in which the IoU is reached, the true order "
-        "included.",
-        "q": "False discovery rate over the units of the layer, by the same permutations, each unit measured "
-        "in standard deviations of its own null.",
-        "n": "Recordings that know the concept, whether it occurs in them or not.",
+        "p": "Share of the permutations of the recordings that reach the IoU, the true order included.",
+        "q": "False discovery rate over the units of the layer, from the same permutations, each unit "
+        "measured in standard deviations of its own null.",
+        "n": "Recordings for which the concept is known, whether it occurs in them or not.",
         "random_weights": "IoU of the same unit with random weights, median over the seeds; empty with "
         "`--random_seeds=0`.",
         "detector": "Whether iou is above `--iou_threshold` and q is 0.05 at most.",
-        "iou_max": "Highest IoU that two masks of these sizes can have.",
+        "iou_max": "Highest possible IoU of two masks of these sizes.",
     },
     "dissection_concepts.csv": {
         "layer": _WHO["layer"],
         "concept": "Concept of sound.",
-        "n": "Recordings that know the concept.",
+        "n": "Recordings for which the concept is known.",
         "share": "Share of the positions of these recordings that the concept covers.",
-        "iou_max": "Highest IoU that any unit can have, by the sizes of the masks.",
+        "iou_max": "Highest possible IoU of any unit, given the sizes of the masks.",
         "layer_units": "Units of the layer.",
         "above_iou": "Units with an IoU above `--iou_threshold`.",
-        "above_iou_null": "Mean number of these under permutation.",
-        "above_iou_random": "Number of these with random weights, median over the seeds.",
+        "above_iou_null": "Mean number of such units under permutation.",
+        "above_iou_random": "Number of such units with random weights, median over the seeds.",
         "significant": "Units with a q of 0.05 at most.",
-        "detectors": "Units with both.",
-        "above_random": "Detectors whose IoU exceeds that of all units of all random weights.",
+        "detectors": "Units that meet both conditions.",
+        "above_random": "Detectors whose IoU exceeds that of every unit with every set of random weights.",
     },
     "playlists.csv": {
         "layer": "Name of the layer.",

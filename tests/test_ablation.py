@@ -350,13 +350,14 @@ def test_singing_is_the_truth_of_a_single_output(model: Model, tmp_path: Path) -
         noise = 2e-2 * rng.standard_normal(len(time))
         soundfile.write(tmp_path / f"{number}.wav", sounds + noise, RATE)
         (tmp_path / f"{number}.lab").write_text("0 2 nosing\n2 4 sing\n")
-    found = actprobe.ablate(
-        model, tmp_path, layers=["units"], excerpts=6, split="train", output_dir=tmp_path / "out"
-    )
+    (tmp_path / "5.lab").write_text("0 2 whistling\n")
+    found = actprobe.ablate(model, tmp_path, layers=["units"], excerpts=6, output_dir=tmp_path / "out")
     rows = unit_rows(found, "mean")
     assert rows.loc["2", "metric_value"] == 1
     assert rows.loc["0", "metric_value"] < 0.95
     assert rows.loc["0", "n"] == 6
+    ends = rows.loc["0", ["metric_low", "metric_high"]]  # over the five whose labels can be read
+    assert ends.notna().all()
 
 
 def test_the_binary_ablates_and_says_what_was_found(

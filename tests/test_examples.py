@@ -31,6 +31,7 @@ FIRST = (
     "attribute",
     "evaluate_attributions",
     "excite",
+    "ablate",
     "probe",
     "tune",
     "dissect",

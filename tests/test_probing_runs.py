@@ -163,7 +163,7 @@ def test_stored_activations_have_no_random_weights_and_only_an_input_if_it_is_st
         assert np.isnan(row["random_weights"])
         assert np.isnan(row["input"]) == (not with_examples)
         lacking = "random weights" if with_examples else "random weights and the input"
-        assert f"no control with {lacking}: the activations are stored ones" in found.summary
+        assert f"no control with {lacking}: stored activations" in found.summary
 
 
 def test_bad_recordings_cost_only_themselves(model: Any, folder: Path, tmp_path: Path) -> None:

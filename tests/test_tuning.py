@@ -361,7 +361,7 @@ class TestRun:
         monkeypatch.setattr(model, "iter_activations", compute)
         actprobe.tune(model, **asked)
         assert compute.call_count == 1
-        assert "level: p and q are not known" in actprobe.load_run(tmp_path).summary  # type: ignore[attr-defined]
+        assert "level: no p and q" in actprobe.load_run(tmp_path).summary  # type: ignore[attr-defined]
         assert gone.is_file()
         assert {name: (tmp_path / name).read_bytes() for name in before} == before
 

@@ -50,6 +50,18 @@ def open_voiceless_folder(source: str | Path, split: str | None = None) -> list[
     return [recording for recording in found if split in (None, recording.split)]
 
 
+def knows_singing(recording: Recording) -> bool:
+    """Say whether it is known where somebody sings in a recording, or a label file is there."""
+    if isinstance(recording, LabelledRecording):
+        return recording.known
+    return label_file(recording) is not None
+
+
+def labelled(recording: Recording) -> LabelledRecording:
+    """Give a recording with what is known of singing in it; CorpusError for a label file that is none."""
+    return recording if isinstance(recording, LabelledRecording) else with_labels(recording)
+
+
 def with_labels(recording: Recording) -> LabelledRecording:
     """Read where somebody sings from the label file of a recording, where there is one."""
     path = label_file(recording)

@@ -22,14 +22,14 @@ TITLES = {
     "probe": "Probes",
 }
 READING = {
-    "tuning": "How much of each layer's variance a factor explains when it alone is changed, beside the same "
-    "network with random weights, and the tuning curves of the neurons that respond most.",
-    "dissection": "A unit is a detector if its map, above its own threshold, overlaps with a concept (IoU "
-    "above 0.04) more than with that of other recordings.",
-    "ablation": "What the outputs lose without units: each alone, and those that follow a feature most and "
-    "least beside random sets of like variance (grey).",
-    "probe": "What a linear model reads out of each layer, beside permuted labels, random weights and the "
-    "mel spectrogram itself.",
+    "tuning": "Share of each layer's variance that a factor explains when only this factor changes, with "
+    "trained and with random weights, and tuning curves of the neurons that respond most.",
+    "dissection": "A unit is a detector of a concept if the positions where its map is high overlap with the "
+    "concept (IoU) above a threshold and more than under permutation of the recordings.",
+    "ablation": "Change of the outputs without units: each unit alone, and the units that follow a feature "
+    "most and least beside random sets of similar variance (grey).",
+    "probe": "How well a linear model predicts each target from each layer, beside permuted targets, random "
+    "weights and the input.",
 }
 COMPARED = ("r2", "q", "random", "preferred")
 

@@ -66,7 +66,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     """Say in words what holds of a neuron: ``follows loudness, responds to level, matters``."""
     told = []
     if (follows := row.get("follows")) is not None:
-        told.append(f"follows {row['feature']}" if follows else "follows nothing that was asked")
+        told.append(f"follows {row['feature']}" if follows else "follows no tested feature")
     if (responds := row.get("responds")) is not None:
         told.append(f"{'responds' if responds else 'does not respond'} to {row['factor']}")
     if row.get("detects"):

@@ -81,8 +81,8 @@ SECTIONS = [
         [
             "actprobe.activations", "actprobe.neurons", "actprobe.maps", "actprobe.compare",
             "actprobe.train_inverter", "actprobe.evaluate_inverters", "actprobe.invert", "actprobe.sonify",
-            "actprobe.attribute", "actprobe.evaluate_attributions", "actprobe.excite", "actprobe.dissect",
-            "actprobe.tune", "actprobe.probe",
+            "actprobe.attribute", "actprobe.evaluate_attributions", "actprobe.excite", "actprobe.tune",
+            "actprobe.ablate", "actprobe.dissect", "actprobe.probe",
             "actprobe.train_detector", "actprobe.report", "actprobe.load_run", "actprobe.Result",
         ],
     ),

@@ -125,15 +125,15 @@ def _of_units(layer: str, fill: str, rows: pd.DataFrame) -> str:
     units = rows[(rows["kind"] == UNIT) & rows[value].notna()]
     what = METRIC_NAMES.get(metric, "") or f"output {rows['label'].iloc[0] or rows['output'].iloc[0]}"
     if units.empty:
-        return f"{layer}, fill {fill}: no unit changes the {what}"
+        return f"{layer}, fill {fill}: no unit has a known change of the {what}"
     found = int((units[q] <= ALPHA).sum())
     most = units.iloc[int(units[value].abs().argmax())]
     told = f"{layer}, fill {fill}: {found} of {len(units)} units "
     if metric:
-        told += f"change the {what} by themselves (q <= {ALPHA})"
-        return f"{told}; most does unit {most['units']}, by {_signed(most, metric)}"
-    told += f"shift the {what} by themselves, on average over recordings (q <= {ALPHA})"
-    return f"{told}; it changes most without unit {most['units']}, up or down by {most[value]:.4f}"
+        told += f"change the {what} when ablated alone (q <= {ALPHA})"
+        return f"{told}; largest change: unit {most['units']}, {_signed(most, metric)}"
+    told += f"shift the {what} on average when ablated alone (q <= {ALPHA})"
+    return f"{told}; largest mean absolute change: unit {most['units']}, {most[value]:.4f}"
 
 
 def _of_features(layer: str, fill: str, rows: pd.DataFrame) -> list[str]:
@@ -148,7 +148,7 @@ def _of_features(layer: str, fill: str, rows: pd.DataFrame) -> list[str]:
         if RANDOM in by_kind:
             p = by_kind[TOP]["metric_p" if metric else "p"]
             others = "another unit" if k == 1 else f"{k} others"
-            told += f", without {others} of like variance by {_signed(by_kind[RANDOM], metric)}"
+            told += f", without {others} of similar variance by {_signed(by_kind[RANDOM], metric)}"
             told += f" (p = {p:.3f})"
         told += f"; without the {_following(k)} it least by {_signed(by_kind[LEAST], metric)}"
         lines.append(told)

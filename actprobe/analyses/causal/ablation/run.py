@@ -58,7 +58,7 @@ def ablate(
 
     The network is cut at each layer: what comes before is computed once, what comes after for every unit
     alone and, with a neuron run, for the k units that follow a feature most, for the k that follow it least,
-    and for random sets of k other units of like variance. A killed run goes on where it was.
+    and for random sets of k other units of similar variance. A killed run goes on where it was.
 
     Parameters
     ----------

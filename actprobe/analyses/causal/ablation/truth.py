@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 
 from actprobe.corpora import Recording
-from actprobe.corpora.labelled import LabelledRecording
-from actprobe.errors import UsageError
+from actprobe.corpora.labelled_folders import knows_singing, labelled
+from actprobe.errors import CorpusError, UsageError
 from actprobe.features.labels import label_values
 from actprobe.models.target import Target
 
@@ -37,9 +38,12 @@ class Truth:
         """Give the truth of an output in excerpts, float64 [excerpts], whose ``centres`` are in seconds."""
         if not self.singing:
             return np.full(len(centres), self.columns[output][number])
-        if not isinstance(recording, LabelledRecording) or not recording.known:
+        try:
+            known = labelled(recording)
+        except CorpusError as error:
+            logging.warning("where somebody sings in %s is unknown: %s", recording.name, error)
             return np.full(len(centres), np.nan)
-        return np.asarray(recording.labels_at(centres), np.float64)
+        return known.labels_at(centres).astype(np.float64) if known.known else np.full(len(centres), np.nan)
 
 
 def known_truth(recordings: Sequence[Recording], targets: Sequence[Target], labels: str | None) -> Truth:
@@ -57,8 +61,8 @@ def known_truth(recordings: Sequence[Recording], targets: Sequence[Target], labe
             for number, target in enumerate(targets)
             if target.label in named
         }
-        known = any(isinstance(each, LabelledRecording) and each.known for each in recordings)
-        return Truth(columns, singing=not columns and known and len(targets) == 1)
+        known = len(targets) == 1 and not columns and any(map(knows_singing, recordings))
+        return Truth(columns, singing=known)
     if labels not in there:
         raise UsageError(f"labels={labels}: there is no such column; there is {', '.join(sorted(there))}")
     if len(targets) == 1:

@@ -20,8 +20,7 @@ from actprobe.analyses.causal.dissection.grid import frame_times
 from actprobe.audio import Waveform
 from actprobe.corpora import Recording
 from actprobe.corpora.label_tracks import BAND, Track
-from actprobe.corpora.labelled import LabelledRecording
-from actprobe.corpora.labelled_folders import with_labels
+from actprobe.corpora.labelled_folders import labelled
 from actprobe.corpora.parts import known_parts
 from actprobe.errors import FeatureError, UsageError
 from actprobe.features.maps import compute_maps
@@ -88,9 +87,8 @@ class Scene:
 
 
 def _voice(scene: Scene, names: Collection[str]) -> Masks:
-    recording = scene.recording
-    labelled = recording if isinstance(recording, LabelledRecording) else with_labels(recording)
-    return {"voice": labelled.labels_at(scene.times)} if labelled.known else {}
+    recording = labelled(scene.recording)
+    return {"voice": recording.labels_at(scene.times)} if recording.known else {}
 
 
 def _parts(scene: Scene, names: Collection[str]) -> Masks:

@@ -52,7 +52,7 @@ class DissectionResult(Result):
     def summary(self) -> str:
         """What was found, in the lines that the binary prints."""
         above, quantile = self.record["iou_threshold"], self.record["quantile"]
-        lines = [f"detector: IoU above {above:g}, and q of 0.05 at most under permutation of the recordings"]
+        lines = [f"detector: IoU above {above:g} and q at most 0.05 under permutation of the recordings"]
         for layer, concepts in self.concepts.groupby("layer", sort=False):
             table = self.table[self.table["layer"] == layer]
             units = table.groupby("unit")
@@ -67,16 +67,16 @@ class DissectionResult(Result):
             rest = [name for name in concepts["concept"] if name not in set(found["concept"])]
             lines += [f"  no unit: {', '.join(rest)}"] if rest else []
             nowhere = [name for name in self.record["known"] if name not in set(concepts["concept"])]
-            lines += [f"  no position of the layer: {', '.join(nowhere)}"] if nowhere else []
+            lines += [f"  covers no position: {', '.join(nowhere)}"] if nowhere else []
         dense = self.concepts[self.concepts["iou_max"] <= above]
         if len(dense):
             names = ", ".join(dict.fromkeys(dense["concept"]))
             lines.append(
                 f"IoU cannot reach {above:g} with quantile {quantile:g} for {names}: such a concept covers "
-                "too many positions; look at q, or take a higher quantile"
+                "too many positions; use q or a higher quantile"
             )
         if self.record["not_there"]:
-            lines.append(f"not known of any recording: {', '.join(self.record['not_there'])}")
+            lines.append(f"not known for any recording: {', '.join(self.record['not_there'])}")
         failed = self.recordings[self.recordings["status"] == "failed"]
         return "\n".join([*lines, *(f"left out: {row.path}: {row.reason}" for row in failed.itertuples())])
 
@@ -127,7 +127,7 @@ def _of_concept(row: Any, table: pd.DataFrame, above: float) -> str:
     """Say what was found of a concept in a layer."""
     told = f"{row.detectors} detector{'' if row.detectors == 1 else 's'}"
     if row.detectors and pd.notna(row.above_random):
-        told += f", {row.above_random} above every unit with random weights"
+        told += f", {row.above_random} above all units with random weights"
     controls = []
     if np.isfinite(row.above_iou_null):
         controls.append(f"{row.above_iou_null:.3g} under permutation")
@@ -138,5 +138,5 @@ def _of_concept(row: Any, table: pd.DataFrame, above: float) -> str:
     best = of_concept.sort_values(["detector", "iou"], ascending=False, kind="stable").iloc[0]
     return (
         f"  {row.concept}: {told}; IoU above {above:g}: {passing}; q <= 0.05: {row.significant}; "
-        f"best: {best['unit']}, IoU {best['iou']:.3f}, null {best['iou_null']:.3f}"
+        f"best: unit {best['unit']}, IoU {best['iou']:.3f}, null {best['iou_null']:.3f}"
     )

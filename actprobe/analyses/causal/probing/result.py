@@ -50,7 +50,7 @@ class ProbeResult(Result):
         ]
         lacking = [told for name, told in CONTROLS.values() if self.table[name].isna().all()]
         if lacking:
-            why = ": the activations are stored ones" if self.record["stored"] else ""
+            why = ": stored activations" if self.record["stored"] else ""
             lines.append(f"no control with {' and '.join(lacking)}{why}")
         failed = self.recordings[self.recordings["status"] == "failed"]
         return "\n".join([*lines, *(f"left out: {row.path}: {row.reason}" for row in failed.itertuples())])

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from actprobe.corpora import Corpus, Recording
 from actprobe.corpora.label_tracks import Track, TrackFiles, open_tracks
 from actprobe.corpora.labelled import LabelledRecording
-from actprobe.corpora.labelled_folders import with_labels
+from actprobe.corpora.labelled_folders import knows_singing, labelled
 from actprobe.corpora.voice_activity import COLUMN as VOICE
-from actprobe.corpora.voice_activity import label_file
 from actprobe.errors import CorpusError, UsageError
 from actprobe.features.labels import MOST_CLASSES, UNKNOWN, Plan, resolve
 
@@ -172,7 +171,7 @@ def open_sources(names: Sequence[str], corpus: Corpus, unit: str, frame_labels: 
     for name in names:
         if name.startswith(FRAMES):
             found.append(_frames(name, files))
-        elif name == VOICE and unit == "excerpt" and any(map(_knows_singing, corpus)):
+        elif name == VOICE and unit == "excerpt" and any(map(knows_singing, corpus)):
             found.append(_Singing(name, [_singing(recording, faults) for recording in corpus]))
         else:
             plan = resolve([name], corpus)
@@ -202,18 +201,10 @@ def _is_number(text: str) -> bool:
         return text.lower() in UNKNOWN
 
 
-def _knows_singing(recording: Recording) -> bool:
-    if isinstance(recording, LabelledRecording):
-        return recording.known
-    return label_file(recording) is not None
-
-
 def _singing(recording: Recording, faults: dict[str, str]) -> LabelledRecording | None:
     """Give a recording with its sung intervals; None where they are not known, or the file has a fault."""
-    if isinstance(recording, LabelledRecording):
-        return recording if recording.known else None
     try:
-        found = with_labels(recording)
+        found = labelled(recording)
     except CorpusError as error:
         faults[recording.name] = "; ".join(filter(None, [faults.get(recording.name), str(error)]))
         return None

@@ -91,7 +91,7 @@ def curve_figure(neurons: pd.DataFrame, curves: pd.DataFrame, factor: str, title
         below.set_xlabel(f"{factor.replace('_', ' ')} ({unit})" if unit else factor.replace("_", " "))
         below.tick_params(labelbottom=True)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(2, columns))
     if title:
         set_title(figure, title)
     return figure

@@ -95,27 +95,29 @@ class TuningResult(Result):
 
     def _of_factor(self, factor: str, layers: pd.DataFrame) -> str:
         """Tell of one factor: the layer whose share is furthest above random weights, and the best neuron."""
-        told = f"{factor}: p and q are not known (one variant, or no permutations)"
+        told = f"{factor}: no p and q (one variant, or no permutations)"
         if self.table.loc[self.table["factor"] == factor, "q"].notna().any():
             count, neurons = int(layers["tuned"].sum()), int(layers["neurons"].sum())
             told = f"{factor}: {count} of {neurons} neurons are tuned (q <= {ALPHA})"
             if layers["above_random"].notna().all():
-                told += f", {int(layers['above_random'].sum())} more than with random weights"
+                told += (
+                    f", {int(layers['above_random'].sum())} of them with a higher r2 than with random weights"
+                )
         shares = layers.dropna(subset=["share"])
         if shares.empty:
             return f"{factor}: no neuron varies"
         most = shares.iloc[int((shares["share"] - shares["random"].fillna(0)).argmax())]
-        told += f"; it explains {_percent(most)} of the variance of {most['layer']}"
+        told += f"; the factor explains {_percent(most)} of the variance of {most['layer']}"
         if pd.notna(most["random"]):
-            told += f", with random weights {100 * most['random']:.0f} %"
+            told += f" ({100 * most['random']:.0f} % with random weights)"
         tuned = self.tuned[self.tuned["factor"] == factor]
         if tuned.empty:
             return told
         best = tuned.iloc[int(tuned["r2"].argmax())]
         unit = FACTORS[factor].unit
         return (
-            f"{told}; most tuned is {best['layer']}/{best['neuron']}, r2 {best['r2']:.2f}, "
-            f"preferring {best['preferred']:.4g} {unit}".rstrip()
+            f"{told}; most tuned neuron: {best['layer']}/{best['neuron']}, r2 {best['r2']:.2f}, "
+            f"preferred {best['preferred']:.4g} {unit}".rstrip()
         )
 
 
