@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,13 @@ def test_the_report_shows_it(reported: ReportResult) -> None:
     assert "follow a feature, respond to its factor and matter: 2 (units/0, units/1);" in page
     assert "follow a feature and are not shown to matter: 1 (units/3)." in page
     assert list(reported.evidence) == list(TABLES["evidence.csv"])
-    assert list(reported.path.parent.glob("assets/data/causal-planted-units-*.js"))
+    (data,) = reported.path.parent.glob("assets/data/causal-planted-units-*.js")
+    neurons = json.loads(data.read_text("utf-8").partition(",")[2].rstrip().removesuffix(");"))
+    curve = next(each for each in neurons[str(LEVEL)]["curves"] if each["factor"] == "level")
+    assert (curve["unit"], curve["log"]) == ("dBFS", False)
+    assert curve["random"] == pytest.approx(reported.evidence.set_index("neuron").loc[LEVEL, "tuning_random"])
+    assert len(curve["dose"]) == len(curve["mean"]) == len(curve["low"])
+    assert len(neurons[str(IDLE)]["ablated"]) == 3  # metrics
 
 
 def test_what_was_not_run_is_unknown() -> None:

@@ -119,7 +119,7 @@ def _add_curves(found: dict[str, dict[str, Any]], run: ShownRun, rows: pd.DataFr
                     "unit": about["unit"],
                     "log": about["log"],
                     **{name: row[name] for name in COMPARED},
-                    **{name: _rounded(curve[name]) for name in ("dose", "mean", "low", "high", "random")},
+                    **{name: _rounded(curve[name]) for name in ("dose", "mean", "low", "high")},
                 }
             )
 
