@@ -306,7 +306,7 @@ TABLES: dict[str, dict[str, str]] = {
         "metric_change": "Metric with the units replaced minus original metric.",
         "metric_low": "Lower end, as `low`.",
         "metric_high": "Upper end, as `high`.",
-        "output": "Layer and number of the output.",
+        "target": "Layer and number of the output.",
         "label": "Its label.",
         "absolute_change": "Mean absolute change of the output over the excerpts; for `random` the median "
         "over the sets.",
@@ -324,7 +324,7 @@ TABLES: dict[str, dict[str, str]] = {
         "feature": "As in ablation.csv.",
         "k": "Number of units of the set.",
         "fill": "As in ablation.csv.",
-        "output": "Layer and number of the output.",
+        "target": "Layer and number of the output.",
         "units": "Numbers of the units of this random set.",
         "change": "Change of the output, mean over recordings.",
         "metric": "As in ablation.csv.",
@@ -349,7 +349,7 @@ TABLES: dict[str, dict[str, str]] = {
         "iou": "IoU with this concept.",
         "dissection_q": "As `q` in dissection.csv.",
         "detects": "Whether it is a detector. Empty: not tested.",
-        "output": "The output of ablation.csv with the smallest q when the neuron is ablated.",
+        "target": "The output of ablation.csv with the smallest q when the neuron is ablated.",
         "metric": "The metric of that output; empty if no labels are known.",
         "change": "Change of the metric, or of the output if there is none, when the neuron is ablated with "
         "the first fill of the run.",

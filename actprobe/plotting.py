@@ -54,6 +54,7 @@ PNG_DPI, PDF_DPI = 200, 300  # the latter of what is rasterised inside
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
 TICKS_APART = 0.05  # of the axis
 CHARACTERS_AN_INCH = 14  # of a title
+NAME_CHARACTERS = 20  # of a name at a tick or over a panel
 
 Tick = tuple[float, str]
 
@@ -139,6 +140,11 @@ def set_title(figure: Figure, title: str) -> None:
     width = int(CHARACTERS_AN_INCH * figure.get_figwidth())
     lines = [textwrap.fill(line, max(width, 20)) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=POINTS)
+
+
+def short_name(name: str, characters: int = NAME_CHARACTERS) -> str:
+    """Shorten a long name at its start: layers of a network differ at the end of their names."""
+    return name if len(name) <= characters else f"\N{HORIZONTAL ELLIPSIS}{name[1 - characters :]}"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -248,7 +248,9 @@ class TestConcepts:
         sounding = (seconds >= 2) & (seconds < 3.5)
         tone = np.where(sounding, 0.3 * np.sin(2 * np.pi * 440 * seconds), 0)
         noise = np.random.default_rng(0).standard_normal(len(seconds)) * 1e-5
-        scene = scene_of(frontend, tmp_path / "a.wav", (tone + noise).astype(np.float32))
+        folder = tmp_path / "away" / "from other labels"  # which are looked for two folders up
+        folder.mkdir(parents=True)
+        scene = scene_of(frontend, folder / "a.wav", (tone + noise).astype(np.float32))
         found, failed = find_concepts(scene, families_of(None, frontend, []))
         assert not failed
         middle = (scene.times > 2.2) & (scene.times < 3.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scipy.signal import butter, sosfilt
 
 import actprobe
 from actprobe.backend import keras
+from actprobe.batch.tables import read_frame
 from actprobe.columns import TABLES
 from actprobe.explorer.evidence import evidence, verdict
 from actprobe.explorer.page import ReportResult
@@ -129,8 +131,20 @@ def test_the_report_shows_it(reported: ReportResult) -> None:
 
 def test_what_was_not_run_is_unknown() -> None:
     assert verdict({"follows": True, "feature": "loudness"}) == "follows loudness"
-    assert verdict({"matters": False, "change": 0.0}) == "is not used"
-    assert verdict({"matters": False, "change": -0.01}) == "is not shown to matter"
+    assert verdict({"matters": False, "idle": True}) == "is not used"
+    assert verdict({"matters": False, "idle": False}) == "is not shown to matter"
+
+
+def test_a_unit_that_changes_an_output_and_no_metric_is_used(reported: ReportResult, tmp_path: Path) -> None:
+    """Without unit 1 the ranking of the excerpts, and so the AUC, is what it was."""
+    runs = reported.path.parents[2]
+    shutil.copytree(runs / "ablated", tmp_path / "ablated")
+    table = read_frame(runs / "ablated" / "ablation.csv")
+    table.loc[table["units"].astype(str) == "1", ["metric_change", "metric_q"]] = [0.0, 1.0]
+    table.to_csv(tmp_path / "ablated" / "ablation.csv", index=False)
+    found: Any = evidence(shown_runs([runs / "neurons", tmp_path / "ablated"])).set_index("neuron")
+    assert found.loc[1, "verdict"].endswith("is not shown to matter")
+    assert found.loc[IDLE, "verdict"].endswith("is not used")
 
 
 def test_one_kind_of_analysis_is_no_evidence(reported: ReportResult) -> None:

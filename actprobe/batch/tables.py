@@ -20,7 +20,7 @@ TEXT = (
     "model_b", "layer", "layer_a", "layer_b", "feature", "given", "weights", "end", "method",
     "corpus", "against", "class", "measure", "label", "space", "best_recording", "target", "fill", "metric",
     "note", "concept",
-    "units", "kind", "output", "factor",
+    "units", "kind", "factor",
 )  # fmt: skip
 COUNTS = (
     "sample_rate", "examples", "best_neuron", "above_null", "above_random", "discoveries",

@@ -92,7 +92,7 @@ def _of_layer(runs: Sequence[ShownRun], model: str, layer: str) -> dict[str, Any
                     _entry(found, unit)["concepts"] += _records(best[columns])
             case "ablation":
                 columns = [
-                    "fill", "output", "label", "metric", "change", "low", "high", "q", "metric_change",
+                    "fill", "target", "label", "metric", "change", "low", "high", "q", "metric_change",
                     "metric_low", "metric_high", "metric_q",
                 ]  # fmt: skip
                 singles = rows[rows["kind"] == "unit"]

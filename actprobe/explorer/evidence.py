@@ -20,7 +20,7 @@ SHOWN = 6  # neurons that are named in a sentence
 KINDS = ("neurons", "tuning", "dissection", "ablation")
 COLUMNS = (
     "model", "layer", "neuron", "feature", "r", "p_max", "follows", "factor", "r2", "tuning_q",
-    "tuning_random", "responds", "concept", "iou", "dissection_q", "detects", "output", "metric", "change",
+    "tuning_random", "responds", "concept", "iou", "dissection_q", "detects", "target", "metric", "change",
     "ablation_q", "matters", "verdict",
 )  # fmt: skip
 JUDGED = ("follows", "responds", "detects", "matters")
@@ -72,7 +72,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     if row.get("detects"):
         told.append(f"detects {row['concept']}")
     if (matters := row.get("matters")) is not None:
-        unused = "is not used" if row.get("change") == 0 else "is not shown to matter"
+        unused = "is not used" if row.get("idle") else "is not shown to matter"
         told.append("matters" if matters else unused)
     return ", ".join(told)
 
@@ -150,9 +150,13 @@ def _detecting(run: ShownRun) -> Facts:
 
 
 def _mattering(run: ShownRun) -> Facts:
-    """Give the change without each unit with the first fill, of the output with the smallest q."""
+    """Give the change without each unit with the first fill, of the output with the smallest q.
+
+    A unit is idle if no output changes at all without it: a metric may stay while outputs change.
+    """
     table = run.table[run.table["kind"] == "unit"]
     table = table[table["fill"] == table["fill"].iloc[0]].copy()
+    moved = table.groupby(["layer", "units"])["absolute_change"].max()
     labelled = table["metric"] != ""
     table = table[labelled if labelled.any() else ~labelled]
     first = table["metric"].iloc[0]
@@ -162,8 +166,9 @@ def _mattering(run: ShownRun) -> Facts:
     best = table.sort_values("size", kind="stable").drop_duplicates(["layer", "units"])
     return {
         (run.model, str(row["layer"]), int(row["units"])): {
-            "output": row["label"] or row["output"], "metric": first, "change": row[value],
+            "target": row["label"] or row["target"], "metric": first, "change": row[value],
             "ablation_q": row[q], "matters": bool(row[q] <= Q_LIMIT),
+            "idle": bool(moved[row["layer"], row["units"]] == 0),
         }
         for row in best.to_dict("records")
     }  # fmt: skip

@@ -78,7 +78,7 @@ actprobe.causal = (() => {
       found.concepts.length ? cells(["concept", "IoU", "other recordings", "q", "random weights", "detector"],
         found.concepts.map((each) => [each.concept, number(each.iou), number(each.iou_null), small(each.q), number(each.random_weights), sign(each.detector)])) : null,
       found.ablated.length ? cells(["fill in its place", "output", "change of the output", "q", "metric", "its change", "q"],
-        found.ablated.map((each) => [each.fill, each.label || each.output, range(each.change, each.low, each.high, 4), small(each.q), each.metric || "–", range(each.metric_change, each.metric_low, each.metric_high, 4), small(each.metric_q)])) : null);
+        found.ablated.map((each) => [each.fill, each.label || each.target, range(each.change, each.low, each.high, 4), small(each.q), each.metric || "–", range(each.metric_change, each.metric_low, each.metric_high, 4), small(each.metric_q)])) : null);
   }
 
   async function reveal(name) {

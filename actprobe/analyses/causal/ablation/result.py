@@ -34,7 +34,7 @@ class AblationResult(Result):
         return self.frame("ablation_sets.parquet")
 
     def rows(
-        self, layer: str, fill: str | None = None, output: str | None = None, metric: str | None = None
+        self, layer: str, fill: str | None = None, target: str | None = None, metric: str | None = None
     ) -> pd.DataFrame:
         """Choose the rows of a layer.
 
@@ -44,7 +44,7 @@ class AblationResult(Result):
             One of those that were ablated.
         fill : str, optional
             By default the first.
-        output : str, optional
+        target : str, optional
             ``LAYER/UNIT`` as in the column; by default the first.
         metric : str, optional
             By default the first, or none where no truth is known.
@@ -60,7 +60,7 @@ class AblationResult(Result):
             There are none.
         """
         rows = self.table
-        for name, asked in (("layer", layer), ("fill", fill), ("output", output), ("metric", metric)):
+        for name, asked in (("layer", layer), ("fill", fill), ("target", target), ("metric", metric)):
             there = list(dict.fromkeys(rows[name]))
             if asked is not None and asked not in there:
                 raise UsageError(f"no {name} {asked!r} was ablated; there is {', '.join(map(str, there))}")
@@ -73,7 +73,7 @@ class AblationResult(Result):
         feature: str | None = None,
         *,
         fill: str | None = None,
-        output: str | None = None,
+        target: str | None = None,
         metric: str | None = None,
     ) -> Figure:
         """Draw what a layer's units are worth.
@@ -84,7 +84,7 @@ class AblationResult(Result):
             By default the first.
         feature : str, optional
             A feature of the neuron run: the curve over the units that follow it. By default every unit alone.
-        fill, output, metric : str, optional
+        fill, target, metric : str, optional
             See `rows`.
 
         Returns
@@ -98,9 +98,9 @@ class AblationResult(Result):
             There is nothing like that.
         """
         layer = str(self.table["layer"].iloc[0]) if layer is None else layer
-        rows = self.rows(layer, fill, output, metric)
+        rows = self.rows(layer, fill, target, metric)
         first = rows.iloc[0]
-        title = f"{self.model} {layer}: {first['label'] or first['output']}, fill {first['fill']}"
+        title = f"{self.model} {layer}: {first['label'] or first['target']}, fill {first['fill']}"
         if feature is None:
             return unit_figure(rows, first["metric"], title)
         if feature not in set(rows["feature"]) - {""}:
@@ -123,7 +123,7 @@ def _of_units(layer: str, fill: str, rows: pd.DataFrame) -> str:
     metric = str(rows["metric"].iloc[0])
     value, q = ("metric_change", "metric_q") if metric else ("absolute_change", "q")
     units = rows[(rows["kind"] == UNIT) & rows[value].notna()]
-    what = METRIC_NAMES.get(metric, "") or f"output {rows['label'].iloc[0] or rows['output'].iloc[0]}"
+    what = METRIC_NAMES.get(metric, "") or f"output {rows['label'].iloc[0] or rows['target'].iloc[0]}"
     if units.empty:
         return f"{layer}, fill {fill}: no unit has a known change of the {what}"
     found = int((units[q] <= ALPHA).sum())

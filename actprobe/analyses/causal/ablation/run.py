@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from absl import logging
 
@@ -80,9 +81,9 @@ def ablate(
     sizes : sequence of int, optional
         Numbers k of units that are ablated together; by default 1, 2, 4 ... up to a third of the layer.
     labels : str, optional
-        Column of the corpus with the truth: 0 and 1 for a single output, or classes that are called like
-        outputs. By default columns that are called like outputs; for a network with a single output and a
-        corpus that says where somebody sings, that.
+        Column of the corpus with the truth: 0 and 1, or ``COLUMN=CLASS``, for a single output, or classes
+        that are called like outputs. By default columns that are called like outputs; for a network with a
+        single output and a corpus that says where somebody sings, that.
     split : str, optional
         ``train``, ``valid`` or ``test``: the part of a labelled corpus; by default all of it.
     excerpts : int, optional
@@ -185,6 +186,8 @@ def _targets(model: Model | ModelSource, outputs: Sequence[str] | None) -> list[
             if labelled
             else target
         )
+    if len(set(found)) < len(found):
+        raise UsageError(f"an output is named more than once: {', '.join(map(str, found))}")
     return found
 
 
@@ -194,6 +197,13 @@ def _sets(
     units = len(survey.deviation)
     strengths = {} if followers is None else followers.strengths(layer, units)
     sizes = settings.sizes or default_sizes(units)
+    for feature, strength in strengths.items():
+        known = int((~np.isnan(strength)).sum())
+        if lacking := [size for size in settings.sizes if 2 * size > known]:
+            logging.warning(
+                "%s: left out sizes %s: only %d units vary with %s known, and two sets do not fit",
+                layer, ", ".join(map(str, lacking)), known, feature,
+            )  # fmt: skip
     return unit_sets(units, strengths, survey.deviation, sizes, settings.random_sets, settings.seed)
 
 
@@ -201,8 +211,8 @@ def _draw(folder: Path, name: str, table: pd.DataFrame, recordings: int) -> None
     """Draw the first output of every layer and fill, by its first metric or by itself."""
     for (layer, fill), rows in table.groupby(["layer", "fill"], sort=False):
         first = rows.iloc[0]
-        rows = rows[(rows["output"] == first["output"]) & (rows["metric"] == first["metric"])]
-        title = f"{name} {layer}, fill {fill}: {first['label'] or first['output']}, {recordings} recordings"
+        rows = rows[(rows["target"] == first["target"]) & (rows["metric"] == first["metric"])]
+        title = f"{name} {layer}, fill {fill}: {first['label'] or first['target']}, {recordings} recordings"
         stem = f"{str(layer).replace('/', '-')}-{fill}"
         save_figure(unit_figure(rows, first["metric"], title), folder / "figures" / f"{stem}-units.png")
         features = [feature for feature in dict.fromkeys(rows["feature"]) if feature]

@@ -22,11 +22,11 @@ Doubles = NDArray[np.float64]
 
 COLUMNS = (
     "layer", "units", "kind", "feature", "k", "fill", "n", "change", "low", "high", "metric", "metric_change",
-    "metric_low", "metric_high", "output", "label", "absolute_change", "p", "q", "metric_value", "metric_p",
+    "metric_low", "metric_high", "target", "label", "absolute_change", "p", "q", "metric_value", "metric_p",
     "metric_q", "fill_distance",
 )  # fmt: skip
 SET_COLUMNS = (
-    "layer", "feature", "k", "fill", "output", "units", "change", "metric", "metric_change"
+    "layer", "feature", "k", "fill", "target", "units", "change", "metric", "metric_change"
 )  # fmt: skip
 BAND = (0.025, 0.975)  # of the random sets
 
@@ -72,7 +72,7 @@ def ablation_tables(
     for each in found:
         for number, target in enumerate(targets):
             of_output = {
-                "layer": each.layer, "fill": each.fill, "output": str(target), "label": target.label,
+                "layer": each.layer, "fill": each.fill, "target": str(target), "label": target.label,
             }  # fmt: skip
             for metric in each.changes.metrics(number) or ("",):
                 made = _OutputRows(each, number, metric, settings)

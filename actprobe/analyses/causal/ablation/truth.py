@@ -49,7 +49,8 @@ class Truth:
 def known_truth(recordings: Sequence[Recording], targets: Sequence[Target], labels: str | None) -> Truth:
     """Find what is known of the outputs.
 
-    ``labels`` names a column: of 0 and 1 for a single output, or of classes that are called like outputs.
+    ``labels`` names a column: of 0 and 1, or ``COLUMN=CLASS``, for a single output; or of classes that are
+    called like outputs.
     Without it, columns that are called like outputs are taken, and of a corpus that says where somebody sings
     that for a single output. UsageError where ``labels`` has nothing for any output.
     """
@@ -63,7 +64,8 @@ def known_truth(recordings: Sequence[Recording], targets: Sequence[Target], labe
         }
         known = len(targets) == 1 and not columns and any(map(knows_singing, recordings))
         return Truth(columns, singing=known)
-    if labels not in there:
+    column = labels.partition("=")[0] if len(targets) == 1 and labels not in there else labels
+    if column not in there:
         raise UsageError(f"labels={labels}: there is no such column; there is {', '.join(sorted(there))}")
     if len(targets) == 1:
         return Truth({0: _binary(label_values(labels, recordings), labels)})

@@ -9,7 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from actprobe.plotting import BLUE, GREEN, ONE_COLUMN, ORANGE, TWO_COLUMNS, new_figure, set_title, styled
+from actprobe.plotting import (
+    BLUE,
+    GREEN,
+    ONE_COLUMN,
+    ORANGE,
+    TWO_COLUMNS,
+    new_figure,
+    set_title,
+    short_name,
+    styled,
+)
 
 COLUMNS = 2
 AXIS = {"r2": "R2", "auc": "area under the ROC curve"}
@@ -48,7 +58,9 @@ def probe_figure(table: pd.DataFrame, targets: Sequence[str], title: str = "") -
 def _draw(axes: Axes, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))
     metric = rows["metric"].iloc[0]
-    axes.set_xticks(places, rows["layer"], rotation=45 if len(rows) > 4 else 0)
+    names = [short_name(layer) for layer in rows["layer"]]
+    crowded = len(rows) > 4 or max(map(len, names)) > 10
+    axes.set_xticks(places, names, rotation=90 if crowded else 0)
     axes.set_xlim(-0.5, len(rows) - 0.5)
     axes.set_ylabel(AXIS[metric])
     value = rows["value"].to_numpy(np.float64)

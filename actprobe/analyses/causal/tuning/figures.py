@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.causal.tuning.factors import FACTORS
 from actprobe.analyses.causal.tuning.tables import ALPHA, is_tuned
-from actprobe.plotting import ORANGE, TWO_COLUMNS, new_figure, set_title, styled
+from actprobe.plotting import (
+    CHARACTERS_AN_INCH,
+    ORANGE,
+    TWO_COLUMNS,
+    new_figure,
+    set_title,
+    short_name,
+    styled,
+)
 
 Doubles = NDArray[np.float64]
 
 SHOWN_NEURONS = 9
 COLUMNS = 3
+PANEL_CHARACTERS = 30  # of a name over a panel
 CELL_INCHES = 0.22
+MOST_NUMBERED = 12  # layers whose shares are written in their cells
 LIGHT = 0.6  # of the colour scale: numbers on what is above it are black
 PANELS = (("share", "trained weights"), ("random", "random weights"))
 
@@ -29,20 +39,21 @@ def share_figure(layers: pd.DataFrame, title: str = "") -> Figure:
     """
     rows, columns = (list(dict.fromkeys(layers[name])) for name in ("factor", "layer"))
     shown = [each for each in PANELS if layers[each[0]].notna().any()] or [PANELS[0]]
-    height = 1.5 + CELL_INCHES * len(rows)
-    figure = new_figure(TWO_COLUMNS, max(height, 2.2))
+    longest = max(len(short_name(each)) for each in columns)
+    height = 1.2 + longest / CHARACTERS_AN_INCH + CELL_INCHES * max(len(rows), 4)
+    figure = new_figure(TWO_COLUMNS, height)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     highest = float(np.nanmax([layers[name].max() for name, _ in shown], initial=0.01))
     for axes, (name, said) in zip(panels, shown, strict=True):
         grid = _table(layers[name], layers, rows, columns)
         image = axes.imshow(grid, aspect="auto", vmin=0, vmax=highest)
-        axes.set_xticks(range(len(columns)), columns, rotation=90)
+        axes.set_xticks(range(len(columns)), [short_name(each) for each in columns], rotation=90)
         axes.set_yticks(range(len(rows)), [each.replace("_", " ") for each in rows])
         axes.set_title(said)
-        if len(columns) <= 16:
+        if len(columns) <= MOST_NUMBERED:
             weak = _table(~(layers["p"] <= ALPHA), layers, rows, columns) if name == "share" else None
             _write_numbers(axes, grid, highest, weak)
-    figure.colorbar(image, ax=list(panels), label="share of variance explained by the factor", pad=0.01)
+    figure.colorbar(image, ax=list(panels), label="share of variance\nexplained by the factor", pad=0.01)
     if title:
         set_title(figure, title)
     return figure
@@ -117,7 +128,8 @@ def _draw_curve(axes: Axes, neuron: object, curve: pd.DataFrame, factor: str) ->
         axes.set_xticks(shown, [f"{dose:.4g}" for dose in shown])
         axes.minorticks_off()
     told = [f"r2 = {r2:.2f}"] * bool(np.isfinite(r2)) + [f"q = {q:.2g}"] * bool(np.isfinite(q))
-    axes.set_title("\n".join([f"{layer}/{number}", ", ".join(told)] if told else [f"{layer}/{number}"]))
+    name = short_name(f"{layer}/{number}", PANEL_CHARACTERS)
+    axes.set_title("\n".join([name, ", ".join(told)] if told else [name]))
 
 
 def most_tuned(neurons: pd.DataFrame, factor: str, count: int = SHOWN_NEURONS) -> pd.DataFrame:
