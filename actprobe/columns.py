@@ -353,7 +353,7 @@ TABLES: dict[str, dict[str, str]] = {
         "metric": "The metric of that output; empty if no labels are known.",
         "change": "Change of the metric, or of the output if there is none, when the neuron is ablated with "
         "the first fill of the run.",
-        "ablation_q": "False discovery rate of that change.",
+        "ablation_q": "False discovery rate of that change, times the number of outputs.",
         "matters": "Whether `ablation_q` is at most 0.05. Empty: not tested.",
         "verdict": "Summary of the four tests in words.",
     },

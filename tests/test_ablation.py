@@ -307,6 +307,8 @@ class TestRefusals:
             ({"layers": ["answer"]}, "no output is computed from answer"),
             ({"layers": ["fc99"]}, "no layer 'fc99'"),
             ({"labels": "genre"}, "labels=genre: there is no such column"),
+            ({"labels": "first=9"}, "column first has no class '9'"),
+            ({"outputs": ["answer/0", "answer/0"]}, "an output is named more than once"),
             ({"labels": "first"}, "column first holds other values than 0 and 1"),
             ({"outputs": ["answer/3"]}, "answer"),
             ({"excerpts": 0}, "excerpts=0: at least 1"),

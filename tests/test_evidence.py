@@ -117,7 +117,7 @@ def test_the_report_shows_it(reported: ReportResult) -> None:
     assert 'id="causal"' in page
     assert "Tuning curves: planted" in page
     assert "Ablation: planted" in page
-    assert "follow a feature, respond to its factor and matter: 2 (units/0, units/1);" in page
+    assert "follow a feature, respond when a factor changes, and matter: 2 (units/0, units/1);" in page
     assert "follow a feature and are not shown to matter: 1 (units/3)." in page
     assert list(reported.evidence) == list(TABLES["evidence.csv"])
     (data,) = reported.path.parent.glob("assets/data/causal-planted-units-*.js")
@@ -150,3 +150,23 @@ def test_a_unit_that_changes_an_output_and_no_metric_is_used(reported: ReportRes
 def test_one_kind_of_analysis_is_no_evidence(reported: ReportResult) -> None:
     runs = shown_runs([reported.path.parents[2] / "neurons"])
     assert evidence(runs).empty
+
+
+def test_runs_of_other_weights_are_not_joined(reported: ReportResult, tmp_path: Path) -> None:
+    runs = reported.path.parents[2]
+    shutil.copytree(runs / "ablated", tmp_path / "other")
+    record = json.loads((tmp_path / "other/run.json").read_text("utf-8"))
+    record["weights"]["sha256"] = "0" * 64
+    (tmp_path / "other/run.json").write_text(json.dumps(record), "utf-8")
+    assert evidence(shown_runs([runs / "neurons", tmp_path / "other"])).empty
+    assert len(evidence(shown_runs([runs / "neurons", runs / "ablated"]))) == 4
+
+
+def test_the_smallest_q_of_many_outputs_is_corrected(reported: ReportResult, tmp_path: Path) -> None:
+    runs = reported.path.parents[2]
+    shutil.copytree(runs / "ablated", tmp_path / "many")
+    table = read_frame(runs / "ablated" / "ablation.csv")
+    more = [table.assign(target=f"answer/{number}", metric_q=1.0) for number in range(1, 100)]
+    pd.concat([table, *more]).to_csv(tmp_path / "many" / "ablation.csv", index=False)
+    found = evidence(shown_runs([runs / "neurons", tmp_path / "many"]))
+    assert not found["matters"].any()

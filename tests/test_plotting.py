@@ -93,6 +93,13 @@ def test_a_name_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").is_file()
 
 
+def test_long_names_keep_their_ends() -> None:
+    assert plotting.short_name("conv5") == "conv5"
+    shortened = plotting.short_name("features.denseblock3.denselayer12.conv2")
+    assert shortened == "\N{HORIZONTAL ELLIPSIS}.denselayer12.conv2"
+    assert len(shortened) == plotting.NAME_CHARACTERS
+
+
 def test_there_is_one_colour_map() -> None:
     assert {image.get_cmap().name for axes in inversions().axes for image in axes.images} == {COLOUR_MAP}
     assert np.array_equal(colour_table()[[0, 255]], [[0, 34, 78], [254, 232, 56]])  # the ends of cividis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +80,30 @@ def _of_layer(runs: Sequence[ShownRun], model: str, layer: str) -> dict[str, Any
     """Put together what the neurons of a layer did, by the number of the neuron."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
-        if run.model != model:
-            continue
-        rows = run.table[run.table["layer"] == layer]
-        match run.kind:
-            case "tuning":
-                _add_curves(found, run, rows)
-            case "dissection":
-                for unit, of_unit in rows.groupby("unit", sort=False):
-                    best = of_unit.sort_values("iou", ascending=False)[:CURVES]
-                    columns = ["concept", "iou", "iou_null", "q", "random_weights", "detector"]
-                    _entry(found, unit)["concepts"] += _records(best[columns])
-            case "ablation":
-                columns = [
-                    "fill", "target", "label", "metric", "change", "low", "high", "q", "metric_change",
-                    "metric_low", "metric_high", "metric_q",
-                ]  # fmt: skip
-                singles = rows[rows["kind"] == "unit"]
-                for units, of_unit in singles.groupby("units", sort=False):
-                    _entry(found, units)["ablated"] += _records(of_unit[columns][:CURVES])
-            case _:
-                pass
+        if run.model == model:
+            read_from(run, partial(_add, found, layer))
     return found
+
+
+def _add(found: dict[str, dict[str, Any]], layer: str, run: ShownRun) -> None:
+    rows = run.table[run.table["layer"] == layer]
+    match run.kind:
+        case "tuning":
+            _add_curves(found, run, rows)
+        case "dissection":
+            columns = ["concept", "iou", "iou_null", "q", "random_weights", "detector"]
+            for unit, of_unit in rows.groupby("unit", sort=False):
+                best = of_unit.sort_values("iou", ascending=False)[:CURVES]
+                _entry(found, unit)["concepts"] += _records(best[columns])
+        case "ablation":
+            columns = [
+                "fill", "target", "label", "metric", "change", "low", "high", "q", "metric_change",
+                "metric_low", "metric_high", "metric_q",
+            ]  # fmt: skip
+            for units, of_unit in rows[rows["kind"] == "unit"].groupby("units", sort=False):
+                _entry(found, units)["ablated"] += _records(of_unit[columns][:CURVES])
+        case _:
+            pass
 
 
 def _add_curves(found: dict[str, dict[str, Any]], run: ShownRun, rows: pd.DataFrame) -> None:

@@ -33,7 +33,24 @@ def evidence(runs: Sequence[ShownRun]) -> pd.DataFrame:
     """Join what the runs of a page say of each neuron; empty for fewer than two kinds of analyses.
 
     One row a neuron of the layers that at least two kinds of analyses have, those with most evidence first.
+    Runs of one network with other weights are not joined.
     """
+    networks: dict[tuple[Any, ...], list[ShownRun]] = {}
+    for run in runs:
+        if run.kind in KINDS:
+            weights = run.record.get("weights", {})
+            networks.setdefault((run.model, weights.get("sha256"), weights.get("seed")), []).append(run)
+    rows = [row for of_network in networks.values() for row in _rows(of_network)]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in JUDGED:
+        table[name] = table[name].astype("boolean")
+    strength = table[list(JUDGED)].fillna(value=False).astype(int).sum(axis=1)
+    order = (strength + table["r"].abs().fillna(0) / 2).sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def _rows(runs: Sequence[ShownRun]) -> list[dict[str, Any]]:
+    """Join the runs of one network."""
     by_kind = {kind: [run for run in runs if run.kind == kind] for kind in KINDS}
     followed = _together(by_kind["neurons"], _followed)
     features = {key: str(facts["feature"]) for key, facts in followed.items()}
@@ -54,12 +71,7 @@ def evidence(runs: Sequence[ShownRun]) -> pd.DataFrame:
         for facts in found.values():
             row |= facts.get(key, {})
         rows.append({**row, "verdict": verdict(row)})
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in JUDGED:
-        table[name] = table[name].astype("boolean")
-    strength = table[list(JUDGED)].fillna(value=False).astype(int).sum(axis=1)
-    order = (strength + table["r"].abs().fillna(0) / 2).sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index(drop=True)
+    return rows
 
 
 def verdict(row: Mapping[str, Any]) -> str:
@@ -84,7 +96,7 @@ def told(table: pd.DataFrame) -> str:
     idle = follow & (table["matters"] == False).fillna(value=False)  # noqa: E712 - NA is not False
     used = table[follow & respond & matter]
     parts = [
-        f"Neurons that follow a feature, respond to its factor and matter: {_counted(used)}",
+        f"Neurons that follow a feature, respond when a factor changes, and matter: {_counted(used)}",
         f"those that follow a feature and are not shown to matter: {_counted(table[idle])}",
     ]
     return f"{'; '.join(parts)}." if follow.any() and table["matters"].notna().any() else ""
@@ -152,6 +164,7 @@ def _detecting(run: ShownRun) -> Facts:
 def _mattering(run: ShownRun) -> Facts:
     """Give the change without each unit with the first fill, of the output with the smallest q.
 
+    That q is multiplied by the number of outputs that were searched (Bonferroni).
     A unit is idle if no output changes at all without it: a metric may stay while outputs change.
     """
     table = run.table[run.table["kind"] == "unit"]
@@ -162,6 +175,7 @@ def _mattering(run: ShownRun) -> Facts:
     first = table["metric"].iloc[0]
     table = table[table["metric"] == first]
     value, q = ("metric_change", "metric_q") if first else ("change", "q")
+    table[q] = (table[q] * table["target"].nunique()).clip(upper=1)
     table["size"] = table[q].fillna(1.0) - 1e-6 * table[value].abs().clip(upper=1).fillna(0)
     best = table.sort_values("size", kind="stable").drop_duplicates(["layer", "units"])
     return {

@@ -101,7 +101,7 @@ class ShownRun:
         """Short name of the corpus: its last part, of a manifest with the folder it stands in."""
         path = Path(self.corpus)
         if path.suffix.lower() == ".csv":
-            return f"{path.parent.name}/{path.name}"
+            return f"{path.parent.name}/{path.name}".removeprefix("/")
         return path.name or "a corpus"
 
     @property

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from actprobe.plotting import (
     BLUE,
+    CHARACTERS_AN_INCH,
     GREEN,
     ONE_COLUMN,
     ORANGE,
@@ -35,7 +36,9 @@ def probe_figure(table: pd.DataFrame, targets: Sequence[str], title: str = "") -
     """
     columns = min(len(targets), COLUMNS)
     rows = -(-len(targets) // columns)
-    figure = new_figure(TWO_COLUMNS if columns > 1 else ONE_COLUMN, 2.2 * rows + 0.7)
+    longest = max(len(short_name(layer)) for layer in table["layer"])
+    height = 1.8 + longest / CHARACTERS_AN_INCH
+    figure = new_figure(TWO_COLUMNS if columns > 1 else ONE_COLUMN, height * rows + 0.7)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, target in zip(grid.flat, targets, strict=False):
         _draw(axes, table[table["target"] == target].reset_index(drop=True))
