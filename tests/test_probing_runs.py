@@ -252,6 +252,12 @@ def test_a_bad_label_file_costs_only_its_recording(
                 **{**given, "frame_labels": "labels", "output_dir": tmp_path / "no", **wrong},
             )  # fmt: skip
     assert not (tmp_path / "no").exists()
+    bad.write_text("time,db,note\n0,-20,\n1,-inf,\n")
+    with pytest.raises(UsageError, match="frames:db holds infinity"):
+        actprobe.probe(
+            model, folder / "clips.csv", targets=["frames:db"], frame_labels="labels",
+            output_dir=tmp_path / "no", **given,
+        )  # fmt: skip
     (tmp_path / "none").mkdir()
     with pytest.raises(CorpusError, match="no label file of 12 recordings is usable; the first: "):
         actprobe.probe(

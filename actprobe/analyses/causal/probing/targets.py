@@ -189,6 +189,9 @@ def _frames(name: str, files: TrackFiles | None) -> _Frames:
         raise UsageError(f"no label file has a track {track!r}; there is {there}")
     found = _Frames(name, [tracks.get(track) for tracks in files.tracks])
     texts = {text for each in found.tracks if each for text in each.values} - {""}
+    infinite = sorted(text for text in texts if text.lower().lstrip("+-") in ("inf", "infinity"))
+    if infinite and all(map(_is_number, texts.difference(infinite))):
+        raise UsageError(f"{name} holds infinity ({infinite[0]})")
     if len(texts) > MOST_CLASSES and not all(map(_is_number, texts)):
         raise UsageError(f"{name} has {len(texts)} classes, more than {MOST_CLASSES}")
     return found
