@@ -22,6 +22,7 @@ from actprobe.detection.segments import NO_AUGMENTATION, Augmentation, SegmentBa
 from actprobe.detection.spectra import CENTRE, SpectraStore, frame_times
 from actprobe.errors import CorpusError, UsageError
 from actprobe.frontends.logmel import BINS, MELS, SvdFrontEnd, filter_bank
+from actprobe.statistics.roc import auc
 
 PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
 PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
@@ -195,9 +196,9 @@ def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path: Pat
 
 def test_the_area_under_the_curve_counts_pairs_in_the_right_order() -> None:
     labels = np.array([0, 0, 1, 1], bool)
-    assert scores.auc(labels, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
-    assert scores.auc(labels, np.full(4, 0.3)) == 0.5
-    assert np.isnan(scores.auc(labels[:2], np.array([0.1, 0.4])))
+    assert auc(labels, np.array([0.1, 0.4, 0.35, 0.8])) == 0.75
+    assert auc(labels, np.full(4, 0.3)) == 0.5
+    assert np.isnan(auc(labels[:2], np.array([0.1, 0.4])))
 
 
 def test_scores_at_a_threshold() -> None:

@@ -123,7 +123,7 @@ def test_left_is_the_accompaniment_and_right_the_voice(clips: Path) -> None:
 
 def test_the_real_corpus_agrees_with_its_labels(assets: Path) -> None:
     """The energy of the voice channel tells sung frames, best where the labels are put."""
-    from actprobe.detection.scores import auc
+    from actprobe.statistics.roc import auc
 
     clips = mir1k.open_mir1k(assets / "audio/MIR-1K", "test")[::12]
     agreement = {}

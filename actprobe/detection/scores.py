@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from actprobe.statistics.roc import auc
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -33,19 +34,6 @@ class Scores:
     precision: float
     recall: float
     f: float
-
-
-def auc(labels: Bools, scores: Floats) -> float:
-    """Compute the area under the ROC curve.
-
-    It is the chance that a sung frame scores higher than another, ties counting half; NaN for one class.
-    """
-    positive = int(labels.sum())
-    negative = len(labels) - positive
-    if not positive or not negative:
-        return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
 def best_threshold(labels: Bools, scores: Floats) -> float:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from actprobe.explorer.reading import ShownRun, read_from
 from actprobe.statistics.criteria import Q_LIMIT
+from actprobe.statistics.permutation import ALPHA
 
-ALPHA = 0.05
 SHOWN = 6  # neurons that are named in a sentence
 KINDS = ("neurons", "tuning", "dissection", "ablation")
 COLUMNS = (
@@ -93,7 +93,7 @@ def told(table: pd.DataFrame) -> str:
     """Say in a sentence which neurons follow, respond and matter, and which only follow; empty for none."""
     follow, matter = (table[name].fillna(value=False) for name in ("follows", "matters"))
     respond = table["responds"].fillna(value=True)
-    idle = follow & (table["matters"] == False).fillna(value=False)  # noqa: E712 - NA is not False
+    idle = follow & ~table["matters"].fillna(value=True)
     used = table[follow & respond & matter]
     parts = [
         f"Neurons that follow a feature, respond when a factor changes, and matter: {_counted(used)}",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.errors import AudioError
 from actprobe.frontends.base import FrontEnd, cut_out
 
 Floats = NDArray[np.float32]
@@ -48,3 +51,9 @@ def examples_at(frontend: FrontEnd, samples: Floats, starts: Starts) -> Floats:
 def some_starts(frontend: FrontEnd, samples: int, count: int) -> Starts:
     """Choose so many of the `possible_starts` of a recording of so many ``samples``, see `spread`."""
     return spread(possible_starts(frontend, samples), count)
+
+
+def refuse_not_finite(examples: Floats, frontend: FrontEnd, recording: str | Path) -> None:
+    """Refuse examples with NaN or infinity: an AudioError that names the recording."""
+    if not np.isfinite(examples).all():
+        raise AudioError(recording, f"the front end {frontend.name} gives NaN or infinity for it")

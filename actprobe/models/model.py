@@ -57,6 +57,7 @@ class Model(ABC):
         self.layers = network.layers
         self.frontend = frontend
         self.weights = weights
+        self._splits: dict[tuple[str, ...], Split] = {}
         self.opened_from: dict[str, Any] | None = None  # what `frontend_of` makes its front end of
 
     def __repr__(self) -> str:
@@ -350,10 +351,12 @@ class Model(ABC):
         >>> halfway.values.shape
         (2, 37, 25, 32)
         """
-        tensors = {name: self.layers[name].tensor for name in outputs}
-        cut = self._split(self.layers[layer].tensor, list(dict.fromkeys(tensors.values())))
-        cut.names = tensors
-        return cut
+        key = (layer, *outputs)
+        if key not in self._splits:
+            tensors = {name: self.layers[name].tensor for name in outputs}
+            self._splits[key] = self._split(self.layers[layer].tensor, list(dict.fromkeys(tensors.values())))
+            self._splits[key].names = tensors
+        return self._splits[key]
 
     def _split(self, layer: str, outputs: Sequence[str]) -> Split:
         raise UsageError(f"{self.name} is {self.what}: its layers cannot be replaced")

@@ -49,7 +49,7 @@ class Target:
             chosen = chosen[:, :, self.mel]
         return _mean_of_rest(chosen)
 
-    def probability_of(self, model: Model) -> Target:
+    def probability_of(self, model: Model | ModelSource) -> Target:
         """Give the target behind its nonlinearity: the target itself where it is no pre-activation."""
         layer = self.layer.removesuffix(LINEAR)
         return Target(layer if layer in model.layers else self.layer, self.unit, self.mel, self.label)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from actprobe.models.model import Model
 
 
 def unit_means(activations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -26,3 +30,14 @@ def unit_means(activations: NDArray[np.float32]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):  # infinities of both signs; such an example is left out
         means: NDArray[np.float64] = positions.mean(axis=1, dtype=np.float64)
     return means
+
+
+def neuron_values(
+    model: Model, examples: NDArray[np.float32], layers: Sequence[str], batch_size: int | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Compute the neurons of some layers for examples, by batches: layer -> float64 [examples, neurons]."""
+    batches = [
+        {layer: unit_means(values) for layer, values in batch.items()}
+        for batch in model.iter_activations(examples, layers, batch_size=batch_size)
+    ]
+    return {layer: np.concatenate([batch[layer] for batch in batches]) for layer in layers}

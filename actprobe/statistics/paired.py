@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.statistics.permutation import STEPS, BestOfK
+from actprobe.statistics.permutation import BestOfK
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +38,6 @@ def flipped(differences: Floats, *, permutations: int = 1000, seed: int = 0) -> 
     length = np.sqrt(np.square(differences).sum(axis=0) * max(count, 1))
     units = differences[:, length > 0] / length[length > 0]
     if count < FEWEST or not units.shape[1] or not permutations:
-        return BestOfK(np.empty(0), np.zeros(STEPS + 1, np.int64))
+        return BestOfK.of(np.empty((0, 0)))
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (permutations, count))
-    found = np.abs(signs @ units)
-    counts = np.bincount((found * STEPS).astype(np.int32).clip(0, STEPS).ravel(), minlength=STEPS + 1)
-    return BestOfK(np.sort(found.max(axis=1)), np.cumsum(counts[::-1])[::-1])
+    return BestOfK.of(np.abs(signs @ units))

@@ -17,7 +17,7 @@ recordings share by position (a fade-in) is in the null too, and is not taken fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,17 @@ class BestOfK:
 
     maxima: Floats
     beyond: Indices
+
+    @classmethod
+    def tallied(cls, maxima: Sequence[Floats], counts: Indices) -> BestOfK:
+        """Put parts together: largest values by permutation, and `tally` of all values, summed."""
+        together = np.sort(np.concatenate([np.empty(0), *maxima]))
+        return cls(together, np.cumsum(counts[::-1])[::-1])
+
+    @classmethod
+    def of(cls, values: Floats) -> BestOfK:
+        """Take values from 0 to 1, [permutations, neurons]."""
+        return cls.tallied([values.max(axis=1)] if values.size else [], tally(values))
 
     @property
     def null_95(self) -> float:
@@ -91,6 +102,12 @@ class BestOfK:
         rate = np.minimum((by_chance + found) / ((1 + len(self.maxima)) * found), 1)
         q[order] = np.minimum.accumulate(rate[::-1])[::-1]
         return q
+
+
+def tally(values: Floats) -> Indices:
+    """Count values from 0 to 1 by steps of 1 / 10000."""
+    steps = (values * STEPS).astype(np.int32).clip(0, STEPS)
+    return np.bincount(steps.ravel(), minlength=STEPS + 1)
 
 
 def permuted_units(
@@ -138,7 +155,7 @@ def best_of_k(
     columns = [slice(start, start + NEURONS_AT_ONCE) for start in range(0, neurons, NEURONS_AT_ONCE)]
     varying = [(part, *_scale(activity, known, part)) for part in columns] if units >= 3 and y.any() else []
     if not any(scale.any() for _, _, scale in varying):
-        return BestOfK(np.empty(0), np.zeros(STEPS + 1, np.int64))
+        return BestOfK.of(np.empty((0, 0)))
     counts = np.zeros(STEPS + 1, np.int64)
     for start in range(0, permutations, step):
         count = min(step, permutations - start)
@@ -163,8 +180,7 @@ def best_of_k(
             counts += np.bincount(steps, minlength=STEPS + 1)[: STEPS + 1]
             counts[0] -= count * np.count_nonzero(scale == 0)  # constant neurons do not count
         maxima.append(best)
-    beyond = np.cumsum(counts[::-1])[::-1]
-    return BestOfK(np.sort(np.concatenate(maxima)) if maxima else np.empty(0), beyond)
+    return BestOfK.tallied(maxima, counts)
 
 
 def _scale(activity: NDArray[Any], known: Indices, part: slice) -> tuple[Floats, Floats]:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from actprobe.analyses.attribution.fills import fill_values
 from actprobe.errors import AudioError, UsageError
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.excerpts import examples_at, possible_starts, sounds_at, spread
+from actprobe.frontends.excerpts import (
+    examples_at,
+    possible_starts,
+    refuse_not_finite,
+    sounds_at,
+    spread,
+)
 
 Floats = NDArray[np.float32]
 
@@ -85,8 +91,7 @@ class ExcerptPlan:
         starts = self.starts if starts is None else starts
         frontend = self.frontend
         examples = examples_at(frontend, self.samples, starts)
-        if not np.isfinite(examples).all():
-            raise AudioError(self.recording, f"the front end {frontend.name} gives NaN or infinity for it")
+        refuse_not_finite(examples, frontend, self.recording)
         sounds = sounds_at(frontend, self.samples, starts)
         parts = {name: sounds_at(frontend, sound, starts) for name, sound in self.parts.items()}
         cut = Excerpts(

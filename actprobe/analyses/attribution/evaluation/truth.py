@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from absl import logging
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from actprobe.analyses.attribution.excerpts import Excerpts
 from actprobe.errors import UsageError
 from actprobe.frontends.dominance import dominant_part, share_of_positive
+from actprobe.statistics.roc import auc
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -79,10 +79,7 @@ def chance_scores(dominated: Masks, counted: Masks) -> Doubles:
 
 
 def _scores(values: Floats, dominated: Masks) -> Doubles:
-    inside, bins = int(dominated.sum()), dominated.size
-    if inside in (0, bins):
+    if dominated.all() or not dominated.any():
         return np.full(len(TRUTH), np.nan)
-    ranks = rankdata(values)
-    auc = (ranks[dominated].sum() - inside * (inside + 1) / 2) / (inside * (bins - inside))
     largest = dominated[values == values.max()].mean()
-    return np.array([share_of_positive(values, dominated), auc, largest])
+    return np.array([share_of_positive(values, dominated), auc(dominated, values), largest])

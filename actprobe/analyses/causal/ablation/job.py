@@ -38,11 +38,7 @@ class AblationJob(CutJob):
 
     def work(self, recording: Recording, prepared: Prepared, frontend: FrontEnd) -> Arrays:
         examples = self.examples(recording, prepared, frontend)
-        starts = self.starts(prepared, frontend) / frontend.sample_rate
-        found: dict[str, NDArray[np.float64] | Floats] = {
-            STARTS: np.asarray(starts, np.float64),
-            "examples": np.array(len(examples)),
-        }
+        found: dict[str, NDArray[np.float64] | Floats] = {STARTS: prepared.starts}
         for layer in self.layers:
             halfway = self.halfway(recording, layer, examples)
             for fill in self.fills:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.statistics.roc import weighted_auc
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -26,30 +28,29 @@ def weighted(metric: str, truth: Bools, scores: Floats, weights: Floats, thresho
     classes. ``average_precision``: precision averaged over the steps of recall. float64 [weightings]; NaN
     where a class has no weight.
     """
+    if metric == AUC:
+        return weighted_auc(truth, scores, weights)
     positive, negative = weights @ truth, weights @ ~truth
     known = (positive > 0) & (negative > 0)
     positive, negative = np.where(known, positive, 1), np.where(known, negative, 1)
     if metric == BALANCED_ACCURACY:
         above = scores >= threshold
         found = (weights @ (truth & above) / positive + weights @ (~truth & ~above) / negative) / 2
-        return np.asarray(np.where(known, found, np.nan))
-    levels, places = np.unique(scores, return_inverse=True)
-    order = np.argsort(places, kind="stable")
-    first = np.searchsorted(places[order], np.arange(len(levels)))
-    sorted_weights = weights[:, order]
-    of_truth = np.add.reduceat(sorted_weights * truth[order], first, axis=1)
-    of_others = np.add.reduceat(sorted_weights * ~truth[order], first, axis=1)
-    if metric == AUC:
-        below = np.cumsum(of_others, axis=1) - of_others / 2
-        found = (of_truth * below).sum(axis=1) / (positive * negative)
     elif metric == AVERAGE_PRECISION:
-        hits = np.cumsum(of_truth[:, ::-1], axis=1)
-        taken = hits + np.cumsum(of_others[:, ::-1], axis=1)
-        precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
-        found = (of_truth[:, ::-1] * precision).sum(axis=1) / positive
+        found = _average_precision(truth, scores, weights, positive)
     else:
         raise ValueError(f"no metric {metric!r}")
     return np.asarray(np.where(known, found, np.nan))
+
+
+def _average_precision(truth: Bools, scores: Floats, weights: Floats, positive: Floats) -> Floats:
+    """Go through the excerpts from the highest score down; those of one score enter together."""
+    order = np.argsort(-scores, kind="stable")
+    first = np.flatnonzero(np.concatenate([[True], np.diff(scores[order]) != 0]))
+    hits = np.add.reduceat(weights[:, order] * truth[order], first, axis=1)
+    taken = np.cumsum(np.add.reduceat(weights[:, order], first, axis=1), axis=1)
+    precision = np.divide(np.cumsum(hits, axis=1), taken, out=np.zeros_like(hits), where=taken > 0)
+    return np.asarray((hits * precision).sum(axis=1) / positive)
 
 
 def value(metric: str, truth: Bools, scores: Floats, threshold: float) -> float:

@@ -62,7 +62,7 @@ class Passes:
 
     def survey(self) -> tuple[list[Recording], dict[str, Survey]]:
         """Find out what the units are like, and which recordings can be used."""
-        job = SurveyJob(ModelHandle(self.model), self.layers, self.outputs, self.settings.excerpts)
+        job = SurveyJob(ModelHandle(self.model), self.settings.excerpts, self.layers, self.outputs)
         rows = run_job(job, self.recordings, self._survey_store, self.executor, what="recordings, first pass")
         usable = self._entered(self.recordings, rows)
         return usable, surveyed(self._survey_store, usable, self.layers)
@@ -79,7 +79,7 @@ class Passes:
         self.key = run_key({**self.decides, "state": digest(state)}, self.model.weights)
         self._store = ShardStore(self.folder / "shards", self.key)
         job = AblationJob(
-            ModelHandle(self.model), self.layers, self.outputs, self.settings.excerpts, self.targets,
+            ModelHandle(self.model), self.settings.excerpts, self.layers, self.outputs, self.targets,
             self.settings.fills, masks, surveys, donors(recordings, self.settings.seed), self._survey_store,
         )  # fmt: skip
         return self._entered(recordings, run_job(job, recordings, self._store, self.executor))

@@ -11,8 +11,7 @@ from actprobe.analyses.causal.ablation.figures import METRIC_NAMES, curve_figure
 from actprobe.analyses.causal.ablation.sets import LEAST, RANDOM, TOP, UNIT
 from actprobe.batch.result import Result
 from actprobe.errors import UsageError
-
-ALPHA = 0.05
+from actprobe.statistics.criteria import Q_LIMIT
 
 
 class AblationResult(Result):
@@ -126,13 +125,13 @@ def _of_units(layer: str, fill: str, rows: pd.DataFrame) -> str:
     what = METRIC_NAMES.get(metric, "") or f"output {rows['label'].iloc[0] or rows['target'].iloc[0]}"
     if units.empty:
         return f"{layer}, fill {fill}: no unit has a known change of the {what}"
-    found = int((units[q] <= ALPHA).sum())
+    found = int((units[q] <= Q_LIMIT).sum())
     most = units.iloc[int(units[value].abs().argmax())]
     told = f"{layer}, fill {fill}: {found} of {len(units)} units "
     if metric:
-        told += f"change the {what} when ablated alone (q <= {ALPHA})"
+        told += f"change the {what} when ablated alone (q <= {Q_LIMIT})"
         return f"{told}; largest change: unit {most['units']}, {_signed(most, metric)}"
-    told += f"shift the {what} on average when ablated alone (q <= {ALPHA})"
+    told += f"shift the {what} on average when ablated alone (q <= {Q_LIMIT})"
     return f"{told}; largest mean absolute change: unit {most['units']}, {most[value]:.4f}"
 
 

@@ -180,12 +180,8 @@ def _targets(model: Model | ModelSource, outputs: Sequence[str] | None) -> list[
     found = []
     for text in outputs:
         target = read_target(model, text)
-        labelled = target.label.lower() == text.lower()
-        found.append(
-            Target(target.layer.removesuffix("/linear"), target.unit, target.mel, target.label)
-            if labelled
-            else target
-        )
+        by_label = target.label.lower() == text.lower()  # what is named by its label is the output itself
+        found.append(target.probability_of(model) if by_label else target)
     if len(set(found)) < len(found):
         raise UsageError(f"an output is named more than once: {', '.join(map(str, found))}")
     return found

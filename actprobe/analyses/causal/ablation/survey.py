@@ -9,36 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.batch.prepare import Prepared
-from actprobe.batch.recording_job import Arrays, RecordingJob
+from actprobe.batch.recording_job import Arrays, ExcerptJob
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Recording
 from actprobe.errors import AudioError
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.excerpts import examples_at, possible_starts, spread
 from actprobe.models.split import Floats, Halfway, Split
 
 Doubles = NDArray[np.float64]
 
 
 @dataclass
-class CutJob(RecordingJob):
-    """What both passes share: the excerpts of a recording, and the network cut at each layer."""
+class CutJob(ExcerptJob):
+    """What both passes share: the network cut at each of ``layers``, of whose ``outputs`` it is asked."""
 
     layers: tuple[str, ...]
     outputs: tuple[str, ...]
-    excerpts: int
-
-    def starts(self, prepared: Prepared, frontend: FrontEnd) -> NDArray[np.int64]:
-        """Choose the first samples of the excerpts."""
-        return spread(possible_starts(frontend, len(prepared.samples)), self.excerpts)
 
     def cut(self, layer: str) -> Split:
-        """Cut the network at a layer, once."""
-        splits = self.__dict__.setdefault("_splits", {})
-        if layer not in splits:
-            splits[layer] = self.handle.model.split(layer, self.outputs)
-        found: Split = splits[layer]
-        return found
+        """Cut the network at a layer."""
+        return self.handle.model.split(layer, self.outputs)
 
     def halfway(self, recording: Recording, layer: str, examples: Floats) -> Halfway:
         """Compute a layer; AudioError where it is not finite."""
@@ -46,16 +36,6 @@ class CutJob(RecordingJob):
         if not np.isfinite(found.values).all():
             raise AudioError(recording.path, f"{layer} is NaN or infinite for it")
         return found
-
-    def examples(self, recording: Recording, prepared: Prepared, frontend: FrontEnd) -> Floats:
-        """Cut the excerpts; AudioError where they are not finite."""
-        examples = examples_at(frontend, prepared.samples, self.starts(prepared, frontend))
-        if not np.isfinite(examples).all():
-            raise AudioError(recording.path, f"the front end {frontend.name} gives NaN or infinity for it")
-        return examples
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "_splits"}
 
 
 @dataclass

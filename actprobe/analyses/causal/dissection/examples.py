@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.causal.dissection.grid import Grid
 from actprobe.analyses.causal.dissection.masks import MaskShards
-from actprobe.analyses.causal.dissection.settings import ALPHA
 from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import Recording
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.excerpts import examples_at, possible_starts, spread
+from actprobe.frontends.excerpts import examples_at, some_starts
+from actprobe.statistics.criteria import Q_LIMIT
 
 EXAMPLES = 3  # units of a layer that are shown
 
@@ -47,7 +47,7 @@ def best_units(table: pd.DataFrame, count: int = EXAMPLES) -> pd.DataFrame:
 
     Each unit is there once, with the concept that it has most of.
     """
-    ranked = table.assign(excess=table["iou"] - table["iou_null"].fillna(0), beyond=table["q"] <= ALPHA)
+    ranked = table.assign(excess=table["iou"] - table["iou_null"].fillna(0), beyond=table["q"] <= Q_LIMIT)
     order = ["detector", "beyond", "excess"]
     ranked = ranked[ranked["iou"] > 0].sort_values(order, ascending=False, kind="stable")
     return ranked.drop_duplicates(["layer", "unit"]).groupby("layer", sort=False).head(count)
@@ -83,7 +83,7 @@ def find_examples(
             of_unit[masks.units[0][[unit]].indices] = True
             bound = frontend.of(recording.path)
             samples = prepare_recording(recording, frontend).samples
-            start = spread(possible_starts(bound, len(samples)), excerpts)[[excerpt]]
+            start = some_starts(bound, len(samples), excerpts)[[excerpt]]
             found.append(
                 Example(
                     layer, unit, concept, recording.name, float(start[0] / bound.sample_rate),

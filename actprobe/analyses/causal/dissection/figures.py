@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from actprobe.analyses.causal.dissection.examples import Example
-from actprobe.analyses.causal.dissection.settings import ALPHA
 from actprobe.plotting import BLUE, ORANGE, SKY, TWO_COLUMNS, band_ticks, new_figure, set_title, styled
+from actprobe.statistics.criteria import Q_LIMIT
 
 COLUMNS = 3
 LINE = 0.15  # inches of a concept
@@ -23,7 +23,7 @@ HEAD = 0.9
 LEAST = 1.4  # of a panel
 LONGEST = 30  # characters of a recording's name
 EXAMPLE_HEIGHT = 2.2
-SIGNIFICANT = f"q ≤ {ALPHA}, whatever the IoU"
+SIGNIFICANT = f"q ≤ {Q_LIMIT}, whatever the IoU"
 
 
 @styled
@@ -50,7 +50,7 @@ def count_figure(concepts: pd.DataFrame, title: str = "") -> Figure:
     grid[0, 0].set_ylim(len(names) - 0.5, -0.5)
     handles = [
         Patch(color=SKY, alpha=0.5, label="IoU above the threshold"),
-        Patch(color=BLUE, label=f"detectors: and q ≤ {ALPHA}"),
+        Patch(color=BLUE, label=f"detectors: and q ≤ {Q_LIMIT}"),
         Line2D([], [], color=BLUE, marker="o", markerfacecolor="none", linestyle="", label=SIGNIFICANT),
         Line2D([], [], color=ORANGE, marker="x", linestyle="", label="above it under permutation (mean)"),
         Line2D([], [], color="0.3", marker="^", linestyle="", label="above it with random weights"),
@@ -103,7 +103,7 @@ def unit_figure(
 
 def _draw_ious(axes: Axes, rows: pd.DataFrame, iou_threshold: float) -> None:
     places = np.arange(len(rows))
-    found = (rows["q"] <= ALPHA).to_numpy()
+    found = (rows["q"] <= Q_LIMIT).to_numpy()
     axes.barh(places, rows["iou"], 0.6, color=[BLUE if each else "0.75" for each in found])
     axes.plot(rows["iou_null"], places, "x", color=ORANGE, label="under permutation (mean)")
     axes.plot(rows["random_weights"], places, "^", color="0.3", label="random weights")
@@ -112,7 +112,7 @@ def _draw_ious(axes: Axes, rows: pd.DataFrame, iou_threshold: float) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("IoU")
-    axes.barh([0], [0], color=BLUE, label=f"q ≤ {ALPHA}")
+    axes.barh([0], [0], color=BLUE, label=f"q ≤ {Q_LIMIT}")
 
 
 def _draw_example(axes: Axes, example: Example, edges_hz: Sequence[float], seconds: Sequence[float]) -> None:

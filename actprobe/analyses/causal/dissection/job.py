@@ -19,15 +19,13 @@ from scipy import sparse
 from actprobe.analyses.causal.dissection.concepts import Scene, find_concepts
 from actprobe.analyses.causal.dissection.grid import Grid
 from actprobe.batch.prepare import Prepared
-from actprobe.batch.recording_job import Arrays, RecordingJob
+from actprobe.batch.recording_job import Arrays, ExcerptJob
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Recording
 from actprobe.corpora.fingerprint import fingerprint
 from actprobe.corpora.label_tracks import Track
 from actprobe.errors import ActprobeError, AudioError
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.excerpts import examples_at, possible_starts, spread
-from actprobe.models import Model
 from actprobe.provenance import digest
 
 SAMPLED = 16_384  # positions of a recording and layer by which thresholds are found
@@ -37,7 +35,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass
-class MapJob(RecordingJob):
+class MapJob(ExcerptJob):
     """What both passes share: the excerpts of a recording, and the maps of a network and its controls.
 
     ``grids``: layer -> where its positions lie; ``random_seeds``: those of the controls; ``batch_size``:
@@ -45,13 +43,8 @@ class MapJob(RecordingJob):
     """
 
     grids: Mapping[str, Grid]
-    excerpts: int
     random_seeds: tuple[int, ...]
     batch_size: int | None
-
-    def starts(self, prepared: Prepared, frontend: FrontEnd) -> NDArray[np.int64]:
-        """Choose the first samples of the excerpts."""
-        return spread(possible_starts(frontend, len(prepared.samples)), self.excerpts)
 
     def inside(self, layer: str, prepared: Prepared, frontend: FrontEnd) -> Mask:
         """Say which positions of a layer lie in the recording, bool [excerpts, time, mel]."""
@@ -67,10 +60,8 @@ class MapJob(RecordingJob):
         Yields which network (0 for the trained one, then the controls), the first excerpt, the layer, and
         values [positions, units], the excerpts one behind the other. AudioError where they are not finite.
         """
-        examples = examples_at(frontend, prepared.samples, self.starts(prepared, frontend))
-        if not np.isfinite(examples).all():
-            raise AudioError(recording.path, f"the front end {frontend.name} gives NaN or infinity for it")
-        for number, network in enumerate(self._networks()):
+        examples = self.examples(recording, prepared, frontend)
+        for number, network in enumerate(self.networks(self.random_seeds)):
             first = 0
             for batch in network.iter_activations(examples, list(self.grids), batch_size=self.batch_size):
                 for layer, values in batch.items():
@@ -78,17 +69,6 @@ class MapJob(RecordingJob):
                         raise AudioError(recording.path, f"{layer} is NaN or infinite for it")
                     yield number, first, layer, values.reshape(-1, values.shape[-1])
                 first += len(values)
-
-    def _networks(self) -> Sequence[Model]:
-        """Open the network and its controls, once."""
-        if "_opened" not in vars(self):
-            model = self.handle.model
-            self._opened = [model, *(model.with_random_weights(seed) for seed in self.random_seeds)]
-        return self._opened
-
-    def __getstate__(self) -> dict[str, object]:
-        """Leave the opened networks behind."""
-        return {name: value for name, value in vars(self).items() if name != "_opened"}
 
 
 @dataclass
@@ -131,10 +111,7 @@ class SurveyJob(MapJob):
         """Bring the concepts to each layer and take the sample of its maps."""
         assert isinstance(prepared, Described)
         names = list(prepared.masks)
-        found: dict[str, NDArray[np.generic]] = {
-            "concepts": np.array(names, np.str_),
-            "examples": np.array(len(self.starts(prepared, frontend))),
-        }
+        found: dict[str, NDArray[np.generic]] = {"concepts": np.array(names, np.str_)}
         sampled: dict[str, Mask] = {}
         for layer, grid in self.grids.items():
             inside = self.inside(layer, prepared, frontend)
@@ -184,8 +161,7 @@ class MaskJob(MapJob):
             above &= inside[layer][begin : begin + len(values), np.newaxis]
             units, places = np.nonzero(above.T)
             rows.setdefault(f"{layer}/{number}", []).append(np.stack([units, places + begin]))
-        count = np.array(len(self.starts(prepared, frontend)))
-        found: dict[str, NDArray[np.generic]] = {"examples": count}
+        found: dict[str, NDArray[np.generic]] = {}
         for name, parts in rows.items():
             units, places = np.concatenate(parts, axis=1)
             layer = name.rpartition("/")[0]

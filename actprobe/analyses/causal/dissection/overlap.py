@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from actprobe.analyses.causal.dissection.masks import RecordingMasks
-from actprobe.statistics.permutation import STEPS, BestOfK
+from actprobe.statistics.permutation import BestOfK
 
 FEWEST, MOST = 12, 100  # recordings of a block; groups at least
 BLOCK_VALUES = 1 << 25  # counts of the pairs of a block, or bits of its concepts
@@ -150,10 +150,7 @@ def inference(iou: Doubles) -> tuple[Doubles, Doubles]:
     raised = raised.clip(0, 1)
     q = np.empty(iou.shape[1:])
     for concept in range(iou.shape[2]):
-        under = raised[1:, :, concept]
-        counts = np.bincount((under * STEPS).astype(np.int32).ravel(), minlength=STEPS + 1)
-        best = BestOfK(np.sort(under.max(axis=1)), np.cumsum(counts[::-1])[::-1])
-        q[:, concept] = best.q(raised[0, :, concept])
+        q[:, concept] = BestOfK.of(raised[1:, :, concept]).q(raised[0, :, concept])
     return p, q
 
 

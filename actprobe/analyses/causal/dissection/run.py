@@ -215,7 +215,7 @@ class _Survey:
             logging.info("no controls with random weights: %s is %s", network.name, network.what)
         self.networks = 1 + len(seeds)
         by_name = dict(zip((each.name for each in recordings), tracks.tracks, strict=True))
-        shared = (self.grids, settings.excerpts, seeds, batch_size)
+        shared = (settings.excerpts, self.grids, seeds, batch_size)
         self.job = SurveyJob(ModelHandle(network), *shared, families, by_name, tracks.faults, settings.seed)
         self.shared, self.tracks = shared, by_name
         self.described = made_by(

@@ -10,8 +10,6 @@ from actprobe.frontends import FrontEnd
 from actprobe.models.layer_table import ALL, Layer, LayerTable
 from actprobe.models.positions import place_refusal
 
-ALPHA = 0.05  # q up to which a unit detects a concept
-
 
 @dataclass(frozen=True)
 class DissectionSettings:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.causal.dissection.masks import MaskShards
 from actprobe.analyses.causal.dissection.overlap import Overlap, overlap
-from actprobe.analyses.causal.dissection.settings import ALPHA, DissectionSettings
+from actprobe.analyses.causal.dissection.settings import DissectionSettings
 from actprobe.corpora import Recording
 from actprobe.corpora.grouping import group_numbers
+from actprobe.statistics.criteria import Q_LIMIT
 
 DISSECTION_COLUMNS = (
     "layer", "unit", "concept", "threshold", "iou", "iou_null", "p", "q", "n", "random_weights", "detector",
@@ -87,7 +88,7 @@ def _units(found: Overlap, column: int, settings: DissectionSettings) -> pd.Data
             "p": found.p[:, column],
             "q": q,
             "random_weights": np.median(seeds, axis=0) if len(seeds) else np.full(len(iou), np.nan),
-            "detector": (iou > settings.iou_threshold) & (q <= ALPHA),
+            "detector": (iou > settings.iou_threshold) & (q <= Q_LIMIT),
             "iou_max": found.iou_max[:, column],
         }
     )
@@ -106,7 +107,7 @@ def _concept(
         "above_iou": int((rows["iou"] > above).sum()),
         "above_iou_null": float((permuted > above).sum(axis=1).mean()) if len(permuted) else np.nan,
         "above_iou_random": float(np.median((seeds > above).sum(axis=1))) if len(seeds) else np.nan,
-        "significant": int((rows["q"] <= ALPHA).sum()),
+        "significant": int((rows["q"] <= Q_LIMIT).sum()),
         "detectors": int(rows["detector"].sum()),
         "above_random": int((rows["detector"] & (rows["iou"] > strongest)).sum()) if seeds.size else np.nan,
     }

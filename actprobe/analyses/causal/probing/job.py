@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe.batch.prepare import Prepared, prepare_recording
-from actprobe.batch.recording_job import Arrays, RecordingJob
+from actprobe.batch.prepare import Prepared
+from actprobe.batch.recording_job import Arrays, ExcerptJob
 from actprobe.corpora import Recording
 from actprobe.errors import AudioError
 from actprobe.features import Feature
 from actprobe.frontends import FrontEnd
-from actprobe.frontends.excerpts import examples_at, some_starts
-from actprobe.models import Model
-from actprobe.models.units import unit_means
+from actprobe.frontends.excerpts import examples_at
+from actprobe.models.units import neuron_values
 
 Floats = NDArray[np.float32]
 
@@ -31,8 +28,8 @@ def random_name(number: int) -> str:
 
 
 @dataclass
-class ProbeJob(RecordingJob):
-    """What is to be done with every recording; see `actprobe.batch.recording_job.RecordingJob`.
+class ProbeJob(ExcerptJob):
+    """What is to be done with every recording; see `actprobe.batch.recording_job.ExcerptJob`.
 
     ``excerpts`` of each recording, spread evenly, go through the network and its controls, ``batch_size`` at
     once. ``features`` are those of the recording, or with the ``unit`` ``excerpt`` of each of them.
@@ -41,30 +38,19 @@ class ProbeJob(RecordingJob):
     layers: tuple[str, ...]
     features: tuple[Feature, ...]
     unit: str
-    excerpts: int
     batch_size: int
     random_seeds: tuple[int, ...]
-    _networks: dict[str, Model] = field(default_factory=dict, init=False, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_networks": {}}
 
     def prepare(self, recording: Recording) -> Prepared:
-        chosen = partial(some_starts, count=self.excerpts)
-        return prepare_recording(recording, self.handle.frontend, self.features, self.unit, excerpts=chosen)
+        return self.prepared(recording, self.features, self.unit)
 
     def work(self, recording: Recording, prepared: Prepared, frontend: FrontEnd) -> Arrays:
-        starts = np.round(prepared.starts * frontend.sample_rate).astype(np.int64)
-        examples = examples_at(frontend, prepared.samples, starts)
+        examples = examples_at(frontend, prepared.samples, self.starts(prepared, frontend))
         found = {INPUT: over_time(examples)} if frontend.has_examples else {}
-        for name, network in self.networks.items():
-            batches = [
-                {layer: unit_means(values) for layer, values in batch.items()}
-                for batch in network.iter_activations(examples, self.layers, batch_size=self.batch_size)
-            ]
-            for layer in self.layers:
-                values = np.concatenate([batch[layer] for batch in batches])
-                found[f"{name}/{layer}"] = values.astype(np.float32)
+        names = [MODEL, *map(random_name, range(len(self.random_seeds)))]
+        for name, network in zip(names, self.networks(self.random_seeds), strict=True):
+            of_network = neuron_values(network, examples, self.layers, self.batch_size)
+            found |= {f"{name}/{layer}": each.astype(np.float32) for layer, each in of_network.items()}
         usable = np.ones(len(examples), np.bool_)
         fault = ""
         for name, values in found.items():
@@ -82,16 +68,6 @@ class ProbeJob(RecordingJob):
             STARTS: prepared.starts,
             **described,
         }
-
-    @property
-    def networks(self) -> dict[str, Model]:
-        """The network and its controls, opened once."""
-        if not self._networks:
-            model = self.handle.model
-            self._networks = {MODEL: model} | {
-                random_name(i): model.with_random_weights(seed) for i, seed in enumerate(self.random_seeds)
-            }
-        return self._networks
 
 
 def over_time(examples: Floats) -> Floats:

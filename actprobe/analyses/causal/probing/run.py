@@ -41,7 +41,6 @@ from actprobe.statistics.clusters import ENOUGH
 
 FORMAT = 1  # raise when shards of before must be computed again
 INPUT = "mean and standard deviation over time of each of {} bands of the example"
-INPUT = "mean and standard deviation over time of each of {} bands of the example"
 
 
 def probe(
@@ -171,8 +170,9 @@ def probe(
         random_seeds = 0
     has_input = network.frontend.has_examples
     job = ProbeJob(
-        ModelHandle(network), tuple(chosen), tuple(map(hand_crafted.get_feature, sources.scalars)), unit,
-        excerpts, batch_size or network.batch_size, tuple(network.control_seeds(random_seeds)),
+        ModelHandle(network), excerpts, tuple(chosen),
+        tuple(map(hand_crafted.get_feature, sources.scalars)), unit, batch_size or network.batch_size,
+        tuple(network.control_seeds(random_seeds)),
     )  # fmt: skip
     described = made_by(
         network, layers=list(chosen), features=hand_crafted.describe(job.features),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe.statistics.roc import weighted_auc
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
@@ -38,17 +40,10 @@ def auc(y: Floats, scores: Floats, groups: Indices, weights: Floats) -> Floats:
 
     ``y`` [units] of 0 and 1; the rest as for `r2`. NaN where a resample has only one of them.
     """
-    order = np.argsort(scores, kind="stable")
-    ranked, positive, groups = scores[order], y[order] > 0.5, groups[order]
-    firsts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
-    found = np.empty(len(weights))
     step = max(1, AT_ONCE // len(y))
-    for start in range(0, len(weights), step):
-        each = weights[start : start + step, groups]
-        ones = np.add.reduceat(each * positive, firsts, axis=1)
-        zeros = np.add.reduceat(each * ~positive, firsts, axis=1)
-        below = np.cumsum(zeros, axis=1) - zeros / 2
-        pairs = ones.sum(axis=1) * zeros.sum(axis=1)
-        above = (ones * below).sum(axis=1)
-        found[start : start + step] = np.divide(above, pairs, out=np.full(len(each), np.nan), where=pairs > 0)
-    return found
+    return np.concatenate(
+        [
+            weighted_auc(y > 0.5, scores, weights[start : start + step, groups])
+            for start in range(0, len(weights), step)
+        ]
+    )

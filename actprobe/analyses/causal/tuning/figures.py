@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from actprobe.analyses.causal.tuning.factors import FACTORS
-from actprobe.analyses.causal.tuning.tables import ALPHA, is_tuned
+from actprobe.analyses.causal.tuning.tables import is_tuned
 from actprobe.plotting import (
     CHARACTERS_AN_INCH,
     ORANGE,
@@ -19,6 +19,7 @@ from actprobe.plotting import (
     short_name,
     styled,
 )
+from actprobe.statistics.criteria import Q_LIMIT
 
 Doubles = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def share_figure(layers: pd.DataFrame, title: str = "") -> Figure:
         axes.set_yticks(range(len(rows)), [each.replace("_", " ") for each in rows])
         axes.set_title(said)
         if len(columns) <= MOST_NUMBERED:
-            weak = _table(~(layers["p"] <= ALPHA), layers, rows, columns) if name == "share" else None
+            weak = _table(~(layers["p"] <= Q_LIMIT), layers, rows, columns) if name == "share" else None
             _write_numbers(axes, grid, highest, weak)
     figure.colorbar(image, ax=list(panels), label="share of variance\nexplained by the factor", pad=0.01)
     if title:

@@ -21,9 +21,8 @@ from actprobe.corpora.stimuli import Scene
 from actprobe.errors import ActprobeError, AudioError
 from actprobe.frontends import FrontEnd
 from actprobe.frontends.base import pad_to
-from actprobe.frontends.excerpts import sounds_at, spread
-from actprobe.models import Model
-from actprobe.models.units import unit_means
+from actprobe.frontends.excerpts import refuse_not_finite, sounds_at, spread
+from actprobe.models.units import neuron_values
 
 Floats = NDArray[np.float32]
 
@@ -68,10 +67,6 @@ class TuningJob(RecordingJob):
     seed: int
     random_seeds: tuple[int, ...]
     batch_size: int | None
-    _controls: list[Model] = field(default_factory=list, init=False, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_controls": []}
 
     def prepare(self, recording: Recording) -> Sounds:
         frontend = self.handle.frontend
@@ -82,32 +77,19 @@ class TuningJob(RecordingJob):
 
     def work(self, recording: Recording, prepared: Prepared, frontend: FrontEnd) -> Arrays:
         assert isinstance(prepared, Sounds)
-        if not self._controls:
-            own = self.handle.model
-            self._controls = [own, *(own.with_random_weights(seed) for seed in self.random_seeds)]
         found: dict[str, NDArray[Any]] = {}
         for name, sounds in prepared.sounds.items():
             flat = sounds.reshape(-1, sounds.shape[-1])
             examples = np.stack([frontend.example_of(sound) for sound in flat])
-            if not np.isfinite(examples).all():
-                raise AudioError(
-                    recording.path, f"the front end {frontend.name} gives NaN or infinity for it"
-                )
-            for number, model in enumerate(self._controls):
-                for layer, means in self._means(model, examples).items():
+            refuse_not_finite(examples, frontend, recording.path)
+            for number, model in enumerate(self.networks(self.random_seeds)):
+                for layer, means in neuron_values(model, examples, self.layers, self.batch_size).items():
                     with np.errstate(invalid="ignore"):  # infinities of both signs
                         responses = means.reshape(*sounds.shape[:2], -1).mean(axis=1)
                     if not number and not np.isfinite(responses).any():
                         raise AudioError(recording.path, f"{layer} is NaN or infinite for it")
                     found[response_key(name, number, layer)] = responses
         return found
-
-    def _means(self, model: Model, examples: Floats) -> dict[str, NDArray[np.float64]]:
-        batches = [
-            {layer: unit_means(values) for layer, values in batch.items()}
-            for batch in model.iter_activations(examples, self.layers, batch_size=self.batch_size)
-        ]
-        return {layer: np.concatenate([batch[layer] for batch in batches]) for layer in self.layers}
 
     def _stimuli(self, stimulus: StimulusSet, frontend: FrontEnd) -> Sounds:
         """Synthesize a variant of a stimulus with every dose."""

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from actprobe.analyses.causal.tuning.factors import FACTORS
 from actprobe.analyses.causal.tuning.figures import curve_figure, share_figure
-from actprobe.analyses.causal.tuning.tables import ALPHA, is_tuned
+from actprobe.analyses.causal.tuning.tables import is_tuned
 from actprobe.batch.result import Result
 from actprobe.errors import UsageError
+from actprobe.statistics.criteria import Q_LIMIT
 
 
 class TuningResult(Result):
@@ -98,7 +99,7 @@ class TuningResult(Result):
         told = f"{factor}: no p and q (one variant, or no permutations)"
         if self.table.loc[self.table["factor"] == factor, "q"].notna().any():
             count, neurons = int(layers["tuned"].sum()), int(layers["neurons"].sum())
-            told = f"{factor}: {count} of {neurons} neurons are tuned (q <= {ALPHA})"
+            told = f"{factor}: {count} of {neurons} neurons are tuned (q <= {Q_LIMIT})"
             if layers["above_random"].notna().all():
                 told += (
                     f", {int(layers['above_random'].sum())} of them with a higher r2 than with random weights"

@@ -23,7 +23,7 @@ from scipy import stats
 from actprobe.analyses.causal.tuning.factors import Factor
 from actprobe.statistics.correlation import constant_neurons, scaled
 from actprobe.statistics.intervals import FEWEST, LEVEL, percentile_interval, resample
-from actprobe.statistics.permutation import STEPS, BestOfK
+from actprobe.statistics.permutation import BestOfK, tally
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +155,7 @@ def permuted(responses: Floats, *, permutations: int = 1000, seed: int = 0) -> t
     found = variances(responses)
     varying = found.within > 0
     if not permutations or len(responses) < 2 or not varying.any():
-        return BestOfK(np.empty(0), np.zeros(STEPS + 1, np.int64)), np.empty(0)
+        return BestOfK.of(np.empty((0, 0))), np.empty(0)
     x = responses[:, :, found.usable][:, :, varying]
     count, doses, neurons = x.shape
     x = x - x.mean(axis=1, keepdims=True)
@@ -163,7 +163,7 @@ def permuted(responses: Floats, *, permutations: int = 1000, seed: int = 0) -> t
     weights = found.within[varying] / found.total.sum()
     rng = np.random.default_rng(seed)
     step = max(1, VALUES_AT_ONCE // (doses * max(neurons, count * doses)))
-    maxima, shares, counts = [], [], np.zeros(STEPS + 1, np.int64)
+    maxima, shares, counts = [], [], tally(np.empty(0))
     for start in range(0, permutations, step):
         batch = min(step, permutations - start)
         order = rng.permuted(np.broadcast_to(np.arange(doses), (batch, count, doses)), axis=2)
@@ -173,9 +173,8 @@ def permuted(responses: Floats, *, permutations: int = 1000, seed: int = 0) -> t
         r2 = np.square(means).reshape(batch, doses, neurons).sum(axis=1) / count
         maxima.append(r2.max(axis=1))
         shares.append(r2 @ weights)
-        counts += np.bincount((r2 * STEPS).astype(np.int32).clip(0, STEPS).ravel(), minlength=STEPS + 1)
-    best = BestOfK(np.sort(np.concatenate(maxima)), np.cumsum(counts[::-1])[::-1])
-    return best, np.concatenate(shares)
+        counts += tally(r2)
+    return BestOfK.tallied(maxima, counts), np.concatenate(shares)
 
 
 def share_of(responses: Floats) -> float:

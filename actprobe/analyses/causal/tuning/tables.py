@@ -14,10 +14,10 @@ from actprobe.analyses.causal.tuning.job import response_key
 from actprobe.analyses.causal.tuning.statistics import curves, layer_share, permuted, share_of
 from actprobe.batch.shards import ShardStore
 from actprobe.corpora import Recording
+from actprobe.statistics.criteria import Q_LIMIT
 
 Floats = NDArray[np.float64]
 
-ALPHA = 0.05
 NEURON_COLUMNS = (
     "layer", "neuron", "factor", "n", "preferred", "selectivity", "monotonicity", "r2", "p", "q", "random",
     "share", "deviation", "deviation_random",
@@ -122,7 +122,7 @@ def _of_layer(
 
 def is_tuned(neurons: pd.DataFrame) -> pd.Series:
     """Say which rows of tuning.csv are tuned: q at most 0.05."""
-    return neurons["q"] <= ALPHA
+    return neurons["q"] <= Q_LIMIT
 
 
 def is_above_random(neurons: pd.DataFrame) -> pd.Series:

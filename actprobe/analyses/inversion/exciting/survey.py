@@ -17,6 +17,7 @@ from actprobe.batch.prepare import Prepared, prepare_recording
 from actprobe.batch.shards import Shard, ShardStore
 from actprobe.corpora import Recording
 from actprobe.errors import AudioError
+from actprobe.frontends.excerpts import refuse_not_finite
 from actprobe.models import Model
 from actprobe.models.target import Target
 
@@ -99,8 +100,7 @@ class SurveyConsumer:
     def _shard(self, recording: Recording, prepared: Prepared) -> Shard:
         frontend = self.model.frontend.of(recording.path)
         examples = np.asarray(frontend.examples(prepared.samples), np.float32)
-        if not np.isfinite(examples).all():
-            raise AudioError(recording.path, f"the front end {frontend.name} gives NaN or infinity for it")
+        refuse_not_finite(examples, frontend, recording.path)
         frames = frontend.frames(prepared.samples) if self._dense else None
         values = [
             np.stack([target.of(piece[target.layer]) for target in self.targets], axis=1)
