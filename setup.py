@@ -106,6 +106,7 @@ setup(
         "jinja2>=3.1",
         "librosa>=0.11,<0.12",
         "matplotlib>=3.8",
+        "numba>=0.60",  # what librosa is compiled with
         "pandas>=2.2",
         "pillow>=10",
         "plotly>=5.24",

@@ -2,19 +2,27 @@
 
     python benchmarks/maps.py                                  MIR-1K below ACTPROBE_TEST_ASSETS, svd, conv1
     python benchmarks/maps.py --input=FOLDER --model=cnn_at --layer=conv2 --recordings=3
+    python benchmarks/maps.py --against=CHECKOUT               and against actprobe as it is there
 
 The plain loop takes every pair by itself: SIFT on both images, OpenCV's brute-force matcher both ways for
 the map and for its negative, ratio test and cross-check in Python. Both start from the same images and end
 with the same matches, which is verified. Both have two cores: the plain loop by OpenCV's threads, actprobe
 by a thread for each of two channels. Beside the clock, which is anybody's on a busy machine, the processor
-time of a pair is compared.
+time of a pair is compared. Another checkout takes turns with this one, each time in a process of its own, on
+the same images; it is verified that both find the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
+import pickle
 import random
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +38,7 @@ from actprobe.analyses.maps.channel_pass import activations_at
 from actprobe.analyses.maps.geometry import layer_tolerance
 from actprobe.analyses.maps.grid import MapGrid
 from actprobe.analyses.maps.images import Image, feature_image, map_image
-from actprobe.analyses.maps.keypoints import RATIO, detect, negative
+from actprobe.analyses.maps.keypoints import detect, negative
 from actprobe.analyses.maps.pairs import compare
 from actprobe.analyses.maps.settings import MapSettings
 from actprobe.audio import load_audio
@@ -39,6 +47,8 @@ from actprobe.corpora import open_corpus
 from actprobe.features import compute_maps
 
 CORES = 2
+RATIO = 0.9  # Lowe's test
+TURNS = 5
 CLOCKS = (perf_counter, process_time)
 FEATURES = ["harmonic", "percussive", "hpcp"]
 
@@ -106,6 +116,49 @@ def all_pairs(grid: MapGrid, maps: Maps, pictures: Pictures, times: int) -> list
         return list(pool.map(one, range(channels)))
 
 
+def one_turn(images: Path) -> dict[str, Any]:
+    """Compare what is on the images, after a first channel: seconds by both clocks, and what came out."""
+    seconds, digest = [0.0, 0.0], hashlib.sha256()
+    for grid, maps, pictures in pickle.loads(images.read_bytes()):
+        all_pairs(grid, {axis: channels[:1] for axis, channels in maps.items()}, pictures, 1)
+        began = [clock() for clock in CLOCKS]
+        found = all_pairs(grid, maps, pictures, 4)
+        seconds = [s + clock() - t for s, clock, t in zip(seconds, CLOCKS, began, strict=True)]
+        for pair in (pair for channel in found for feature in channel for pair in feature):
+            for array in (pair.matches.first, pair.matches.second, pair.matches.distances, pair.counts):
+                digest.update(array.tobytes())
+    return {"seconds": seconds, "digest": digest.hexdigest()}
+
+
+def compare_checkouts(other: Path, images: list[tuple[MapGrid, Maps, Pictures]]) -> None:
+    """Let this checkout and another take turns, and print how much faster this one is."""
+    here = Path(__file__).parents[1]
+    turns: dict[Path, list[list[float]]] = {here: [], other.resolve(): []}
+    found = set()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.pkl"
+        path.write_bytes(pickle.dumps(images))
+        for _ in range(TURNS):
+            for checkout, seconds in turns.items():
+                command = [sys.executable, __file__, f"--one-turn={path}"]
+                paths = {**os.environ, "PYTHONPATH": str(checkout)}
+                done = subprocess.run(command, env=paths, check=True, capture_output=True, text=True)
+                turn = json.loads(done.stdout.splitlines()[-1])
+                seconds.append(turn["seconds"])
+                found.add(turn["digest"])
+    pairs = 4 * sum(len(maps["hertz"]) * len(pictures) for _, maps, pictures in images)
+    ours, theirs = np.array(turns[here]), np.array(turns[other.resolve()])
+    same = "the same matches" if len(found) == 1 else "OTHER MATCHES"
+    print(f"against {other}: {pairs} pairs with 3 partners, {TURNS} turns, {same}")
+    for number, clock in enumerate(("wall", "processor")):
+        ratios = np.sort(theirs[:, number] / ours[:, number])
+        here_ms, there_ms = (1e3 * np.median(each[:, number]) / pairs for each in (ours, theirs))
+        print(
+            f"  {clock} time of a pair: {there_ms:.2f} ms there, {here_ms:.2f} ms here; "
+            f"ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
 def main() -> None:
     assets = Path(os.environ.get("ACTPROBE_TEST_ASSETS", "."))
     parser = argparse.ArgumentParser(
@@ -120,7 +173,12 @@ def main() -> None:
     parser.add_argument(
         "--plain", type=int, default=40, help="pairs of the plain loop, drawn for each recording"
     )
+    parser.add_argument("--against", type=Path, help="another checkout of actprobe")
+    parser.add_argument("--one-turn", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one_turn:
+        print(json.dumps(one_turn(options.one_turn)))
+        return
     if options.model == "svd" and options.checkpoint is None:
         options.checkpoint = "svd-open"
     print(f"{options.model} {options.layer}, {', '.join(FEATURES)}; {options.input}; {CORES} cores")
@@ -129,7 +187,10 @@ def main() -> None:
     ratios: dict[tuple[int, str], list[float]] = {
         (times, clock): [] for times in (1, 4) for clock in ("pairs a second", "processor time")
     }
-    for grid, maps, pictures in images_of(options):
+    images = list(images_of(options))
+    if options.against:
+        compare_checkouts(options.against, images)
+    for grid, maps, pictures in images:
         channels = len(maps["hertz"])
         chosen = draw.sample([(c, name) for c in range(channels) for name in pictures], options.plain)
         cv2.setNumThreads(CORES)

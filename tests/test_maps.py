@@ -26,12 +26,14 @@ from actprobe.analyses.maps.gallery import Item
 from actprobe.analyses.maps.geometry import Tolerance, agreement, layer_tolerance
 from actprobe.analyses.maps.grid import layer_grid
 from actprobe.analyses.maps.images import feature_image, map_image, to_bytes
-from actprobe.analyses.maps.keypoints import Keypoints, detect, match_descriptors, negative
+from actprobe.analyses.maps.keypoints import Keypoints, detect, negative
 from actprobe.analyses.maps.look import match_rows
+from actprobe.analyses.maps.matches import match
 from actprobe.analyses.maps.pairs import compare, metrics
+from actprobe.analyses.maps.ranks import percentiles, row_medians
 from actprobe.analyses.maps.result import open_viewer
 from actprobe.analyses.maps.segments import Segment, positions_of, segments_of
-from actprobe.analyses.maps.settings import MapSettings
+from actprobe.analyses.maps.settings import MapSettings, look_up
 from actprobe.analyses.maps.table import MAP_COLUMNS, map_table, permutation_p, rank_maps
 from actprobe.audio import Waveform
 from actprobe.corpora import open_corpus
@@ -153,6 +155,17 @@ def test_a_sparse_map_still_has_an_image() -> None:
     assert image.min() == np.median(image) == 128
 
 
+@given(st.integers(1, 400), st.sampled_from([0, 1, 5, 15]), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_medians_and_percentiles_are_those_of_numpy(size: int, bend: int, seed: int) -> None:
+    """Of numbers that are equal, close together, or far apart, too."""
+    values = np.random.default_rng(seed).standard_normal((3, size))
+    values = np.exp(bend * values) if bend else np.maximum(values.round(), 0)
+    assert np.array_equal(row_medians(values), np.median(values, axis=1, keepdims=True))
+    single = values.astype(np.float32)
+    assert np.array_equal(percentiles(single, (5.0, 50.0, 95.0)), np.percentile(single, (5.0, 50.0, 95.0)))
+
+
 # Segments: examples joined along time, or by themselves.
 
 
@@ -204,6 +217,59 @@ def test_segments_cover_a_recording_or_its_examples() -> None:
 # Keypoints and matches.
 
 
+def plain_keypoints(image: Any) -> Keypoints:
+    """OpenCV's keypoints, set upright and described in a second go."""
+    sift: Any = cv2.SIFT.create()
+    upright: dict[Any, Any] = {}
+    for point in sift.detect(image, None):
+        point.angle = 0.0
+        upright.setdefault((*point.pt, point.size, point.octave), point)
+    points, descriptors = sift.compute(image, list(upright.values()))
+    sizes = np.array([point.size for point in points], np.float32)
+    return Keypoints(np.array([point.pt for point in points], np.float32), sizes, descriptors)
+
+
+def are_equal(first: Keypoints, second: Keypoints) -> bool:
+    return all(
+        np.array_equal(getattr(first, name), getattr(second, name))
+        for name in ("points", "sizes", "descriptors")
+    )
+
+
+@pytest.mark.parametrize("rows", [30, 43, 96])
+def test_keypoints_are_those_of_opencv_to_the_bit(scene: Any, rows: int) -> None:
+    noise = np.random.default_rng(rows).standard_normal(scene.shape)
+    for values in (scene, scene + 0.1 * noise, noise):
+        image = to_bytes(values[:rows])
+        found = detect(image)
+        assert len(found) > 10
+        assert are_equal(found, plain_keypoints(image))
+
+
+def test_an_image_of_coarse_things_alone_is_described_as_opencv_does() -> None:
+    """OpenCV enlarges an image to find keypoints, but not to describe them where none is of the enlarged."""
+    rows, columns = np.mgrid[:96, :160]
+    blob = np.exp(-((rows - 47.3) ** 2 + (columns - 70.6) ** 2) / 2 / 7.7**2)
+    image = (40 + 180 * blob).astype(np.uint8)
+    found = detect(image)
+    assert len(found) > 0
+    assert found.sizes.min() > 6
+    assert are_equal(found, plain_keypoints(image))
+
+
+def test_images_of_other_sizes_in_between_change_nothing(scene: Any) -> None:
+    image = to_bytes(scene)
+    once = detect(image)
+    for size in (30, 400):
+        detect(to_bytes(scene[:30, :size]))
+    assert are_equal(detect(image), once)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (11, 11), (64, 6)])
+def test_an_image_too_small_for_keypoints_has_none(shape: tuple[int, int]) -> None:
+    assert len(detect(np.random.default_rng(0).integers(0, 256, shape, np.uint8))) == 0
+
+
 def plain_matches(first: Keypoints, second: Keypoints, ratio: float) -> list[tuple[int, int, float]]:
     """OpenCV's brute-force matcher, both ways, pair by pair."""
     matcher = cv2.BFMatcher(cv2.NORM_L2)
@@ -221,13 +287,21 @@ def listed(matches: Any) -> list[tuple[int, int, float]]:
     return list(zip(matches.first.tolist(), matches.second.tolist(), matches.distances.tolist(), strict=True))
 
 
+def of_descriptors(descriptors: Any) -> Keypoints:
+    """Keypoints that all lie at one place."""
+    return Keypoints(
+        np.zeros((len(descriptors), 2), np.float32), np.zeros(len(descriptors), np.float32), descriptors
+    )
+
+
 @pytest.mark.parametrize("ratio", [0.7, 0.9, 1.0])
 def test_matches_are_those_of_the_brute_force_matcher(scene: Any, ratio: float) -> None:
     noise = np.random.default_rng(0).standard_normal(scene.shape)
     first, second = detect(to_bytes(scene)), detect(to_bytes(scene + 0.1 * noise))
-    found = match_descriptors(first.descriptors, second.descriptors, ratio=ratio)
+    found, of_negative = match(first, second, ratio=ratio)
     assert len(found) > 20
     assert listed(found) == plain_matches(first, second, ratio)
+    assert listed(of_negative) == plain_matches(of_descriptors(negative(first.descriptors)), second, ratio)
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 2**32 - 1))
@@ -239,21 +313,23 @@ def test_ties_are_broken_as_the_brute_force_matcher_does(ours: Any, theirs: Any,
     kinds[3] = kinds[0]
     kinds[3, 0] ^= 1
     first, second = (kinds[draw.integers(0, 4, count)].reshape(count, 128) for count in (ours, theirs))
-    nowhere = np.zeros((9, 2), np.float32)
-    one, other = (Keypoints(nowhere[: len(d)], nowhere[: len(d), 0], d) for d in (first, second))
-    if ours and theirs:
-        assert listed(match_descriptors(first, second, ratio=0.9)) == plain_matches(one, other, 0.9)
-    else:
-        assert len(match_descriptors(first, second)) == 0
+    one, inverted, other = (of_descriptors(d) for d in (first, negative(first), second))
+    found = match(one, other, ratio=0.9)
+    for matches, keypoints in zip(found, (one, inverted), strict=True):
+        if ours and theirs:
+            assert listed(matches) == plain_matches(keypoints, other, 0.9)
+        else:
+            assert len(matches) == 0
 
 
 def test_blocks_of_rows_do_not_change_the_matches(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = detect(to_bytes(scene)), detect(to_bytes(scene[:, ::-1]))
-    doubled = np.concatenate([first.descriptors, first.descriptors])  # every distance twice
-    whole = match_descriptors(doubled, second.descriptors)
-    monkeypatch.setattr("actprobe.analyses.maps.keypoints.ROWS_AT_ONCE", 37)
-    assert listed(match_descriptors(doubled, second.descriptors)) == listed(whole)
-    assert len(whole) > 0
+    doubled = of_descriptors(np.concatenate([first.descriptors, first.descriptors]))  # every distance twice
+    whole = match(doubled, second)
+    monkeypatch.setattr("actprobe.analyses.maps.matches.ROWS_AT_ONCE", 37)
+    for blocks, once in zip(match(doubled, second), whole, strict=True):
+        assert listed(blocks) == listed(once)
+        assert len(once) > 0
 
 
 def test_keypoints_are_upright_and_found_once(scene: Any) -> None:
@@ -262,7 +338,7 @@ def test_keypoints_are_upright_and_found_once(scene: Any) -> None:
     found = detect(image)
     assert len(np.unique(np.column_stack([found.points, found.sizes]), axis=0)) == len(found)
     turned = detect(np.ascontiguousarray(image.T))
-    assert len(match_descriptors(found.descriptors, turned.descriptors)) < 0.1 * len(found)
+    assert len(match(found, turned)[0]) < 0.1 * len(found)
 
 
 def test_the_negative_is_described_without_being_looked_at(scene: Any) -> None:
@@ -554,6 +630,12 @@ def test_wrong_wishes_are_refused(svd: Any, corpus: Path, tmp_path: Path) -> Non
         run(svd, corpus, tmp_path, features=["loudness"])
     with pytest.raises(UsageError, match="fc7 is a vector"):
         run(svd, corpus, tmp_path, layers=["fc7"])
+    with pytest.raises(
+        UsageError, match="conv1 has one position along mel, so that its channels are no images"
+    ):
+        look_up(layers_of("crepe_tiny"), ["conv1"], ["harmonic"], "recording", 30.0)
+    with pytest.raises(UsageError, match="has no maps"):
+        look_up(layers_of("crepe_tiny"), "all", ["harmonic"], "recording", 30.0)
     with pytest.raises(UsageError, match="unit"):
         run(svd, corpus, tmp_path, unit="second")
     (tmp_path / "in").mkdir()

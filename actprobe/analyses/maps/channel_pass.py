@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from actprobe.analyses.maps.feature_pass import FeatureKeypoints, kept_keypoints
 from actprobe.analyses.maps.geometry import layer_tolerance
 from actprobe.analyses.maps.grid import MapGrid
-from actprobe.analyses.maps.images import map_image
+from actprobe.analyses.maps.images import map_images
 from actprobe.analyses.maps.keypoints import detect
 from actprobe.analyses.maps.pairs import COUNTS, Pair, compare
 from actprobe.analyses.maps.segments import Positions
@@ -267,27 +267,24 @@ def count_segment(
     """
     channels = activations.shape[-1]
     counts = np.full((len(features), len(features[0]), channels, len(COUNTS)), np.nan)
-    present = [
-        (which, choice, feature)
-        for which, choices in enumerate(features)
-        if choices[0] is not None
-        for choice, feature in enumerate(choices)
-        if feature is not None
-    ]
-    axes = sorted({feature.axis for _, _, feature in present})
+    present = []
+    for which, choices in enumerate(features):
+        for choice, feature in enumerate(choices):
+            if choices[0] is not None and feature is not None:
+                turn = number % len(feature.segments)
+                width = min(len(place.columns), feature.widths[turn])
+                present.append((which, choice, feature.axis, width, feature.segments[turn].up_to(width)))
+    sights = {(axis, width) for _, _, axis, width, _ in present}
+    axes = sorted({axis for axis, _ in sights})
 
     def one(channel: int) -> list[NDArray[np.void]]:
         activation = np.ascontiguousarray(activations[..., channel])
-        found = {
-            axis: detect(map_image(activation, place.times_seconds, grid, place.columns, axis))
-            for axis in axes
-        }
+        images = map_images(activation, place.times_seconds, grid, place.columns, axes)
+        found = {axis: detect(image) for axis, image in images.items()}
+        seen = {(axis, width): found[axis].up_to(width) for axis, width in sights}
         rows = []
-        for which, choice, feature in present:
-            turn = number % len(feature.segments)
-            width = min(len(place.columns), feature.widths[turn])
-            tolerance = layer_tolerance(grid, feature.axis)
-            pair = compare(found[feature.axis].up_to(width), feature.segments[turn].up_to(width), tolerance)
+        for which, choice, axis, width, theirs in present:
+            pair = compare(seen[axis, width], theirs, layer_tolerance(grid, axis))
             counts[which, choice, channel] = pair.counts
             if keep_matches and choice == 0 and len(pair.matches):
                 rows.append(_match_rows(pair, which, channel, number))

@@ -23,6 +23,7 @@ Bands wider than some semitones blur the classes, so that little is left of them
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from actprobe.analyses.maps.grid import MapGrid
+from actprobe.analyses.maps.ranks import percentiles, row_medians
 from actprobe.features.maps import FeatureMap
 
 Floats = NDArray[np.float64]
@@ -73,14 +75,24 @@ def map_image(
         uint8, shape [rows, columns], the highest frequency first; None if the map is constant or not
         finite, so that there is nothing to see.
     """
+    return map_images(values, times_seconds, grid, columns, [axis])[axis]
+
+
+def map_images(
+    values: NDArray[np.float32], times_seconds: Floats, grid: MapGrid, columns: Floats, axes: Iterable[str]
+) -> dict[str, Image | None]:
+    """Bring one channel's activation map to an image on each of several axes, see `map_image`."""
     if not np.isfinite(values).all() or _is_constant(values):
-        return None
-    along_time = _triangles(times_seconds, columns, grid.hop_seconds) @ values
-    if axis == "hertz":
-        rows = _triangles(grid.position_bands(), grid.row_bands, float(grid.band_hop)) @ along_time.T
-    else:
-        rows = np.tile(_folding(grid) @ along_time.T, (OCTAVES, 1))
-    return to_bytes(rows[::-1])
+        return dict.fromkeys(axes)
+    along_time = (_triangles(times_seconds, columns, grid.hop_seconds) @ values).T
+    found = {}
+    for axis in axes:
+        if axis == "hertz":
+            rows = _triangles(grid.position_bands(), grid.row_bands, float(grid.band_hop)) @ along_time
+        else:
+            rows = np.tile(_folding(grid) @ along_time, (OCTAVES, 1))
+        found[axis] = to_bytes(rows[::-1])
+    return found
 
 
 def feature_image(feature: FeatureMap, grid: MapGrid, columns: Floats) -> Image | None:
@@ -110,11 +122,11 @@ def to_bytes(values: NDArray[Any]) -> Image | None:
     percentile, but at least a tenth of the whole range, for maps that are nearly everywhere zero. None when
     nothing changes over time.
     """
-    flat = values - np.median(values, axis=1, keepdims=True)
+    flat = values - row_medians(values)
     if np.abs(flat).max() <= CONSTANT * np.abs(values).max():
         return None
-    smooth = cv2.GaussianBlur(np.ascontiguousarray(flat, np.float32), (0, 0), SMOOTHING)
-    low, middle, high = np.percentile(smooth, (PERCENTILES[0], 50.0, PERCENTILES[1]))
+    smooth: NDArray[Any] = cv2.GaussianBlur(np.ascontiguousarray(flat, np.float32), (0, 0), SMOOTHING)
+    low, middle, high = percentiles(smooth, (PERCENTILES[0], 50.0, PERCENTILES[1]))
     unit = max((high - low) / 2, float(np.ptp(smooth)) / WIDEST)
     bent = np.tanh((smooth - np.float32(middle)) / np.float32(unit))
     return np.ascontiguousarray(np.rint(127.5 * (1 + bent)).astype(np.uint8))
@@ -134,6 +146,12 @@ def _triangles(places: Floats, wanted: Floats, width: float) -> sparse.csr_matri
     distance of the nearest place beyond the ends: then it interpolates, or holds the value of the end.
     """
     places, wanted = np.asarray(places, np.float64), np.asarray(wanted, np.float64)
+    return _triangles_of(places.tobytes(), wanted.tobytes(), width)
+
+
+@lru_cache(maxsize=16)  # the same for all channels
+def _triangles_of(places_bytes: bytes, wanted_bytes: bytes, width: float) -> sparse.csr_matrix:
+    places, wanted = np.frombuffer(places_bytes, np.float64), np.frombuffer(wanted_bytes, np.float64)
     after = np.clip(np.searchsorted(places, wanted), 0, len(places) - 1)
     before = np.clip(after - 1, 0, len(places) - 1)
     gaps = places[after] - places[before]

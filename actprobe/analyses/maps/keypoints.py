@@ -1,4 +1,4 @@
-"""SIFT keypoints of an image, and the matches between those of two images.
+"""SIFT keypoints of an image.
 
 Lowe: Distinctive image features from scale-invariant keypoints, IJCV 60 (2004), as OpenCV computes it. Two
 things are as they have to be for images whose axes are time and frequency:
@@ -6,32 +6,38 @@ things are as they have to be for images whose axes are time and frequency:
 - descriptors are upright. SIFT turns a keypoint's neighbourhood so that its strongest gradient points one
   way, which lets a partial (a horizontal ridge) match an onset (a vertical one). Here nothing is turned.
 - a keypoint of several orientations is one keypoint.
-
-A match is a descriptor of either image, each nearest to the other (cross-check), whose distance is below
-0.9 of that to the second nearest (Lowe's ratio test, section 7.1; Lowe takes 0.8 where nothing is known of
-where matches lie, while here those that are wrong are told by their place, see ``geometry.py``).
-
-A channel may answer with the negative of a picture. The gradients of a negative point the other way, so its
-descriptors are those of the picture with the eight directions turned by half a turn, and need no SIFT.
-
-The distances of all pairs come from one matrix product. Descriptors hold whole numbers from 0 to 255, so
-the product is exact in single precision, and the matches are those of OpenCV's brute-force matcher, ties
-included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-RATIO = 0.9
-LENGTH = 128  # of a descriptor: 4 x 4 cells of 8 directions
-HALF_A_TURN = (np.arange(LENGTH) & ~7) | (np.arange(LENGTH) + 4 & 7)
-ROWS_AT_ONCE = 4096
+from actprobe.analyses.maps.compiled import kernel
+from actprobe.analyses.maps.descriptors import DIRECTIONS, LENGTH
+from actprobe.analyses.maps.sift import upright_sift
+
+HALF_A_TURN = np.roll(np.arange(LENGTH).reshape(-1, DIRECTIONS), DIRECTIONS // 2, axis=1).ravel()
+
+
+class Halves(NamedTuple):
+    """Descriptors as they are matched, float32.
+
+    Parameters
+    ----------
+    sums, differences : numpy.ndarray
+        Shape [keypoints, 64]: of opposite directions.
+    squares : numpy.ndarray
+        Shape [keypoints]: of their lengths.
+    """
+
+    sums: NDArray[np.float32]
+    differences: NDArray[np.float32]
+    squares: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: arrays do not compare to one truth value
@@ -56,33 +62,22 @@ class Keypoints:
         """Count the keypoints."""
         return len(self.points)
 
+    @cached_property
+    def halves(self) -> Halves:
+        """The descriptors, ready to be matched."""
+        shape = len(self), LENGTH // 2
+        halves = Halves(
+            np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(len(self), np.float32)
+        )
+        _halve(self.descriptors, *halves)
+        return halves
+
     def up_to(self, column: float) -> Keypoints:
         """Keep the keypoints of the first columns, up to one that is left out."""
         use = self.points[:, 0] < column
         if use.all():
             return self
         return Keypoints(self.points[use], self.sizes[use], self.descriptors[use])
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """The matches between the keypoints of two images.
-
-    Parameters
-    ----------
-    first, second : numpy.ndarray
-        int32, shape [matches]: index of the descriptor in either image, ascending in the first.
-    distances : numpy.ndarray
-        float32, shape [matches]: Euclidean distance of the two descriptors.
-    """
-
-    first: NDArray[np.int32]
-    second: NDArray[np.int32]
-    distances: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        """Count the matches."""
-        return len(self.first)
 
 
 def no_keypoints() -> Keypoints:
@@ -101,81 +96,24 @@ def detect(image: NDArray[np.uint8] | None) -> Keypoints:
 
     They are in OpenCV's order, the same for the same image.
     """
-    if image is None:
-        return no_keypoints()
-    sift = cv2.SIFT.create()
-    upright: dict[tuple[float, ...], Any] = {}
-    for point in sift.detect(image, None):
-        point.angle = 0.0
-        upright.setdefault((*point.pt, point.size, point.octave), point)
-    if not upright:
-        return no_keypoints()
-    points, descriptors = sift.compute(image, list(upright.values()))
-    return Keypoints(
-        np.array([point.pt for point in points], np.float32),
-        np.array([point.size for point in points], np.float32),
-        np.asarray(descriptors, np.uint8),
-    )
+    return no_keypoints() if image is None else Keypoints(*upright_sift(image))
 
 
-def match_descriptors(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], *, ratio: float = RATIO
-) -> Matches:
-    """Match the descriptors of two images.
-
-    Parameters
-    ----------
-    first, second : numpy.ndarray
-        uint8, shape [keypoints, 128].
-    ratio : float, optional
-        A match's distance is below this share of the distance to the second nearest descriptor of the
-        second image. With fewer than two descriptors there is no second nearest, and no match.
-
-    Returns
-    -------
-    Matches
-        What OpenCV's ``BFMatcher.knnMatch`` finds with the ratio test and a cross-check by the
-        nearest descriptors the other way round, the first of several that are equally near.
-    """
-    if len(first) == 0 or len(second) < 2:
-        return Matches(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
-    right = _extended(second, swap=True).T
-    best_of_column = np.full(len(second), np.inf, np.float32)
-    block_of_column = np.zeros(len(second), np.int64)
-    rows, columns, squares, blocks = [], [], [], []
-    for start in range(0, len(first), ROWS_AT_ONCE):
-        distances = _extended(first[start : start + ROWS_AT_ONCE], swap=False) @ right
-        least = distances.min(axis=0)
-        better = least < best_of_column
-        best_of_column[better] = least[better]
-        block_of_column[better] = start
-        every = np.arange(len(distances))
-        nearest = distances.argmin(axis=1)
-        smallest = distances[every, nearest]
-        candidates = np.flatnonzero(smallest <= best_of_column[nearest])
-        distances[every, nearest] = np.inf
-        # The ratio test on roots in single precision, as OpenCV gives distances.
-        roots = np.sqrt(smallest[candidates]).astype(np.float64)
-        seconds = np.sqrt(distances[candidates].min(axis=1)).astype(np.float64)
-        candidates = candidates[roots < ratio * seconds]
-        distances[every, nearest] = smallest
-        target = nearest[candidates]
-        is_first = distances[:, target].argmin(axis=0) == candidates
-        candidates, target = candidates[is_first], target[is_first]
-        rows.append(candidates + start)
-        columns.append(target)
-        squares.append(smallest[candidates])
-        blocks.append(np.full(len(candidates), start))
-    row, column, square = np.concatenate(rows), np.concatenate(columns), np.concatenate(squares)
-    mutual = (square == best_of_column[column]) & (np.concatenate(blocks) == block_of_column[column])
-    return Matches(row[mutual].astype(np.int32), column[mutual].astype(np.int32), np.sqrt(square[mutual]))
-
-
-def _extended(descriptors: NDArray[np.uint8], *, swap: bool) -> NDArray[np.float32]:
-    """Add two columns, so that the product of rows is the squared distance of the descriptors."""
-    values = descriptors.astype(np.float32)
-    norms = np.einsum("ij,ij->i", values, values)[:, np.newaxis]
-    ones = np.ones_like(norms)
-    if swap:
-        return np.concatenate([values, ones, norms], axis=1)
-    return np.concatenate([-2 * values, norms, ones], axis=1)
+@kernel
+def _halve(
+    descriptors: NDArray[np.uint8],
+    sums: NDArray[np.float32],
+    differences: NDArray[np.float32],
+    squares: NDArray[np.float32],
+) -> None:
+    half = DIRECTIONS // 2
+    for n in range(len(descriptors)):
+        square = np.int64(0)
+        for cell in range(LENGTH // DIRECTIONS):
+            for k in range(half):
+                at = cell * DIRECTIONS + k
+                one, other = np.int64(descriptors[n, at]), np.int64(descriptors[n, at + half])
+                sums[n, cell * half + k] = one + other
+                differences[n, cell * half + k] = one - other
+                square += one * one + other * other
+        squares[n] = square

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe.analyses.maps.geometry import Agreement, Tolerance, agreement
-from actprobe.analyses.maps.keypoints import Keypoints, Matches, match_descriptors, negative
+from actprobe.analyses.maps.keypoints import Keypoints
+from actprobe.analyses.maps.matches import Matches, match
 
 # What is counted for a pair of images; counts of several segments of a recording add up.
 COUNTS = ("keypoints_map", "keypoints_feature", "possible", "matches", "distance", "agreeing")
@@ -51,8 +52,7 @@ def compare(activation: Keypoints, feature: Keypoints, tolerance: Tolerance) -> 
     Both are keypoints of images on the same pixels.
     """
     found = []
-    for descriptors in (activation.descriptors, negative(activation.descriptors)):
-        matches = match_descriptors(descriptors, feature.descriptors)
+    for matches in match(activation, feature):
         agrees = agreement(activation.points[matches.first], feature.points[matches.second], tolerance)
         found.append((matches, agrees))
     inverted = found[1][1].count > found[0][1].count

@@ -10,7 +10,7 @@ from actprobe import features as hand_crafted
 from actprobe.analyses.maps.geometry import ENOUGH, POSITIONS, SCALE_OFF
 from actprobe.analyses.maps.grid import SMALLEST_SIDE, MapGrid, is_image, layer_grid, refuse_without_positions
 from actprobe.analyses.maps.images import PERCENTILES, SMOOTHING, WIDEST
-from actprobe.analyses.maps.keypoints import RATIO
+from actprobe.analyses.maps.matches import RATIO
 from actprobe.analyses.maps.segments import Positions, positions_of, segments_of
 from actprobe.batch.prepare import UNITS, Prepared
 from actprobe.errors import UsageError
