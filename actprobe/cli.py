@@ -34,7 +34,7 @@ FLAGS = flags.FLAGS
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
+def run(main: Callable[[Sequence[str]], int | None], *, one_run: bool = True) -> NoReturn:
     """Run a binary: exit 0 done, 1 failed or nothing usable, 2 wrong usage.
 
     Parameters
@@ -42,6 +42,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     main : callable
         Takes the arguments that are not flags; its errors of class `ActprobeError` become one line
         on stderr.
+    one_run : bool, optional
+        Whether run.json of what it runs names this command line; otherwise it names the Python call.
     """
     _open_streams()
     if {"--help", "-help", "-h", "-?"} & set(sys.argv[1:]):
@@ -56,7 +58,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         logging.set_verbosity(logging.INFO if FLAGS["verbosity"].using_default_value else FLAGS.verbosity)
         handler = logging.get_absl_handler()
         handler.setFormatter(_PlainFormatter())
-        invoked_by(shlex.join(sys.argv), _flag_values)
+        if one_run:
+            invoked_by(shlex.join(sys.argv), _flag_values)
         try:
             if len(argv) > 1:
                 raise UsageError(f"unexpected argument {argv[1]!r}; options are given as --name=value")

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
@@ -39,6 +40,22 @@ def start_ahead(workers: int, *preload: str) -> None:
     """
     _ahead[:] = [process for process in _ahead if process.alive]
     _ahead.extend(WorkerProcess(preload) for _ in range(workers - len(_ahead)))
+
+
+@contextmanager
+def workers_kept() -> Iterator[None]:
+    """Let one run after the other, inside the context, use the same processes; they are ended at its end.
+
+    A process has loaded the packages of the features by then, which takes it some seconds.
+    """
+    global _kept
+    _kept = True
+    try:
+        yield
+    finally:
+        _kept = False
+        while _ahead:
+            _ahead.pop().kill()
 
 
 class FeaturePool:
@@ -85,10 +102,14 @@ class FeaturePool:
                 future.cancel()
 
     def close(self) -> None:
-        """End the processes, whatever they are doing."""
+        """End the processes, whatever they are doing; inside `workers_kept` those that do nothing go on."""
         with self._lock:
             self._closed = True
-            for process in (*self._idle, *self._busy):
+            if _kept:
+                _ahead.extend(process for process in self._idle if process.alive)
+            else:
+                self._busy.update(self._idle)
+            for process in self._busy:
                 process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -160,6 +181,7 @@ def walk(
 
 
 _ahead: list[WorkerProcess] = []
+_kept = False
 
 
 @dataclass(frozen=True)

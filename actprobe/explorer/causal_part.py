@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from actprobe.explorer.assets import Assets
 from actprobe.explorer.reading import ShownRun, read_from
@@ -100,8 +101,9 @@ def _add(found: dict[str, dict[str, Any]], layer: str, run: ShownRun) -> None:
                 "fill", "target", "label", "metric", "change", "low", "high", "q", "metric_change",
                 "metric_low", "metric_high", "metric_q",
             ]  # fmt: skip
-            for units, of_unit in rows[rows["kind"] == "unit"].groupby("units", sort=False):
-                _entry(found, units)["ablated"] += _records(of_unit[columns][:CURVES])
+            shown = rows[rows["kind"] == "unit"].groupby("units", sort=False).head(CURVES)
+            for unit, record in zip(shown["units"], _records(shown[columns]), strict=True):
+                _entry(found, unit)["ablated"].append(record)
         case _:
             pass
 
@@ -109,30 +111,31 @@ def _add(found: dict[str, dict[str, Any]], layer: str, run: ShownRun) -> None:
 def _add_curves(found: dict[str, dict[str, Any]], run: ShownRun, rows: pd.DataFrame) -> None:
     curves = run.frame("tuning_curves.parquet")
     curves = curves[curves["layer"] == rows["layer"].iloc[0]] if len(rows) else curves[:0]
-    by_neuron = dict(tuple(curves.groupby(["neuron", "factor"], sort=False)))
+    places = curves.groupby(["neuron", "factor"], sort=False).indices
+    drawn = {name: curves[name].to_numpy(np.float64) for name in ("dose", "mean", "low", "high")}
     described = run.record["factors"]
-    for neuron, of_neuron in rows.groupby("neuron", sort=False):
-        best = of_neuron[of_neuron["r2"].notna()].sort_values("r2", ascending=False)[:CURVES]
-        for row in best.to_dict("records"):
-            curve = by_neuron[neuron, row["factor"]]
-            about = described[row["factor"]]
-            _entry(found, neuron)["curves"].append(
-                {
-                    "factor": row["factor"],
-                    "unit": about["unit"],
-                    "log": about["log"],
-                    **{name: row[name] for name in COMPARED},
-                    **{name: _rounded(curve[name]) for name in ("dose", "mean", "low", "high")},
-                }
-            )
+    for neuron in rows["neuron"].unique():
+        _entry(found, neuron)
+    known = rows[rows["r2"].notna()].sort_values("r2", ascending=False, kind="stable")
+    for row in known.groupby("neuron", sort=False).head(CURVES).to_dict("records"):
+        place, about = places[row["neuron"], row["factor"]], described[row["factor"]]
+        _entry(found, row["neuron"])["curves"].append(
+            {
+                "factor": row["factor"],
+                "unit": about["unit"],
+                "log": about["log"],
+                **{name: row[name] for name in COMPARED},
+                **{name: _rounded(values[place]) for name, values in drawn.items()},
+            }
+        )
 
 
 def _entry(found: dict[str, dict[str, Any]], neuron: Any) -> dict[str, Any]:
     return found.setdefault(str(neuron), {"curves": [], "concepts": [], "ablated": []})
 
 
-def _rounded(values: pd.Series) -> list[float]:
-    return [float(f"{each:.5g}") for each in values.to_numpy(np.float64)]
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [float(f"{each:.5g}") for each in values]
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -134,17 +134,22 @@ def _followed(run: ShownRun) -> Facts:
 def _responding(run: ShownRun, features: Mapping[Key, str]) -> Facts:
     """Judge each neuron by the factors that move the feature it follows, or by all where none does."""
     moved = run.record["features"]
-    found: Facts = {}
-    table = run.table[run.table["r2"].notna()].sort_values("r2", ascending=False, kind="stable")
-    for _, rows in table.groupby(["layer", "neuron"], sort=False):
-        key = (run.model, str(rows["layer"].iloc[0]), int(rows["neuron"].iloc[0]))
-        of_feature = rows[rows["factor"].map(moved) == features.get(key)]
-        best = (rows if of_feature.empty else of_feature).iloc[0]
-        found[key] = {
-            "factor": best["factor"], "r2": best["r2"], "tuning_q": best["q"],
-            "tuning_random": best["random"], "responds": bool(best["q"] <= Q_LIMIT),
-        }  # fmt: skip
-    return found
+    table = run.table[run.table["r2"].notna()].copy()
+    keys = [(run.model, str(row["layer"]), int(row["neuron"])) for row in table.to_dict("records")]
+    wanted = [features.get(key) for key in keys]
+    table["fits"] = [
+        feature is not None and moved.get(factor) == feature
+        for factor, feature in zip(table["factor"], wanted, strict=True)
+    ]
+    best = table.sort_values(["fits", "r2"], ascending=False, kind="stable")
+    best = best.drop_duplicates(["layer", "neuron"])
+    return {
+        (run.model, str(row["layer"]), int(row["neuron"])): {
+            "factor": row["factor"], "r2": row["r2"], "tuning_q": row["q"],
+            "tuning_random": row["random"], "responds": bool(row["q"] <= Q_LIMIT),
+        }
+        for row in best.to_dict("records")
+    }  # fmt: skip
 
 
 def _detecting(run: ShownRun) -> Facts:

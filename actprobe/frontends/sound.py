@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from actprobe import backend
 from actprobe.errors import UsageError
@@ -83,13 +84,15 @@ class Sonifier:
         bank, framing = self.framing.bank, self.framing
         reach = bank.sum(axis=1)
         reached = np.flatnonzero(reach > 0)
-        part = bank[reached]
+        # A bin is in few of the bands.
+        part = sparse.csr_array(bank[reached])
+        back = sparse.csr_array(bank[reached].T / reach[reached])
         # Begin with every band spread evenly over its triangle.
-        area = np.maximum(part.sum(axis=0), 1e-300)
-        spectrum = (bands / area) @ part.T / part.sum(axis=1)
+        area = np.maximum(bank.sum(axis=0), 1e-300)
+        spectrum = (bands / area) @ back
         for _ in range(UPDATES):
             made = spectrum @ part
-            spectrum *= (bands / np.maximum(made, 1e-300)) @ part.T / part.sum(axis=1)
+            spectrum *= (bands / np.maximum(made, 1e-300)) @ back
         found = np.zeros((len(bands), framing.n_fft // 2 + 1))
         found[:, reached] = spectrum ** (1 / framing.power)
         return found

@@ -9,6 +9,13 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Work:
+    """The function that does what is asked next, pickled."""
+
+    pickled: bytes
+
+
+@dataclass(frozen=True)
 class Unsendable:
     """In place of an answer that cannot be pickled, and why."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actprobe.errors import ActprobeError
-from actprobe.workers.messages import receive, send
+from actprobe.workers.messages import Work, receive, send
 
 STARTS = 3
 LAST_BREATH_SECONDS = 60.0  # from closing its pipes to its end: a core is being dumped
@@ -35,7 +35,7 @@ class WorkerProcess:
     """
 
     def __init__(self, preload: Sequence[str] = ()) -> None:
-        self._ready = False
+        self._work: bytes | None = None
         self._start(preload)
 
     def _start(self, preload: Sequence[str] = ()) -> None:
@@ -70,10 +70,10 @@ class WorkerProcess:
     def ask(self, work: bytes, argument: Any, seconds: float) -> Any:
         """Have its work done for an argument; TimeoutError, or EOFError or OSError if the process ends.
 
-        ``work`` is the pickled function that does it, always the same one. ActprobeError: it cannot be opened
-        there.
+        ``work`` is the pickled function that does it; it is sent where it is not the one that was asked last.
+        ActprobeError: it cannot be opened there.
         """
-        if not self._ready:
+        if work is not self._work:
             self._get_ready(work)
         send(self._write, argument)
         if not self._read.poll(seconds):
@@ -83,7 +83,7 @@ class WorkerProcess:
     def _get_ready(self, work: bytes) -> None:
         for attempt in range(STARTS):
             try:
-                send(self._write, work)
+                send(self._write, Work(work))
                 refusal = receive(self._read)
             except (EOFError, OSError) as error:
                 code = self.reap()
@@ -95,7 +95,7 @@ class WorkerProcess:
                 continue
             if refusal:
                 raise ActprobeError(f"a feature process could not open the job: {refusal}")
-            self._ready = True
+            self._work = work
             return
 
     def kill(self) -> None:

@@ -1,8 +1,8 @@
 """A process that does one kind of work and never loads TensorFlow: ``python -m actprobe.workers.worker``.
 
 It reads pickles from its standard input and answers on its standard output: first the function that does the
-work, then its arguments one by one. A decoder or feature that crashes takes this process along and nothing
-else.
+work, then its arguments one by one, and perhaps another function and its arguments. A decoder or feature that
+crashes takes this process along and nothing else.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from actprobe import backend
 from actprobe.errors import ActprobeError
-from actprobe.workers.messages import Unsendable, receive, send
+from actprobe.workers.messages import Unsendable, Work, receive, send
 
 
 def main() -> None:
@@ -34,15 +35,19 @@ def main() -> None:
     for name in sys.argv[1:]:
         with suppress(ActprobeError):  # whoever needs it says that it is missing
             getattr(backend, name)
-    try:
-        work = pickle.loads(requests.get())  # noqa: S301
-    except Exception as error:  # what a user's own code raises while it is imported
-        send(write, f"{type(error).__name__}: {error}")
-        return
-    send(write, "")
-
+    work: Callable[[Any], Any] | None = None
     while True:
-        answer = work(requests.get())
+        request = requests.get()
+        if isinstance(request, Work):
+            try:
+                work = pickle.loads(request.pickled)  # noqa: S301
+            except Exception as error:  # what a user's own code raises while it is imported
+                send(write, f"{type(error).__name__}: {error}")
+                return
+            send(write, "")
+            continue
+        assert work is not None
+        answer = work(request)
         try:
             send(write, answer)
         except (BrokenPipeError, ConnectionResetError):

@@ -177,6 +177,8 @@ def _opened(model: Model | ModelSource, inverter: Inverter) -> Source:
     if inverter.model_name != model.name or (inverter.feature_shape, inverter.example_shape) != shapes:
         raise UsageError(f"{inverter!r} is none of {model.name} {layer.name}")
     path = inverter.weights.path
+    if name := inverter.weights.catalog_name:  # as if it had been named
+        return Source(METHOD, layer.name, name, inverter)
     method = _loss_of(Path(path), layer.name) if path else ""
     return Source(method or METHOD, layer.name, path or str(inverter.weights), inverter)
 
