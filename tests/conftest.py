@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from preloaded import ROOT, preloaded_commands
 
 from actprobe import checkpoints
 from actprobe.models import Model, load_model
 from actprobe.weights.cache import cache_folder
 from actprobe.workers.guarded import one_child
 
-ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["ROOT"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,17 +95,20 @@ def golden_sound(assets: Path) -> dict[str, NDArray[Any]]:
 
 
 @pytest.fixture(scope="session")
-def binary() -> Any:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder with the binaries of bin/, which start at once (preloaded.py)."""
+    with preloaded_commands(tmp_path_factory.mktemp("commands")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def binary(commands: Path) -> Any:
     """Run a binary of bin/ as a user does; returns the finished process."""
     import subprocess
 
     def call(name: str, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, ROOT / "bin" / name, *flags],
-            capture_output=True,
-            text=True,
-            check=False,
-            **options,
+            [commands / name, *flags], capture_output=True, text=True, check=False, **options
         )
 
     return call

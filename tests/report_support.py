@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import runpy
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -73,34 +71,11 @@ def _calls(manifest: Path) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def make_runs(folder: Path) -> dict[str, Path]:
+def make_runs(folder: Path, binary: Any) -> dict[str, Path]:
     """Run every analysis on the corpus; returns kind -> folder of the run."""
-    calls = list(_calls(write_corpus(folder / "in")))
-    done = subprocess.run(
-        [sys.executable, __file__, folder], capture_output=True, text=True, check=False, cwd=folder
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {kind: folder / kind for kind in calls}
-
-
-def _run_one_after_the_other(folder: Path) -> None:
-    """Run the binaries in this process, so that TensorFlow is loaded once for all of them."""
-    from absl import app, flags
-
-    import actprobe.flags  # noqa: F401 (defines flags that all binaries share)
-
-    app.define_help_flags()
-    shared = set(flags.FLAGS)
-    for kind, (name, *options) in _calls(folder / "in/manifest.csv").items():
-        sys.argv = [str(ROOT / "bin" / name), *options, f"--output_dir={folder / kind}"]
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        except SystemExit as ended:
-            if ended.code:
-                raise
-        for flag in set(flags.FLAGS) - shared:
-            delattr(flags.FLAGS, flag)
-
-
-if __name__ == "__main__":
-    _run_one_after_the_other(Path(sys.argv[1]))
+    runs = {}
+    for kind, call in _calls(write_corpus(folder / "in")).items():
+        done = binary(*call, f"--output_dir={folder / kind}", cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        runs[kind] = folder / kind
+    return runs

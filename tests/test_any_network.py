@@ -7,8 +7,6 @@ stored activations, a network of waveforms and a recurrent one.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +22,6 @@ from actprobe.analyses.neurons.result import NeuronResult
 from actprobe.corpora.phantom import write_phantom
 
 ROOT = Path(__file__).resolve().parents[1]
-BIN = ROOT / "bin"
 SAME = ("keras2", "keras3", "pytorch", "stored")
 # name -> layers of neurons, layers of maps, layer that is inverted
 LAYERS = {
@@ -44,7 +41,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run_of(corpus: Path, binary: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Take a network through all analyses once; gives the folder of its runs."""
 
     @cache
@@ -63,7 +60,7 @@ def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         source = f"--input={corpus}"
         few = ["--permutations=20", "--random_seeds=1", "--figures=1", "--playlists=1"]
         steps = ["--loss=input", "--epochs=1", "--steps_per_epoch=20", "--batch_size=8"]
-        commands = [
+        calls = [
             ["actprobe-neurons", model, source, f"--layers={layers}", *few, out("neurons")],
             ["actprobe-train-inverter", model, source, f"--layer={inverted}", *steps, out("training")],
             ["actprobe-invert", model, f"--input={first}", f"--layer={inverted}",
@@ -72,16 +69,14 @@ def run_of(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         ]  # fmt: skip
         if maps:
             few = ["--features=harmonic", "--null_partners=1", "--figures=1"]
-            commands.append(["actprobe-maps", model, source, f"--layers={maps}", *few, out("maps")])
+            calls.append(["actprobe-maps", model, source, f"--layers={maps}", *few, out("maps")])
         if name == "keras2":
-            commands.append(["actprobe-activations", model, source, f"--layers={every}", out("activations")])
+            calls.append(["actprobe-activations", model, source, f"--layers={every}", out("activations")])
         runs = [f"--run={folder / kind}" for kind in ("neurons", "inversion", *(["maps"] if maps else []))]
-        commands.append(["actprobe-report", *runs, out("page"), "--audio_mib=1"])
-        given = json.dumps([[str(BIN / command[0]), *command[1:]] for command in commands])
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "in_one_process.py"), given], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        calls.append(["actprobe-report", *runs, out("page"), "--audio_mib=1"])
+        for call in calls:
+            done = binary(*call)
+            assert done.returncode == 0, done.stderr[-3000:]
         return folder
 
     return run

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -410,13 +407,12 @@ def network():
 """
 
 
-def test_the_binary_takes_a_network_of_the_users_own(songs: Path, tmp_path: Path) -> None:
+def test_the_binary_takes_a_network_of_the_users_own(songs: Path, binary: Any, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
-    command = [
-        sys.executable, "bin/actprobe-attribute", f"--model={tmp_path}/own.py:network", f"--input={songs}",
-        "--at=0.5", "--target=conv/1", "--methods=gradient", "--figures=1", f"--output_dir={tmp_path}/out",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
+    done = binary(
+        "actprobe-attribute", f"--model={tmp_path}/own.py:network", f"--input={songs}", "--at=0.5",
+        "--target=conv/1", "--methods=gradient", "--figures=1", f"--output_dir={tmp_path}/out",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (
         (tmp_path / "out/attributions.csv").read_text().startswith("recording,start_seconds,target,method,")

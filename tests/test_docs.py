@@ -208,7 +208,7 @@ class Interpreter:
         self.heard = folder / "python.log"
         with self.heard.open("w") as heard:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", INTERPRETER],
+                ["python", "-c", INTERPRETER],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -233,10 +233,10 @@ class Interpreter:
         self.process.wait()
 
 
-def environment_of(world: Path) -> dict[str, str]:
+def environment_of(world: Path, commands: Path) -> dict[str, str]:
     return {
         **os.environ,
-        "PATH": f"{ROOT / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "ACTPROBE_CACHE": str(world / "cache"),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "MPLBACKEND": "Agg",
@@ -244,15 +244,16 @@ def environment_of(world: Path) -> dict[str, str]:
     }
 
 
-def run_page(page: str, world: Path, folder: Path) -> Outcome:
+def run_page(page: str, world: Path, commands: Path, folder: Path) -> Outcome:
     """Run a page's blocks in order, up to the first that fails."""
     folder.mkdir()
     for path in world.iterdir():
         (folder / path.name).symlink_to(path)
-    for name in ("bin", "configs", "deploy", "checkpoints", "benchmarks"):
+    (folder / "bin").symlink_to(commands)
+    for name in ("configs", "deploy", "checkpoints", "benchmarks"):
         if (ROOT / name).exists():
             (folder / name).symlink_to(ROOT / name)
-    environment = environment_of(world)
+    environment = environment_of(world, commands)
     outcome, closed, python = Outcome(), set(), None
     try:
         for block in BLOCKS[page]:
@@ -292,14 +293,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcomes(world: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+def outcomes(world: Path, commands: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Page -> what becomes of it; some pages run at a time, those that are asked for only."""
     items: list[Any] = [item for item in request.session.items if item.name.startswith(RUNS)]
     asked = [item.callspec.params["page"] for item in items]
-    # Much of the time is the start of a process, which takes one core.
     with ThreadPoolExecutor(3 if (os.cpu_count() or 1) > 2 else 2) as pool:
         futures: dict[str, Future[Outcome]] = {
-            page: pool.submit(run_page, page, world, world.parent / page.replace("/", "-"))
+            page: pool.submit(run_page, page, world, commands, world.parent / page.replace("/", "-"))
             for page in sorted(asked, key=lambda page: -len(BLOCKS[page]))
         }
         yield futures
@@ -322,7 +322,7 @@ def test_notebooks_run(
     import nbformat
     from nbclient import NotebookClient
 
-    for name, value in environment_of(world).items():
+    for name, value in environment_of(world, ROOT / "bin").items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MPLBACKEND")
     monkeypatch.delenv("ACTPROBE_FOLDER", raising=False)

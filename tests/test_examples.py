@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_docs import environment_of, write_world
+from test_docs import write_world
 from test_docstrings import MODULES, defined_in
 
 import actprobe
@@ -66,7 +66,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     said = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(world)
-        patch.setenv("ACTPROBE_CACHE", environment_of(world)["ACTPROBE_CACHE"])
+        patch.setenv("ACTPROBE_CACHE", str(world / "cache"))
         prepare(world)
         model = actprobe.load_model("svd", checkpoint="svd-open", hop=35)
         for name, example in EXAMPLES.items():

@@ -104,8 +104,8 @@ def driver() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture(scope="module")
-def runs(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return report_support.make_runs(tmp_path_factory.mktemp("runs"))
+def runs(driver: Any, binary: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return report_support.make_runs(tmp_path_factory.mktemp("runs"), binary)
 
 
 @pytest.fixture(scope="module")
