@@ -1,7 +1,8 @@
 """Commands that start at once: a process that has loaded TensorFlow and the rest forks for each of them.
 
 A command loads its packages for some seconds, which the many commands of the docs would spend every time.
-What it prints, reads, writes and returns is the same. Tests of how a command starts do not use this.
+What it prints, reads, writes and returns is the same. Tests of how a command starts do not use this. Nor does
+Python code of others: TensorFlow inside essentia, for one, waits for ever in a process that was forked.
 """
 
 from __future__ import annotations
@@ -45,20 +46,19 @@ sys.exit(answer[0] if answer else 70)
 
 
 def write_stand_in(path: Path, command: str, address: str) -> None:
-    """Put a stand-in for a command; ``command`` is a file of Python, or - for Python itself."""
+    """Put a stand-in for a command, a file of Python."""
     path.write_text(STAND_IN.format(python=sys.executable, address=address, command=command))
     path.chmod(0o755)
 
 
 @contextmanager
 def preloaded_commands(folder: Path) -> Iterator[Path]:
-    """Give a folder with a stand-in for every binary of the project, and one for ``python``."""
+    """Give a folder with a stand-in for every binary of the project,."""
     address = str(folder / "server")
     commands = folder / "bin"
     commands.mkdir()
     for binary in ROOT.glob("bin/actprobe-*"):
         write_stand_in(commands / binary.name, str(binary), address)
-    write_stand_in(commands / "python", "-", address)
     server = subprocess.Popen(
         [sys.executable, __file__, address],
         stdout=subprocess.PIPE,
@@ -113,15 +113,9 @@ def serve(connection: socket.socket) -> NoReturn:
     os.environ.update(environment)
     code = 1
     try:
-        if words[0] == "-":  # python -c TEXT, or python - with the text on standard input
-            text = words[2] if words[1] == "-c" else sys.stdin.read()
-            sys.argv = [words[1], *words[3:]]
-            sys.path[0] = ""
-            exec(compile(text, "<string>", "exec"), {"__name__": "__main__"})
-        else:
-            sys.argv = words
-            sys.path[0] = str(Path(words[0]).parent)
-            runpy.run_path(words[0], run_name="__main__")
+        sys.argv = words
+        sys.path[0] = str(Path(words[0]).parent)
+        runpy.run_path(words[0], run_name="__main__")
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

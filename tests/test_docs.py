@@ -208,7 +208,7 @@ class Interpreter:
         self.heard = folder / "python.log"
         with self.heard.open("w") as heard:
             self.process = subprocess.Popen(
-                ["python", "-c", INTERPRETER],
+                [sys.executable, "-c", INTERPRETER],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.PIPE,

@@ -62,14 +62,28 @@ def filter_bank() -> NDArray[np.float32]:
 
 
 def magnitudes(samples: Any) -> Any:
-    """Compute magnitude spectra in a graph: [..., samples] at 22050 Hz -> float64 [..., frames, 513].
+    """Compute magnitude spectra in a graph: [samples] at 22050 Hz -> float64 [frames, 513].
 
     There are (samples - 1024) // 315 + 1 frames. In single precision the logarithm of a nearly empty band
     differs from the original by 1e-4.
     """
+    return backend.tf.abs(_spectra(samples))
+
+
+def _spectra(samples: Any) -> Any:
     tf = backend.tf
-    frames = tf.signal.frame(samples, FRAME_LENGTH, FRAME_HOP)
-    return tf.abs(tf.signal.rfft(tf.cast(frames, tf.float64) * np.hanning(FRAME_LENGTH)))
+    return tf.signal.rfft(tf.cast(_framed(samples), tf.float64) * np.hanning(FRAME_LENGTH))
+
+
+def _framed(samples: Any) -> Any:
+    """Cut samples in frames; tf.signal.frame gathers sample by sample, as 315 does not divide 1024."""
+    tf = backend.tf
+    count = tf.maximum((tf.size(samples) - FRAME_LENGTH) // FRAME_HOP + 1, 0)
+    whole, rest = divmod(FRAME_LENGTH, FRAME_HOP)  # hops in a frame
+    length = (count + whole) * FRAME_HOP
+    used = samples[:length]
+    hops = tf.reshape(tf.pad(used, [[0, length - tf.size(used)]]), (-1, FRAME_HOP))
+    return tf.concat([*(hops[first : first + count] for first in range(whole)), hops[whole:, :rest]], 1)
 
 
 def log_mel(spectrogram: Any, bank: NDArray[np.float32]) -> Any:
@@ -135,7 +149,7 @@ class SvdFrontEnd(InnerFrameFrontEnd):
         return filter_bank()
 
     def graph(self, samples: Any) -> Any:
-        bands = log_mel(magnitudes(samples), self._bank)
+        bands = log_mel(backend.tf.abs(_spectra(samples)[..., :BINS]), self._bank)
         normalised = (bands - self.mean.astype(np.float64)) * self.inverse_std.astype(np.float64)
         return backend.tf.cast(normalised, backend.tf.float32)
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from actprobe import backend
 from actprobe.errors import UsageError
@@ -81,6 +80,8 @@ class Sonifier:
 
     def magnitudes(self, bands: Doubles) -> Doubles:
         """Find non-negative magnitudes, [time, n_fft // 2 + 1], that have these bands, [time, mel]."""
+        from scipy import sparse  # feature processes do without it
+
         bank, framing = self.framing.bank, self.framing
         reach = bank.sum(axis=1)
         reached = np.flatnonzero(reach > 0)

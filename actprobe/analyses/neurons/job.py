@@ -11,7 +11,9 @@ left out of all layers alike, with a warning; a recording that has no other has 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -110,6 +112,8 @@ class _Dense(_Network):
 class NeuronConsumer:
     """Takes recordings through a network and its controls and writes their shards.
 
+    A thread waits for the disk while the networks go on, so the last rows are those that `flush` gives.
+
     Parameters
     ----------
     job : NeuronJob
@@ -133,6 +137,8 @@ class NeuronConsumer:
         self.frontend = job.handle.frontend
         self._batch = np.zeros((job.batch_size, *self.frontend.example_shape), np.float32)
         self._owners: list[Pending] = []
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._writing: deque[Future[list[LedgerRow]]] = deque()
 
     def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
         self.seconds.add(prepared.seconds)
@@ -163,10 +169,13 @@ class NeuronConsumer:
         return np.asarray(windows[:: self.frontend.hop].all(axis=1))
 
     def flush(self) -> list[LedgerRow]:
-        if not self._owners:
-            return []
-        self._batch[len(self._owners) :] = 0
-        return self._run()
+        rows = []
+        if self._owners:
+            self._batch[len(self._owners) :] = 0
+            rows = self._run()
+        rows += self._written(left=0)
+        self._writer.shutdown()
+        return rows
 
     def _add_batches(self, pending: Pending, examples: NDArray[np.float32]) -> list[LedgerRow]:
         finished = []
@@ -204,6 +213,17 @@ class NeuronConsumer:
         return self._save([pending])
 
     def _save(self, finished: Sequence[Pending]) -> list[LedgerRow]:
+        """Have shards written, and give the rows of the ones before."""
+        self._writing.append(self._writer.submit(self._write, finished))
+        return self._written(left=1)
+
+    def _written(self, left: int) -> list[LedgerRow]:
+        rows: list[LedgerRow] = []
+        while len(self._writing) > left:
+            rows += self._writing.popleft().result()
+        return rows
+
+    def _write(self, finished: Sequence[Pending]) -> list[LedgerRow]:
         began = perf_counter()
         rows = []
         for pending in finished:
