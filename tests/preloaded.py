@@ -59,18 +59,20 @@ def preloaded_commands(folder: Path) -> Iterator[Path]:
     commands.mkdir()
     for binary in ROOT.glob("bin/actprobe-*"):
         write_stand_in(commands / binary.name, str(binary), address)
-    server = subprocess.Popen(
+    server = commands / "actprobe-serve"  # may become another program, so it has a process of its own
+    server.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/bin/actprobe-serve" "$@"\n')
+    process = subprocess.Popen(
         [sys.executable, __file__, address],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path])},
     )
     try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
         yield commands
     finally:
-        server.kill()
-        server.wait()
+        process.kill()
+        process.wait()
 
 
 def main(address: str) -> NoReturn:
