@@ -58,11 +58,11 @@ def commands(corpus: Path, clips: int, work: Path) -> dict[str, list[str]]:
     svd = ["--model=svd", "--checkpoint=svd-open"]
     few = work / "few"
     few.mkdir()
-    for path in sorted(corpus.glob("*.wav"))[:5]:
+    for path in sorted(corpus.iterdir())[:5]:
         (few / path.name).symlink_to(path)
     many = work / "many"
     many.mkdir()
-    for path in sorted(corpus.glob("*.wav"))[:clips]:
+    for path in sorted(corpus.iterdir())[:clips]:
         (many / path.name).symlink_to(path)
     neurons = [
         "bin/actprobe-neurons", *svd, f"--input={many}", "--layers=fc8", "--features=onset_rate,loudness",
