@@ -288,6 +288,13 @@ def evaluation_tables() -> dict[str, pd.DataFrame]:
     return {"nre": nre, "nre_detail": detail.assign(measure="nre", **{"class": "all"})}
 
 
+@pytest.mark.parametrize("name", ["input", "corpus"])
+def test_a_corpus_is_named_alike_from_the_command_line_and_from_python(name: str, tmp_path: Path) -> None:
+    record = {"corpus": "folder", "flags": {name: "/somewhere/songs/manifest.csv"}}
+    run = write_run(tmp_path / "run", record, nre=pd.DataFrame({"layer": ["fc8"]}))
+    assert run.corpus_name == "songs/manifest.csv"
+
+
 def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path: Path) -> None:
     run = write_run(tmp_path, {}, **evaluation_tables())
     assert run.kind == "evaluation"

@@ -92,7 +92,7 @@ class ShownRun:
     def corpus(self) -> str:
         """What the run went over: a folder, a manifest, a recording."""
         flags = self.record.get("flags", {})
-        given = [flags.get("corpus_dir"), flags.get("input")]
+        given = [flags.get(name) for name in ("corpus_dir", "input", "corpus")]  # of a command, or a call
         given += [self.record.get("recording"), self.record.get("corpus")]
         return next((str(named) for named in given if named), "")
 
