@@ -104,7 +104,8 @@ def pages() -> dict[str, str]:
     """Make every page, by its file name."""
     binaries = sorted(ROOT.glob("bin/actprobe-*"))
     with ThreadPoolExecutor(2) as pool:
-        commands = list(pool.map(_command, binaries))
+        helps = list(pool.map(_help, binaries))
+    commands = [_command(*each) for each in zip(binaries, helps, strict=True)]
     made = {
         "columns.md": [COLUMNS, *_tables()],
         "commands.md": [COMMANDS, *commands],
@@ -124,12 +125,15 @@ def _tables() -> Iterator[str]:
 # Commands
 
 
-def _command(binary: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(binary.read_text("utf-8"))) or ""
-    first, _, rest = docstring.partition("\n")
-    shown = subprocess.run(  # noqa: S603
+def _help(binary: Path) -> str:
+    return subprocess.run(  # noqa: S603
         [sys.executable, str(binary), "--helpxml"], capture_output=True, text=True, timeout=120, check=False
     ).stdout
+
+
+def _command(binary: Path, shown: str) -> str:
+    docstring = ast.get_docstring(ast.parse(binary.read_text("utf-8"))) or ""
+    first, _, rest = docstring.partition("\n")
     flags = [flag for flag in ElementTree.fromstring(shown).iter("flag") if flag.findtext("key") == "yes"]  # noqa: S314
     lines = [
         f"## {binary.name}", "", first, "", "```text", rest.strip("\n"), "```", "",
