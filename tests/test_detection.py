@@ -16,13 +16,15 @@ import soundfile
 
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.corpora.mir1k import open_mir1k
-from actprobe.detection import augmentation, evaluation, prediction, scores, spectra
+from actprobe.detection import evaluation, prediction, scores, spectra
 from actprobe.detection.card import model_card
-from actprobe.detection.segments import NO_AUGMENTATION, Augmentation, SegmentBatches, Segments
-from actprobe.detection.spectra import CENTRE, SpectraStore, frame_times
-from actprobe.errors import CorpusError, UsageError
-from actprobe.frontends.logmel import BINS, MELS, SvdFrontEnd, filter_bank
+from actprobe.detection.segments import SegmentBatches, Segments
+from actprobe.detection.spectra import CENTRE, frame_times
+from actprobe.errors import UsageError
+from actprobe.frontends.logmel import MELS, SvdFrontEnd
 from actprobe.statistics.roc import auc
+from actprobe.training.mixer import AS_RECORDED, Mixer, Recipe
+from actprobe.training.sounds import SoundStore
 
 PROCESSES = multiprocessing.get_context("forkserver")  # processes of their own that have TensorFlow already
 PROCESSES.set_forkserver_preload(["tensorflow", "tf_keras"])
@@ -62,108 +64,60 @@ def recordings() -> Any:
     return four_recordings()
 
 
+def store_in(folder: Path, recordings: Any) -> SoundStore:
+    return SoundStore(folder / "sounds", recordings, RATE)
+
+
+def segments_of(store: SoundStore, excerpts: int, recipe: Recipe = Recipe()) -> Segments:  # noqa: B008
+    return Segments(Mixer(store, recipe, SEED), excerpts)
+
+
 @pytest.fixture
-def store(tmp_path: Path, recordings: Any) -> SpectraStore:
-    return SpectraStore(tmp_path / "spectra", recordings)
-
-
-# Augmentations
-
-
-def test_stretching_changes_the_length_and_keeps_the_contents() -> None:
-    frames = np.arange(40, dtype=np.float32)[:, None] * np.ones((1, BINS), np.float32)
-    slower = augmentation.stretch(frames, np.arange(50) * 0.75)
-    assert slower.shape == (50, BINS)
-    assert slower[:, 0] == pytest.approx(np.arange(50) * 0.75)
-
-
-def test_a_pitch_shift_moves_a_sine_to_the_band_of_its_new_pitch() -> None:
-    times = np.arange(4096) / RATE
-    for factor in (0.7, 1.0, 1.25):
-        heard = []
-        for pitch, shift in ((1000.0, factor), (1000.0 * factor, 1.0)):
-            frame = np.abs(np.fft.rfft(np.sin(2 * np.pi * pitch * times[:1024]) * np.hanning(1024)))[:BINS]
-            bank = augmentation.shifted_filter_banks(np.array([shift]))[0]
-            heard.append(int(np.argmax(frame.astype(np.float32) @ bank)))
-        assert heard[0] == heard[1]
-
-
-def test_no_pitch_shift_is_the_filter_bank_of_the_front_end() -> None:
-    factors = augmentation.shift_factors(0.3)
-    assert factors[[0, 30, 60]] == pytest.approx([0.7, 1.0, 1.3])
-    assert np.array_equal(augmentation.shifted_filter_banks(np.ones(1))[0], filter_bank())
-
-
-def test_a_random_filter_stays_within_its_decibels_and_is_smooth() -> None:
-    rng = np.random.default_rng(SEED)
-    gains = np.array(
-        [augmentation.filter_gains_db(rng, 10.0, augmentation.band_centres_hz()) for _ in range(500)]
-    )
-    assert 9 < np.abs(gains).max() <= 10
-    assert gains.min() < -9
-    assert np.abs(np.diff(gains, axis=1))[:, 20:].max() < 4
+def store(tmp_path: Path, recordings: Any) -> SoundStore:
+    return store_in(tmp_path, recordings)
 
 
 # Examples
 
 
-def test_the_spectra_are_those_of_the_front_end(recordings: Any) -> None:
+def test_the_frames_are_those_of_the_front_end(recordings: Any) -> None:
     samples = recordings[0].mixture(RATE)
-    ours = spectra.log_mel_of(recordings[0])
-    assert ours == pytest.approx(SvdFrontEnd().frames(samples), abs=1e-4)
+    assert spectra.log_mel_of(recordings[0]) == pytest.approx(SvdFrontEnd().frames(samples), abs=1e-4)
+    assert spectra.log_mel(samples[:1023]).shape == (0, MELS)
+    assert len(spectra.log_mel(samples[: spectra.samples_of(200)])) == 200
 
 
-def test_without_augmentation_a_segment_is_the_recording_as_it_is(
-    store: SpectraStore, recordings: Any
+def test_the_normalization_is_that_of_the_recordings_as_they_sound(
+    store: SoundStore, recordings: Any
 ) -> None:
-    segments = Segments(store, 5, NO_AUGMENTATION, SEED)
-    whole = {each.name: spectra.log_mel_of(each) for each in recordings}
-    for number in range(20):
+    bands = np.concatenate([spectra.log_mel_of(each) for each in recordings])
+    mean, std = spectra.normalization_of(store)
+    assert mean == pytest.approx(bands.mean(0), abs=0.01)
+    assert std == pytest.approx(bands.std(0), abs=0.01)
+
+
+def test_as_recorded_a_segment_is_a_part_of_a_recording(store: SoundStore, recordings: Any) -> None:
+    """The labels are those of the centres of its excerpts, 9 frames apart."""
+    segments = segments_of(store, 5, AS_RECORDED)
+    for number in range(10):
         bands, labels = segments[number]
         assert bands.shape == (115 + 9 * 4, MELS)
-        assert labels.shape == (5,)
-        found = [
-            (name, start)
-            for name, frames in whole.items()
-            for start in range(-CENTRE, len(frames) - len(bands) + CENTRE + 1)
-            if np.abs(frames[start + 70] - bands[70]).max() < 0.02
-        ]
-        ((name, start),) = found  # a real place of one recording
-        centres = start + CENTRE + 9 * np.arange(5)
-        inside = (centres >= 0) & (centres < len(whole[name]))
-        each = next(each for each in recordings if each.name == name)
-        expected = each.labels_at(frame_times(10_000)[np.clip(centres, 0, None)]) & inside
-        assert labels.astype(bool).tolist() == expected.tolist()
+        mix = segments.mixer.mix(number, spectra.samples_of(len(bands)))
+        assert bands == pytest.approx(SvdFrontEnd().frames(mix.samples), abs=1e-4)
+        centres = frame_times(len(bands))[CENTRE::9][:5]
+        assert labels.tolist() == mix.sung_at(centres).tolist()
 
 
-def test_a_segment_depends_on_seed_and_number_alone(store: SpectraStore) -> None:
-    first, second = (Segments(store, 3, Augmentation(), SEED) for _ in range(2))
-    numbers = (5, 0, 5, 7)
-    drawn = [first[number][0] for number in numbers]
+def test_a_segment_depends_on_its_number_alone(store: SoundStore) -> None:
+    first, second = (segments_of(store, 3) for _ in range(2))
+    drawn = [first[number][0] for number in (5, 0, 5, 7)]
     assert np.array_equal(drawn[0], drawn[2])
     assert np.array_equal(drawn[3], second[7][0])
     assert not np.array_equal(drawn[0], drawn[1])
-    assert not np.array_equal(drawn[0], Segments(store, 3, Augmentation(), SEED + 1)[5][0])
 
 
-def test_the_accompaniment_alone_is_an_example_without_singing(store: SpectraStore) -> None:
-    alone = Segments(store, 5, replace(NO_AUGMENTATION, voiceless=1.0), SEED)
-    assert not any(alone[number][1].any() for number in range(20))
-
-
-def test_labels_follow_the_voice_through_every_augmentation(store: SpectraStore) -> None:
-    """The voice is all tone and the accompaniment all noise, so the spectrum says what the label should."""
-    segments = Segments(store, 5, replace(Augmentation(), voice_level_db=1.0, filter_db=0.0), SEED)
-    agree = []
-    for number in range(60):
-        bands, labels = segments[number]
-        peaks = bands.max(1) - np.median(bands, 1)
-        agree += [(peaks[CENTRE + 9 * i] > 2.0) == (label > 0) for i, label in enumerate(labels)]
-    assert np.mean(agree) > 0.95
-
-
-def test_pairs_come_as_batches_in_the_same_order_every_time(store: SpectraStore) -> None:
-    segments = Segments(store, 2, Augmentation(), SEED)
+def test_pairs_come_as_batches_in_the_same_order_every_time(store: SoundStore) -> None:
+    segments = segments_of(store, 2)
     source = SegmentBatches(segments, 4)
     source.first_step = 1
     batches = [(each["frames"], each["labels"]) for each in source.endless().take(2).as_numpy_iterator()]
@@ -171,24 +125,11 @@ def test_pairs_come_as_batches_in_the_same_order_every_time(store: SpectraStore)
     assert np.array_equal(batches[1][0][2], segments[10][0])
 
 
-def test_the_store_is_made_once(tmp_path: Path, recordings: Any, store: SpectraStore) -> None:
-    again = SpectraStore(tmp_path / "spectra", [replace(each, load=None) for each in recordings])
-    assert [track.name for track in again.tracks] == [each.name for each in recordings]
-
-
 def test_recordings_of_the_same_name_keep_their_own_labels(tmp_path: Path) -> None:
     alike = [recording("r", [(0, 1)]), recording("r", [(2, 3)], seed=1)]
     broken = LabelledRecording("r", tmp_path / "gone.wav", np.zeros((0, 2)))
-    store = SpectraStore(tmp_path / "spectra", [broken, *alike])
-    for track, each in zip(store.tracks, alike, strict=True):
-        assert track.labels.tolist() == each.labels_at(frame_times(track.frames)).tolist()
-
-
-def test_a_damaged_recording_is_left_out_and_none_left_is_an_error(tmp_path: Path, recordings: Any) -> None:
-    broken = LabelledRecording("gone", tmp_path / "gone.wav", np.zeros((0, 2)))
-    assert len(SpectraStore(tmp_path / "a", [*recordings, broken]).tracks) == len(recordings)
-    with pytest.raises(CorpusError, match="none of the recordings"):
-        SpectraStore(tmp_path / "b", [broken])
+    store = store_in(tmp_path, [broken, *alike])
+    assert [sound.recording.sung.tolist() for sound in store.sounds] == [each.sung.tolist() for each in alike]
 
 
 # Figures
@@ -268,14 +209,14 @@ def a_training(folder: Path, store: Any, **settings: Any) -> Any:
     from actprobe.detection.training import detector_training
     from actprobe.training.settings import Settings
 
-    segments = Segments(store, 3, Augmentation(stretch=0.1, shift=0.1), SEED)
+    segments = segments_of(store, 3, Recipe(stretch=0.1, shift=0.1))
     numbers = {"epochs": 2, "steps_per_epoch": 3, "batch_size": 4, "seed": SEED, **settings}
     numbers = {"learning_rate": 0.01, "schedule": "exponential", **numbers}
-    return detector_training(folder, segments, [], Settings(**numbers), store.normalization())
+    return detector_training(folder, segments, [], Settings(**numbers), spectra.normalization_of(store))
 
 
 def test_a_run_that_goes_on_after_a_kill_ends_as_an_uninterrupted_one(
-    tmp_path: Path, store: SpectraStore
+    tmp_path: Path, store: SoundStore
 ) -> None:
     whole = a_training(tmp_path / "whole", store)
     history = whole.run()
@@ -307,20 +248,20 @@ def train_and_die(name: Any, text: Any, folder: Path) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(Path, "write_text", half_written)
     patch.setattr(Path, "replace", never_renamed)
-    a_training(folder, SpectraStore(folder / "spectra", four_recordings())).run()
+    a_training(folder, store_in(folder, four_recordings())).run()
 
 
 def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    moments = ((".f16", ""), ("spectra-", "notes"), ("training.json", ""), ("history.json", '"epoch": 2'))
+    moments = ((".i16", ""), ("sounds-", "notes"), ("training.json", ""), ("history.json", '"epoch": 2'))
     for name, text in moments:
         killed = PROCESSES.Process(target=train_and_die, args=(name, text, folder))
         killed.start()
         killed.join()
         assert killed.exitcode == -signal.SIGKILL, name
     assert len(list(folder.rglob(".*.tmp"))) == len(moments)
-    resumed = a_training(folder, SpectraStore(folder / "spectra", four_recordings()))
-    whole = a_training(tmp_path / "whole", SpectraStore(tmp_path / "spectra", four_recordings()))
+    resumed = a_training(folder, store_in(folder, four_recordings()))
+    whole = a_training(tmp_path / "whole", store_in(tmp_path, four_recordings()))
     for line, other in zip(resumed.run(), whole.run(), strict=True):
         assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
     with np.load(folder / "svd.npz") as ours, np.load(tmp_path / "whole/svd.npz") as theirs:
@@ -328,7 +269,7 @@ def test_a_kill_in_the_middle_of_any_file_does_not_break_the_resume(tmp_path: Pa
 
 
 def test_a_kill_after_the_history_repeats_the_epoch(
-    tmp_path: Path, store: SpectraStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: SoundStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from actprobe import backend
 
@@ -345,14 +286,14 @@ def test_a_kill_after_the_history_repeats_the_epoch(
         assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-def test_the_epoch_with_the_largest_area_is_kept(tmp_path: Path, store: SpectraStore) -> None:
+def test_the_epoch_with_the_largest_area_is_kept(tmp_path: Path, store: SoundStore) -> None:
     from actprobe.detection.training import detector_training
     from actprobe.training.settings import Settings
 
     settings = Settings(4, 2, 4, 0.05, "exponential", seed=SEED)
-    segments = Segments(store, 3, NO_AUGMENTATION, SEED)
+    segments = segments_of(store, 3, AS_RECORDED)
     valid = [recording("v", [(0.5, 2)], seed=7)]
-    training = detector_training(tmp_path, segments, valid, settings, store.normalization())
+    training = detector_training(tmp_path, segments, valid, settings, spectra.normalization_of(store))
     areas = iter([0.6, 0.9, 0.7, 0.9])
     kept = []
     training.judge = replace(training.judge, measure=lambda: next(areas))
@@ -372,7 +313,7 @@ def written_scalars(logs: Any, name: Any) -> list[Any]:
     return [float(backend.tf.make_ndarray(value.tensor)) for value in values]
 
 
-def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path: Path, store: SpectraStore) -> None:
+def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path: Path, store: SoundStore) -> None:
     from actprobe.models.networks import svd
 
     training = a_training(tmp_path / "out", store, epochs=4, steps_per_epoch=6)
@@ -382,7 +323,7 @@ def test_training_lowers_the_loss_and_writes_weights_that_load(tmp_path: Path, s
     assert np.array_equal(arrays["fc7"][0], training.model.network.get_layer("fc7").get_weights()[0])
     assert written_scalars(tmp_path / "out/logs", "loss") == pytest.approx(losses)
     normalization = SvdFrontEnd(tmp_path / "out/meanstd.npz")
-    assert normalization.mean == pytest.approx(store.normalization()[0], rel=1e-6)
+    assert normalization.mean == pytest.approx(spectra.normalization_of(store)[0], rel=1e-6)
 
 
 # The binary

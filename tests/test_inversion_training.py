@@ -372,6 +372,24 @@ def test_the_best_epoch_is_what_is_kept(
     assert np.mean((inverted - examples) ** 2) == pytest.approx(metrics["valid_input"], rel=1e-4)
 
 
+def test_the_average_of_the_weights_is_what_is_judged_and_kept(
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path, whole: tuple[Path, Any]
+) -> None:
+    """Steps do not depend on it; 9 steps from the same weights, averaged by 0.5, lie before the last."""
+    averaged = train(tmp_path, detector, recordings, cache, replace(TINY, average=0.5))
+    for line, plain in zip(averaged["history"], whole[1]["history"], strict=True):
+        assert line["loss"] == pytest.approx(plain["loss"], rel=1e-5)
+        assert line["valid_input"] != pytest.approx(plain["valid_input"], rel=1e-5)
+    ours, last = weights_in(tmp_path), weights_in(whole[0])
+    assert np.abs(ours["param0"] - last["param0"]).max() > 1e-5
+    store = FrameStore(cache, recordings["valid"], detector.frontend)
+    excerpts = store.excerpts(10)
+    examples = store.rows(excerpts).gather(np.linspace(0, len(excerpts) - 1, 8).round().astype(int))
+    features = detector.activations(examples, ["mp6"])["mp6"]
+    inverted = load_inverter("svd", "mp6", tmp_path / "svd-inverter-mp6.npz")(features)
+    assert np.mean((inverted - examples) ** 2) == pytest.approx(averaged["valid_input"], rel=1e-4)
+
+
 def train_and_die(step: Any, history: Any, songs: Any, folder: Path, cache: Any) -> None:
     """Train until a batch is asked for, once there is a history; then the process is killed."""
     from actprobe.models import load_model
@@ -608,6 +626,34 @@ def test_the_binary_trains_an_inverter_of_any_network(tmp_path: Path, songs: Pat
     inverter = load_inverter("mm_cnn", "prediction", tmp_path / "out/mm_cnn-inverter-prediction.npz")
     assert inverter.example_shape == metrics_shape(inverter)
     assert (tmp_path / "out/run.json").exists()
+
+
+def test_the_binary_trains_on_mixes(tmp_path: Path, songs: Path, binary: Any) -> None:
+    """Of the two songs to train on, unlabelled, and of the same as recordings without singing."""
+    done = binary(
+        "actprobe-train-inverter",
+        "--model=svd",
+        "--layer=fc8",
+        "--loss=input",
+        f"--input={songs}",
+        f"--voiceless_dirs={songs}",
+        "--phantom=3",
+        "--mixes=5",
+        "--mix_seconds=2",
+        f"--output_dir={tmp_path / 'out'}",
+        "--epochs=1",
+        "--steps_per_epoch=2",
+        "--batch_size=4",
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert metrics["recordings"]["train"] == 5
+    assert metrics["data"]["mixes"]["recordings"] == {
+        "accompanied": 1, "voices": 0, "songs": 2, "voiceless": 4
+    }  # fmt: skip
+    starts_in_2_s = len(range(0, (2 * RATE - 1024) // 315 + 1 - 115, 10))
+    assert metrics["data"]["train"] == 5 * starts_in_2_s
+    assert "mixes of" in (tmp_path / "out/README.md").read_text()
 
 
 def metrics_shape(inverter: Any) -> Any:

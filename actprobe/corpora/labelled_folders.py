@@ -19,12 +19,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from absl import logging
+
 from actprobe.corpora.folder import Recording, open_folder
 from actprobe.corpora.label_files import Floats, as_intervals, read_text
-from actprobe.corpora.labelled import SPLITS, LabelledRecording
-from actprobe.corpora.voice_activity import label_file, sung_intervals
-from actprobe.errors import CorpusError
+from actprobe.corpora.labelled import SPLITS, LabelledRecording, Stems
+from actprobe.corpora.voice_activity import active_intervals, label_file, sung_intervals
+from actprobe.errors import AudioError, CorpusError
 
+LEVEL_RATE = 16_000  # Hz, to find where a voice sounds
 MANIFESTS = ("splits.csv", "MANIFEST.csv")
 
 
@@ -48,6 +51,33 @@ def open_voiceless_folder(source: str | Path, split: str | None = None) -> list[
     """
     found = [_labelled(each, as_intervals([])) for each in with_splits(source, open_folder(source))]
     return [recording for recording in found if split in (None, recording.split)]
+
+
+def open_voices_folder(source: str | Path, split: str | None = None) -> list[LabelledRecording]:
+    """List the recordings of a folder, a manifest or one file that are a singing voice alone.
+
+    Where there is no label file, singing is where the voice sounds, see `active_intervals`. Those that cannot
+    be read are left out with a warning. Nothing there is a `CorpusError`.
+    """
+    found = []
+    for each in with_splits(source, open_folder(source)):
+        recording = with_labels(each)
+        if split not in (None, recording.split):
+            continue
+        try:
+            if not recording.known:
+                samples = recording.waveform(LEVEL_RATE).samples
+                recording = replace(recording, sung=active_intervals(samples, LEVEL_RATE), known=True)
+        except AudioError as error:
+            logging.warning("left out: %s", error)
+            continue
+        found.append(replace(recording, load=load_voice))
+    return found
+
+
+def load_voice(recording: LabelledRecording, sample_rate: int) -> Stems:
+    """Read a recording that is a voice alone: ``voice``, float32."""
+    return {"voice": recording.waveform(sample_rate).samples}
 
 
 def knows_singing(recording: Recording) -> bool:

@@ -39,7 +39,9 @@ CORPORA = {
     "jamendo": NamedCorpus("actprobe.corpora.jamendo:open_jamendo", singing=True),
     "labelled": NamedCorpus("actprobe.corpora.labelled_folders:open_labelled_folder", singing=True),
     "mir1k": NamedCorpus("actprobe.corpora.mir1k:open_mir1k", singing=True),
+    "phantom": NamedCorpus("actprobe.corpora.phantom_singing:open_phantom", singing=True),
     "rwc": NamedCorpus("actprobe.corpora.rwc:open_rwc", singing=True),
+    "voices": NamedCorpus("actprobe.corpora.labelled_folders:open_voices_folder", singing=True),
     "voiceless": NamedCorpus("actprobe.corpora.labelled_folders:open_voiceless_folder", singing=True),
 }
 NAMES = tuple(CORPORA)
@@ -71,7 +73,8 @@ def open_named(name: str, directory: str | Path, split: str | None = None) -> li
     """List the recordings of a corpus by its name, of one split or by default of all.
 
     ``name`` is one of `NAMES`: ``folder`` is any folder, manifest or file, as `open_folder` takes it,
-    ``labelled`` a folder with ``.lab`` files of singing, ``voiceless`` one in which nobody sings. The labels
+    ``labelled`` a folder with ``.lab`` files of singing, ``voices`` one of voices alone, ``voiceless`` one in
+    which nobody sings. The labels
     are those that the module of the corpus names; recordings with labels of singing are `LabelledRecording`
     and have the labels ``voice_activity``, ``singer`` and ``split``. UsageError for an unknown name,
     CorpusError where the corpus is not in that folder.

@@ -43,6 +43,7 @@ def open_splits(
     corpus: CorpusLike,
     songs: Recordings = (),
     voiceless: Recordings = (),
+    voices: Recordings = (),
     close_gaps_seconds: float = 0.0,
     *,
     seed: int = 0,
@@ -51,26 +52,30 @@ def open_splits(
     """Gather the recordings of a detector's training, split by split.
 
     ``corpus`` is what `actprobe.corpora.labelled_corpus.open_labelled` takes; it has to say where somebody
-    sings. ``songs`` are further labelled recordings. Of ``voiceless``, recordings without singing, those for
-    training are used. Gaps under ``close_gaps_seconds`` count as sung in the corpus's training recordings.
+    sings. ``songs`` are further labelled recordings, ``voiceless`` such without singing, ``voices`` such of
+    a voice alone or with their stems. Gaps under ``close_gaps_seconds`` count as sung in the corpus's
+    training recordings.
     Without any recording for validation some with singing are held out, see `hold_out` for ``seed`` and
     ``read``; where that is not possible, the last epoch is taken and the threshold is tuned on training
     recordings. CorpusError: the corpus cannot be read or has nothing to train on.
     """
     found = open_labelled(corpus)
-    valid = [each for each in (*found.recordings, *songs) if each.split == "valid"]
+    valid = [each for each in (*found.recordings, *songs, *voices) if each.split == "valid"]
     own = found.split("train")
     further = [each for each in songs if each.split == "train"]
     held = [] if valid else hold_out([each for each in (*own, *further) if len(each.sung)], seed, read)
     judging = set(held)
     train = [each.close_gaps(close_gaps_seconds) for each in own if each not in judging]
     train += [each for each in further if each not in judging]
-    train += [each for each in voiceless if each.split == "train"]
+    train += [each for each in (*voices, *voiceless) if each.split == "train"]
+    valid += [each for each in voiceless if each.split == "valid" and valid]
     if not train:
         raise CorpusError(found.source, "has no recordings to train on")
     tests = {
         f"{found.name} test": found.split("test"),
         "songs test": [each for each in songs if each.split == "test"],
+        "voices test": [each for each in voices if each.split == "test"],
+        "voiceless test": [each for each in voiceless if each.split == "test"],
     }
     return Splits(
         found.source,
@@ -90,7 +95,7 @@ def hold_out(recordings: Recordings, seed: int, read: Read) -> list[LabelledReco
     train on; where that is not possible, none is chosen and a warning says so.
     """
     wanted = max(1, round(HELD_OUT * len(recordings)))
-    groups = sorted(_groups(recordings), key=lambda group: _rank(group, seed))
+    groups = sorted(related(recordings), key=lambda group: _rank(group, seed))
     held: set[LabelledRecording] = set()
     for group in groups:
         if len(held) + len(group) <= wanted:
@@ -120,7 +125,7 @@ def _readable(recordings: Recordings, read: Read) -> set[LabelledRecording]:
     return found
 
 
-def _groups(recordings: Recordings) -> list[list[LabelledRecording]]:
+def related(recordings: Recordings) -> list[list[LabelledRecording]]:
     """Put recordings together that share a label of `GROUPS`, also by way of others."""
     group_of: dict[str, list[LabelledRecording]] = {}
     for each in recordings:

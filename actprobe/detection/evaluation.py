@@ -35,12 +35,13 @@ def evaluate(
     Gaps under ``closed_gap_seconds`` count as sung. ``median_frames`` is the length of the median filter over
     time; 1 for none. ``threshold``: see `Scores`.
     """
-    return score(*_together(predictions, closed_gap_seconds, median_frames), threshold)
+    return score(*together(predictions, closed_gap_seconds, median_frames), threshold)
 
 
-def _together(
-    predictions: Sequence[Predictions], closed_gap_seconds: float, median_frames: int
+def together(
+    predictions: Sequence[Predictions], closed_gap_seconds: float = 0.0, median_frames: int = 1
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Give labels and output of all recordings in one piece, [frames] each; see `evaluate`."""
     labels = np.concatenate([each.labels(closed_gap_seconds) for each in predictions])
     scores = [median_filter(each.probabilities, median_frames, mode="nearest") for each in predictions]
     return labels, np.concatenate(scores)
@@ -56,7 +57,7 @@ def report(
     """
     figures: dict[str, dict[str, Any]] = {name: {} for name in ("valid", *tests)}
     for way, (gap, median) in WAYS.items():
-        threshold = best_threshold(*_together(valid, gap, median))
+        threshold = best_threshold(*together(valid, gap, median))
         for name, predictions in {"valid": valid, **tests}.items():
             figures[name][way] = asdict(evaluate(predictions, threshold, gap, median))
     return figures

@@ -11,24 +11,27 @@ from typing import Any
 
 from absl import logging
 
-from actprobe.corpora.corpus import CorpusLike, with_mono
-from actprobe.corpora.labelled import LabelledRecording
+from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.further import open_further
 from actprobe.corpora.labelled_corpus import open_labelled, open_with_splits
-from actprobe.corpora.labelled_folders import open_voiceless_folder
 from actprobe.corpora.splits import Splits, open_splits
 from actprobe.detection.card import model_card
 from actprobe.detection.evaluation import PLAIN, report
-from actprobe.detection.prediction import Predictions, predict_all
+from actprobe.detection.listening import FIGURE, draw_voice_levels, judge, open_predictor
 from actprobe.detection.result import DetectorResult
-from actprobe.detection.segments import NO_AUGMENTATION, Augmentation, Segments
-from actprobe.detection.spectra import SpectraStore
-from actprobe.detection.training import WEIGHTS, Normalization, detector_training
+from actprobe.detection.segments import Segments
+from actprobe.detection.spectra import normalization_of
+from actprobe.detection.training import NORMALIZATION, WEIGHTS, detector_training
+from actprobe.frontends.logmel import SAMPLE_RATE
 from actprobe.models.networks import svd
+from actprobe.plotting import save_figure
 from actprobe.provenance import atomic_path, run_record, versions, write_json
 from actprobe.training.device import set_up_devices
 from actprobe.training.history import plain_command, without_nan
 from actprobe.training.loop import Training
+from actprobe.training.mixer import AS_RECORDED, Mixer, Recipe
 from actprobe.training.settings import Settings
+from actprobe.training.sounds import SoundStore, stem_samples
 
 FEW = 40  # recordings of a set: their AUC is given one by one
 
@@ -40,6 +43,8 @@ def train_detector(
     songs: CorpusLike | None = None,
     songs_match: str = "*",
     voiceless: Sequence[str | Path] = (),
+    voices: Sequence[str | Path] = (),
+    phantom: int = 0,
     close_gaps: float = 0.0,
     epochs: int = 24,
     steps_per_epoch: int | None = 1000,
@@ -47,8 +52,10 @@ def train_detector(
     excerpts: int = 17,
     learning_rate: float = 0.01,
     augment: bool = True,
+    schedule: str = "exponential",
     precision: str = "float32",
     seed: int = 0,
+    average: float = 0.0,
     max_minutes: float | None = None,
     threads: int = 0,
 ) -> DetectorResult:
@@ -64,13 +71,18 @@ def train_detector(
         out: whole recordings, those of one singer, artist or song together.
     output_dir : str or Path
         Gets svd.npz (weights of the epoch best on validation), meanstd.npz, metrics.json, README.md (the
-        model card), history.json, training.json, run.json and the folders backup, logs and spectra.
+        model card), figures/voice_level.png where the corpus has stems, history.json, training.json,
+        run.json and the folders backup, logs and sounds.
     songs : str, Path, list, pandas.DataFrame or Corpus, optional
         Further recordings with labels.
     songs_match : str, optional
         Names of ``songs`` that count, as a shell pattern.
     voiceless : sequence of str or Path, optional
         Folders of recordings in which nobody sings.
+    voices : sequence of str or Path, optional
+        Folders of recordings of a voice alone. Without label files, singing is where the voice sounds.
+    phantom : int, optional
+        Synthetic recordings, see `actprobe.write_phantom`, that are added.
     close_gaps : float, optional
         Gaps under so many seconds count as sung in training.
     epochs, steps_per_epoch : int, optional
@@ -82,11 +94,16 @@ def train_detector(
     learning_rate : float, optional
         Of the first epoch.
     augment : bool, optional
-        Whether examples are varied.
+        Whether examples are mixed and varied, see `actprobe.training.mixer.Recipe`, or as recorded.
+    schedule : str, optional
+        How the rate falls: ``exponential`` (to 0.85 of itself every epoch), ``cosine`` or ``constant``.
     precision : str, optional
         ``float32``, or ``mixed_bfloat16``, which is faster where the processor has it.
     seed : int, optional
         Seed of weights, data, dropout, and of the recordings that are held out.
+    average : float, optional
+        What the moving average of the weights keeps in every step, such as 0.999. The average is judged and
+        kept; 0 takes the weights as they are.
     max_minutes : float, optional
         Begin no epoch that would end later.
     threads : int, optional
@@ -113,17 +130,21 @@ def train_detector(
     'svd.npz'
     """
     began = time.time()
-    settings = Settings(epochs, steps_per_epoch, batch_size, learning_rate, "exponential", precision, seed)
-    recordings = detector_splits(corpus, songs, songs_match, voiceless, close_gaps, seed)
-    set_up_devices(threads=threads)
+    settings = Settings(
+        epochs, steps_per_epoch, batch_size, learning_rate, schedule, precision, seed, average=average
+    )
     folder = Path(output_dir)
-    store = SpectraStore(folder / "spectra", recordings.train)
-    segments = Segments(store, excerpts, Augmentation() if augment else NO_AUGMENTATION, seed)
-    normalization = store.normalization()
+    recordings = detector_splits(
+        corpus, songs, songs_match, voiceless, voices, phantom, folder, close_gaps, seed
+    )
+    set_up_devices(threads=threads)
+    store = SoundStore(folder / "sounds", recordings.train, SAMPLE_RATE)
+    segments = Segments(Mixer(store, Recipe() if augment else AS_RECORDED, seed), excerpts)
+    normalization = normalization_of(store)
     training = detector_training(folder, segments, recordings.valid, settings, normalization)
     training.run(math.inf if max_minutes is None else began + 60 * max_minutes)
     logging.info("judging every frame of the validation and test recordings")
-    metrics = _judged(training, recordings, normalization)
+    metrics = _judged(training, recordings)
     described = dict(training.described)
     held_out = recordings.held_out
     made_by = {
@@ -132,10 +153,11 @@ def train_detector(
     }  # fmt: skip
     arguments = {
         "corpus": recordings.source, "output_dir": str(folder), "songs_match": songs_match,
-        "voiceless": [str(each) for each in voiceless], "close_gaps": close_gaps, "epochs": epochs,
+        "voiceless": [str(each) for each in voiceless], "voices": [str(each) for each in voices],
+        "phantom": phantom, "close_gaps": close_gaps, "epochs": epochs,
         "steps_per_epoch": steps_per_epoch, "batch_size": batch_size, "excerpts": excerpts,
-        "learning_rate": learning_rate, "augment": augment, "precision": precision, "seed": seed,
-        "max_minutes": max_minutes, "threads": threads,
+        "learning_rate": learning_rate, "augment": augment, "schedule": schedule, "precision": precision,
+        "seed": seed, "average": average, "max_minutes": max_minutes, "threads": threads,
     }  # fmt: skip
     record = run_record("train_detector", began, arguments, {"model": svd.NAME, **made_by})
     metrics |= {**described, "held_out": held_out, "command": plain_command(record)}
@@ -152,32 +174,34 @@ def detector_splits(
     songs: CorpusLike | None = None,
     songs_match: str = "*",
     voiceless: Sequence[str | Path] = (),
+    voices: Sequence[str | Path] = (),
+    phantom: int = 0,
+    folder: Path = Path(),
     close_gaps: float = 0.0,
     seed: int = 0,
 ) -> Splits:
-    """Gather the recordings of a training; see `train_detector`."""
+    """Gather the recordings of a training; see `train_detector`. ``folder`` gets the synthetic ones."""
     opened = open_with_splits(corpus)
-    further = [] if songs is None else open_labelled(songs).recordings
+    added = open_further(voiceless, voices, phantom, folder, opened[0].mono)
+    labelled = [] if songs is None else open_labelled(songs).recordings
     return open_splits(
         opened,
-        [song for song in further if fnmatch.fnmatch(song.name, songs_match)],
-        [each for folder in voiceless for each in with_mono(open_voiceless_folder(folder), opened[0].mono)],
+        [song for song in labelled if fnmatch.fnmatch(song.name, songs_match)],
+        added.voiceless,
+        added.voices,
         close_gaps,
         seed=seed,
-        read=SpectraStore.frames_in,
+        read=lambda recording: stem_samples(recording, SAMPLE_RATE),
     )
 
 
-def _judged(training: Training, recordings: Splits, normalization: Normalization) -> dict[str, Any]:
-    """Judge the best epoch, whose weights the model gets, by every frame not trained on."""
-    network = training.model.network
-    for name, arrays in svd.port(svd.read(training.output_dir / WEIGHTS)).items():
-        network.get_layer(name).set_weights(arrays)
-
-    def predictions(group: Sequence[LabelledRecording]) -> list[Predictions]:
-        return predict_all(network, normalization, group)
-
-    tests = {name: predictions(group) for name, group in recordings.tests.items()}
+def _judged(training: Training, recordings: Splits) -> dict[str, Any]:
+    """Judge the best epoch by every frame not trained on, and draw the figure of it."""
+    folder = training.output_dir
+    predict = open_predictor(folder / WEIGHTS, folder / NORMALIZATION)
+    tests = {name: predict(group) for name, group in recordings.tests.items()}
+    valid = predict(recordings.valid)
+    figures = report(valid or predict(recordings.train), tests)
     one_by_one = {
         found.recording.name: report([found], {})["valid"][PLAIN]["auc"]
         for group in tests.values()
@@ -185,9 +209,14 @@ def _judged(training: Training, recordings: Splits, normalization: Normalization
         for found in group
     }
     counts = {"train": len(recordings.train), "valid": len(recordings.valid)}
-    figures = {
-        "figures": report(predictions(recordings.valid or recordings.train), tests),
-        "auc_of_each": one_by_one,
-        "recordings": counts | {name: len(group) for name, group in recordings.tests.items()},
-    }
-    return {**dict(without_nan(figures)), **training.summary()}
+    judged = without_nan(
+        {
+            "figures": figures,
+            "auc_of_each": one_by_one,
+            "recordings": counts | {name: len(group) for name, group in recordings.tests.items()},
+            "listening": judge(predict, tests, valid, figures["valid"][PLAIN]["threshold"]),
+        }
+    )
+    if "voice_level" in judged["listening"]:
+        save_figure(draw_voice_levels(judged["listening"]["voice_level"]), folder / FIGURE)
+    return {**judged, **training.summary()}

@@ -50,7 +50,7 @@ class RecordingFrames:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.key = folder, digest(made_of)
         dtype = np.dtype(dtype)
-        data = folder / f"{stem}-{self.key}.f{8 * dtype.itemsize}"
+        data = folder / f"{stem}-{self.key}.{dtype.kind}{8 * dtype.itemsize}"
         index = folder / f"{stem}-{self.key}.json"
         if not (index.exists() and data.exists()):
             self._write(stem, data, index, recordings, frames_in, np.zeros((1, *shape), dtype))

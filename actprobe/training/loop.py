@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,17 @@ class Training:
         settings, source, callbacks = self.settings, self.source, backend.keras.callbacks
         units = (source.unit, source.units_per_step)
         self.progress = Progress(settings.epochs, self.steps, *units, deadline, log)
+        averaged = ExitStack()
+
+        def judging(logs: Any) -> None:
+            self.progress.end_training()
+            averaged.enter_context(self.model.averaged())
+
         before = callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self.progress.begin(),
             on_train_batch_end=self._stepped,
-            on_test_begin=lambda logs: self.progress.end_training(),
+            on_test_begin=judging,
+            on_test_end=lambda logs: averaged.close(),
             on_epoch_end=self._keep,
             _supports_tf_logs=True,
         )
@@ -165,7 +173,8 @@ class Training:
         seconds, rate = self.progress.seconds(), model.optimizer.learning_rate
         found = {name.replace("val_", "valid_", 1): float(value) for name, value in logs.items()}
         if self.judge.measure is not None:
-            found[column] = self.judge.measure()
+            with model.averaged():
+                found[column] = self.judge.measure()
         judged = found.pop(column, math.nan)
         line = {"epoch": epoch + 1, **found, column: judged, "learning_rate": float(rate.numpy())}
         line["seconds"] = seconds
@@ -179,8 +188,9 @@ class Training:
         if self.better:
             model.best.assign(line[column])
         self.history.append(line)
-        weights = self.best.weights() if self.better else {}
-        pictures = list(self.pictures())
+        with model.averaged():
+            weights = self.best.weights() if self.better else {}
+            pictures = list(self.pictures())
         if is_chief():
             if self.better:
                 self.best.save(self.best.path, weights)

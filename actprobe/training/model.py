@@ -6,7 +6,8 @@ TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from actprobe import backend
@@ -28,6 +29,19 @@ class TrainingModel(keras.Model):  # type: ignore[misc,name-defined]
         self.epochs_done = tf.Variable(0, False, dtype=tf.int64, aggregation=only_first)
         self.best = tf.Variable(judge.worst, False, dtype=tf.float64, aggregation=only_first)
         self.previous_loss = tf.Variable(0.0, False, dtype=tf.float64, aggregation=only_first)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put moving averages in the place of the weights for a while, where there are any."""
+        averages = getattr(self.optimizer, "_model_variables_moving_average", [])
+        kept = [variable.numpy() for variable in self.learner.variables] if averages else []
+        for variable, average in zip(self.learner.variables, averages, strict=False):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, values in zip(self.learner.variables, kept, strict=False):
+                variable.assign(values)
 
     @property
     def metrics(self) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from actprobe.errors import UsageError
 
@@ -21,6 +22,8 @@ class Settings:
     - ``precision``: one of `PRECISIONS`; weights, losses and statistics are float32 always.
     - ``seed``: of weights, the order of the examples and whatever else is random.
     - ``jit_compile``: whether the step is compiled with XLA.
+    - ``average``: what judged and kept weights keep of themselves in every step (0.999 averages over about
+      1000 steps); 0 for the weights as they are.
 
     UsageError: no such schedule or precision, or a number that is too small.
     """
@@ -33,6 +36,12 @@ class Settings:
     precision: str = "float32"
     seed: int = 0
     jit_compile: bool = False
+    average: float = 0.0
+
+    @property
+    def averaging(self) -> dict[str, Any]:
+        """What a Keras optimizer is told of the moving averages of the weights."""
+        return {"use_ema": True, "ema_momentum": self.average} if self.average else {}
 
     def __post_init__(self) -> None:
         """Refuse what does not exist."""
@@ -47,3 +56,5 @@ class Settings:
         for name, count in counts.items():
             if count < 1:
                 raise UsageError(f"{name}={count}: at least 1")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"average={self.average}: at least 0 and below 1")

@@ -37,6 +37,11 @@ def inverter_card(metrics: Mapping[str, Any]) -> str:
     nre = metrics.get("nre")
     file = f"{file_name(model['name'], model['layer'])}.npz"
     l2 = Objective(objective["name"], l2=objective["l2"]).l2_weight
+    of = ""
+    if "mixes" in data:
+        sizes = data["mixes"]["recordings"]
+        of = f" that are mixes of {', '.join(f'{count} {name}' for name, count in sizes.items() if count)}"
+    averaged = f", weights averaged by {settings['average']}" if settings["average"] else ""
     measured = "" if nre is None else f"\n- NRE: {nre}\n"
     return f"""# An inverter of {model["name"]} {model["layer"]} ({whose})
 
@@ -46,7 +51,7 @@ the excerpt, in the front end's normalised units. Made by
 
     {metrics["command"]}
 
-- Recordings: {metrics["recordings"]["train"]} to train on ({data["train"]} excerpts, {apart}),
+- Recordings: {metrics["recordings"]["train"]}{of} to train on ({data["train"]} excerpts, {apart}),
   {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts){held_out}.
 - Licence: that of the recordings decides; weights trained on a corpus for research are for research.
 - Network: {inverter["architecture"]}, ends {inverter["ending"]}.
@@ -54,7 +59,7 @@ the excerpt, in the front end's normalised units. Made by
   {l2}.
 - Training: {metrics["epochs"]} epochs of {metrics["steps_per_epoch"]} steps of
   {settings["batch_size"]} excerpts, Adam, rate {settings["learning_rate"]}, schedule
-  {settings["schedule"]}, {settings["precision"]}, seed {settings["seed"]};
+  {settings["schedule"]}, {settings["precision"]}, seed {settings["seed"]}{averaged};
   {metrics["training_hours"]:.2f} hours, {metrics["examples_per_second"]:.0f} excerpts a second.
 - Of its epochs, {judged}.
 {measured}"""

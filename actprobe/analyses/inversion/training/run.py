@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from actprobe.analyses.inversion.training.task import Comparator, Task, choose_c
 from actprobe.analyses.inversion.training.training import run_task
 from actprobe.batch.identity import made_by
 from actprobe.corpora.corpus import CorpusLike
+from actprobe.corpora.further import open_further
 from actprobe.corpora.labelled_corpus import open_labelled
 from actprobe.corpora.splits import hold_out
 from actprobe.errors import CorpusError, UsageError
@@ -26,7 +28,10 @@ from actprobe.training.device import (
     set_up_devices,
 )
 from actprobe.training.history import plain_command
+from actprobe.training.mixed import mixed_recordings
+from actprobe.training.mixer import Mixer, Recipe
 from actprobe.training.settings import Settings
+from actprobe.training.sounds import SoundStore
 
 
 def train_inverter(
@@ -41,6 +46,11 @@ def train_inverter(
     valid: CorpusLike | None = None,
     songs: CorpusLike | None = None,
     songs_match: str = "*",
+    voiceless: Sequence[str | Path] = (),
+    voices: Sequence[str | Path] = (),
+    phantom: int = 0,
+    mixes: int = 0,
+    mix_seconds: float = 4.0,
     input_weight: float = 1.0,
     feature_weight: float = 1.0,
     l2: float | None = None,
@@ -58,6 +68,7 @@ def train_inverter(
     precision: str = "float32",
     seed: int = 0,
     jit_compile: bool = False,
+    average: float = 0.0,
     cache_dir: str | Path | None = None,
     cache_gb: float = 8.0,
     strategy: str = "auto",
@@ -97,6 +108,15 @@ def train_inverter(
         Further recordings, by their splits.
     songs_match : str, optional
         Names of ``songs`` that count, as a shell pattern.
+    voiceless, voices : sequence of str or Path, optional
+        Folders of recordings without singing, and of a voice alone.
+    phantom : int, optional
+        Synthetic recordings, see `actprobe.write_phantom`, that are added.
+    mixes : int, optional
+        How many mixes of the recordings are trained on in their place, see `actprobe.training.mixer.Recipe`:
+        any voice over any accompaniment, each varied in tempo, pitch, timbre and level. 0 for none.
+    mix_seconds : float, optional
+        How long a mix is; at least an example.
     input_weight, feature_weight : float, optional
         Factors of the two terms of the loss.
     l2 : float, optional
@@ -127,6 +147,9 @@ def train_inverter(
         Seed of weights, order, and of the recordings that are held out.
     jit_compile : bool, optional
         Whether the step is compiled with XLA.
+    average : float, optional
+        What the moving average of the weights keeps in every step, such as 0.999. The average is judged and
+        kept; 0 takes the weights as they are.
     cache_dir : str or Path, optional
         Folder for frames and features, which trainings may share; by default in ``output_dir``.
     cache_gb : float, optional
@@ -163,13 +186,18 @@ def train_inverter(
     Objective(loss)
     source, its_layer = choose_comparator(model, layer, loss, comparator, comparator_checkpoint)
     settings = Settings(
-        epochs, steps_per_epoch, batch_size, learning_rate, schedule, precision, seed, jit_compile
-    )
+        epochs, steps_per_epoch, batch_size, learning_rate, schedule, precision, seed, jit_compile,
+        average,
+    )  # fmt: skip
     opened = open_labelled(corpus, "unused")
     recordings = [*opened.recordings]
     if songs is not None:
         further = open_labelled(songs, "unused").recordings
         recordings += [song for song in further if fnmatch.fnmatch(song.name, songs_match)]
+    folder = Path(output_dir)
+    cache = folder / "cache" if cache_dir is None else Path(cache_dir)
+    added = open_further(voiceless, voices, phantom, cache, opened.recordings[0].mono)
+    recordings += [*added.voiceless, *added.voices]
     train = [each for each in recordings if each.split == "train"]
     judging = [each for each in recordings if each.split == "valid"]
     if valid is not None:
@@ -191,10 +219,17 @@ def train_inverter(
         network, layer, network if source is model else source.open(), its_layer, loss, input_weight,
         feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight, validation_excerpts,
     )  # fmt: skip
-    folder = Path(output_dir)
+    mixed = None
+    if mixes:
+        rate, needed = network.frontend.sample_rate, network.frontend.example_samples
+        mixer = Mixer(SoundStore(cache, train, rate), Recipe(), seed)
+        mixed = mixer.describe()
+        train = mixed_recordings(mixer, mixes, max(mix_seconds, needed / rate))
     arguments = {
         "corpus": opened.source, "layer": layer, "output_dir": str(folder), "loss": loss,
         "comparator": f"{task.comparator.name}:{its_layer}", "songs_match": songs_match,
+        "voiceless": [str(each) for each in voiceless], "voices": [str(each) for each in voices],
+        "phantom": phantom, "mixes": mixes, "mix_seconds": mix_seconds,
         "input_weight": input_weight, "feature_weight": feature_weight, "l2": l2,
         "adversarial_weight": adversarial_weight, "ending": ending, "architecture": architecture,
         "excerpt_hop": excerpt_hop, "max_minutes": max_minutes, "validation_excerpts": validation_excerpts,
@@ -209,10 +244,11 @@ def train_inverter(
             judging or held,
             settings,
             command=plain_command(run_record("train_inverter", began, arguments, {})),
-            cache_dir=None if cache_dir is None else Path(cache_dir),
+            cache_dir=cache,
             cache_bytes=cache_gb * 1e9,
             deadline=math.inf if max_minutes is None else began + 60 * max_minutes,
             held_out=[each.name for each in held],
+            mixes=mixed,
         )
     provenance = made_by(
         network,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,19 @@ def run_task(
     settings: Settings,
     *,
     command: str,
-    cache_dir: Path | None = None,
+    cache_dir: Path,
     cache_bytes: float = 8e9,
     deadline: float = math.inf,
     held_out: Sequence[str] = (),
+    mixes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train an inverter, write metrics.json and the card, and give what metrics.json holds.
 
     ``valid`` are the recordings to choose the epoch by; ``command`` is for the card. Frames and features are
-    kept in ``cache_dir``, ``output_dir/cache`` by default; features of a layer that take more than
+    kept in ``cache_dir``; features of a layer that take more than
     ``cache_bytes`` are computed again in every step. ``deadline``: ``time.time()`` after which no epoch is
-    begun that would not end by then. ``held_out`` names those of ``valid`` that the corpus has for training.
+    begun that would not end by then. ``held_out`` names those of ``valid`` that the corpus has for training. ``mixes``: how
+    ``train`` was mixed, see `actprobe.training.mixer.Mixer.describe`, for the card.
     """
     model, comparator = task.model, task.comparator
     if comparator.frontend.example_shape != model.frontend.example_shape:
@@ -70,8 +72,7 @@ def run_task(
     if objective.compares:
         compared_of = feature_function(comparator, task.comparator_layer, settings.precision)
     plan = plan_for(model.network, model.frontend, layer, ending=task.ending, architecture=task.architecture)
-    folder = output_dir / "cache" if cache_dir is None else cache_dir
-    data = TrainingData(folder, task, objective.compares, settings, cache_bytes)
+    data = TrainingData(cache_dir, task, objective.compares, settings, cache_bytes)
     batches, judged_by = data.batches(train), None
     if valid:
         try:
@@ -92,6 +93,7 @@ def run_task(
         "data": {
             "train": batches.examples, "valid": 0 if judged_by is None else judged_by.examples,
             "keys": data.keys,
+            **({} if mixes is None else {"mixes": dict(mixes)}),
         },
     }  # fmt: skip
     inverter = build_inverter(plan, precision=settings.precision)
@@ -111,7 +113,7 @@ def run_task(
         settings,
         described,
         learner,
-        lambda rate: backend.keras.optimizers.Adam(rate, epsilon=1e-8),
+        lambda rate: backend.keras.optimizers.Adam(rate, epsilon=1e-8, **settings.averaging),
         batches,
         Judge("valid_input", "validation", dataset=judging, step=learner.judge),
         Best(

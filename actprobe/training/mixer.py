@@ -1,0 +1,227 @@
+"""Training examples without end: any voice over any accompaniment, at any level, each varied.
+
+Example number i depends on the seed and i alone, so that a training that was killed goes on with the very
+examples that it would have had. The labels of a mix are those of its voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actprobe.errors import CorpusError
+from actprobe.training.sounds import Sound, SoundStore
+from actprobe.training.variation import Pace, decibels, filtered, played
+
+EDGE_SECONDS = 0.8  # of silence that may come before and after a recording
+SILENT = 1e-5  # of the root of the mean square: nothing is brought to this level or from it
+LAYERS = 8  # recordings without singing that may follow each other in a mix
+
+Floats = NDArray[np.float32]
+Seconds = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is mixed how often, and how far it is varied.
+
+    Of all examples, ``songs`` are recordings of which only the mixture is known, with singing, and
+    ``voiceless`` have no voice. The others have a voice: ``alone`` of them nothing else, ``own`` the
+    accompaniment that was recorded with it, and the rest an accompaniment from somewhere else. ``voices`` of
+    the voices are recordings of a voice alone. Where an accompaniment is chosen freely, ``instruments`` of
+    them are recordings without singing, and ``second`` have another one on top.
+
+    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``filter_db``: largest gain of
+    the filter of each part; ``voice_level_db``, standard deviation of the level of voice to accompaniment;
+    ``level_db``: largest change of the level of the whole.
+    """
+
+    songs: float = 0.12
+    voiceless: float = 0.25
+    alone: float = 0.06
+    own: float = 0.45
+    voices: float = 0.06
+    instruments: float = 0.4
+    second: float = 0.15
+    stretch: float = 0.3
+    shift: float = 0.3
+    filter_db: float = 10.0
+    voice_level_db: float = 5.0
+    level_db: float = 8.0
+
+
+AS_RECORDED = Recipe(
+    voiceless=0, alone=0, own=1, second=0, stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mix:
+    """An example: ``samples``, float32 [samples], and at which seconds of it somebody sings."""
+
+    samples: Floats
+    sung_at: Callable[[Seconds], Bools]
+
+
+class Mixer:
+    """Mixes examples from the recordings in ``store``; mix number i is always the same.
+
+    ``seed`` and the number of the mix seed whatever is random in it. CorpusError where the store has nothing
+    for any of the shares of the recipe.
+    """
+
+    def __init__(self, store: SoundStore, recipe: Recipe, seed: int) -> None:
+        self.store, self.recipe, self.seed, self.rate = store, recipe, seed, store.sample_rate
+        sounds = store.sounds
+        self.accompanied = [each for each in sounds if {"voice", "accompaniment"} <= set(each.stems)]
+        self.voices = [each for each in sounds if set(each.stems) == {"voice"}]
+        mixtures = [each for each in sounds if "mixture" in each.stems]
+        self.songs = [each for each in mixtures if len(each.recording.sung) or not each.recording.known]
+        self.voiceless = [each for each in mixtures if each not in self.songs]
+        shares = {
+            "song": recipe.songs if self.songs else 0.0,
+            "silent_voice": recipe.voiceless if self.accompanied or self.voiceless else 0.0,
+            "voice": 1 - recipe.songs - recipe.voiceless if self.accompanied or self.voices else 0.0,
+        }
+        whole = sum(shares.values())
+        if not whole:
+            raise CorpusError(store.folder, f"nothing can be mixed of {len(sounds)} recordings by {recipe}")
+        self.kinds = {kind: share / whole for kind, share in shares.items()}
+
+    def mix(self, number: int, count: int) -> Mix:
+        """Mix example ``number``, of ``count`` samples."""
+        recipe, rng = self.recipe, np.random.default_rng([self.seed, number])
+        kind = rng.choice(list(self.kinds), p=list(self.kinds.values()))
+        found: Mix = getattr(self, f"_{kind}")(rng, count)
+        level = decibels(rng.uniform(-recipe.level_db, recipe.level_db))
+        return Mix(np.asarray(found.samples * level, np.float32), found.sung_at)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what is mixed and how, JSON-able, for provenance."""
+        groups = {
+            "accompanied": self.accompanied, "voices": self.voices,
+            "songs": self.songs, "voiceless": self.voiceless,
+        }  # fmt: skip
+        return {
+            "recordings": {name: len(group) for name, group in groups.items()},
+            "seconds": {
+                name: round(sum(each.samples for each in group) / self.rate, 1)
+                for name, group in groups.items()
+            },
+            "seed": self.seed,
+            **asdict(self.recipe),
+        }
+
+    def _silent_voice(self, rng: np.random.Generator, count: int) -> Mix:
+        return Mix(self._background(rng, count), _nobody)
+
+    def _song(self, rng: np.random.Generator, count: int) -> Mix:
+        sound, pace = _choose(rng, self.songs), self._pace(rng)
+        start = self._start(rng, sound, pace, count)
+        samples = self._part(rng, sound, {"mixture": 1.0}, start, pace, count)
+        return Mix(samples, self._labels(sound, start, pace))
+
+    def _voice(self, rng: np.random.Generator, count: int) -> Mix:
+        recipe = self.recipe
+        from_voices = not self.accompanied or bool(self.voices and rng.random() < recipe.voices)
+        sound, pace = _choose(rng, self.voices if from_voices else self.accompanied), self._pace(rng)
+        start = self._start(rng, sound, pace, count)
+        gain = decibels(float(np.clip(rng.standard_normal(), -2.5, 2.5)) * recipe.voice_level_db)
+        company = rng.random()
+        own = not from_voices and company < recipe.own
+        labels = self._labels(sound, start, pace)
+        if own:
+            gains = {"accompaniment": 0.5, "voice": 0.5 * gain}
+            return Mix(self._part(rng, sound, gains, start, pace, count), labels)
+        voice = self._part(rng, sound, {"voice": 0.5 * gain}, start, pace, count)
+        if company > 1 - recipe.alone:
+            return Mix(voice, labels)
+        background = self._background(rng, count)
+        level, wanted = _level(background), _level(voice) / gain
+        if level > SILENT and wanted > SILENT:
+            background = background * np.float32(wanted / level)
+        return Mix(voice + background, labels)
+
+    def _background(self, rng: np.random.Generator, count: int) -> Floats:
+        """Make an accompaniment: of another recording, or recordings without singing, or both."""
+        first = self._one_background(rng, count)
+        if rng.random() < self.recipe.second:
+            second = self._one_background(rng, count)
+            level, wanted = _level(second), _level(first) * decibels(rng.uniform(-12, 6))
+            if level > SILENT and wanted > SILENT:
+                first = first + second * np.float32(wanted / level)
+        return first
+
+    def _one_background(self, rng: np.random.Generator, count: int) -> Floats:
+        if self.accompanied and not (self.voiceless and rng.random() < self.recipe.instruments):
+            sound, pace = _choose(rng, self.accompanied), self._pace(rng)
+            start = self._start(rng, sound, pace, count)
+            return self._part(rng, sound, {"accompaniment": 0.5}, start, pace, count)
+        if not self.voiceless:
+            return np.zeros(count, np.float32)
+        pieces: list[Floats] = []  # short recordings, such as single notes, follow each other
+        while len(pieces) < LAYERS and (left := count - sum(map(len, pieces))) > 0:
+            sound, pace = self.voiceless[rng.integers(len(self.voiceless))], self._pace(rng)
+            length = min(left, max(int(sound.samples / pace.time), self.rate // 4))
+            start = self._start(rng, sound, pace, length, edges=False)
+            pieces.append(self._part(rng, sound, {"mixture": 1.0}, start, pace, length))
+        samples = np.concatenate(pieces)
+        return np.pad(samples, (0, count - len(samples)))
+
+    def _pace(self, rng: np.random.Generator) -> Pace:
+        recipe = self.recipe
+        time = 1 + rng.uniform(-recipe.stretch, recipe.stretch)
+        pitch = 1 + rng.uniform(-recipe.shift, recipe.shift)
+        together = rng.random() < 0.4  # as a record that is played faster, which leaves nothing behind
+        return Pace(pitch, pitch) if together and recipe.stretch else Pace(time, pitch)
+
+    def _start(
+        self, rng: np.random.Generator, sound: Sound, pace: Pace, count: int, edges: bool = True
+    ) -> int:
+        """Choose where to begin, so that every part of a recording may be in the middle of an example."""
+        edge = int(EDGE_SECONDS * self.rate) if edges else 0
+        last = sound.samples - int(count * pace.time) + edge
+        return int(rng.integers(-edge, max(last, -edge) + 1))
+
+    def _part(
+        self,
+        rng: np.random.Generator,
+        sound: Sound,
+        gains: Mapping[str, float],
+        start: int,
+        pace: Pace,
+        count: int,
+    ) -> Floats:
+        """Play stems of a recording together, each through a filter of its own."""
+        needed = pace.samples_for(count, self.rate)
+        together = np.zeros(needed, np.float32)
+        for stem, gain in gains.items():
+            samples = self.store.read(sound, stem, start, needed)
+            together += filtered(samples, rng, self.recipe.filter_db, self.rate) * np.float32(gain)
+        samples = played(together, pace, self.rate)[:count]
+        return np.pad(samples, (0, count - len(samples)))
+
+    def _labels(self, sound: Sound, start: int, pace: Pace) -> Callable[[Seconds], Bools]:
+        def sung_at(seconds: Seconds) -> Bools:
+            return sound.recording.labels_at(start / self.rate + seconds * pace.time)
+
+        return sung_at
+
+
+def _nobody(seconds: Seconds) -> Bools:
+    return np.zeros(np.shape(seconds), np.bool_)
+
+
+def _choose(rng: np.random.Generator, sounds: Sequence[Sound]) -> Sound:
+    """Choose a recording in proportion to its length."""
+    ends = np.cumsum([each.samples for each in sounds])
+    return sounds[int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))]
+
+
+def _level(samples: Floats) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
