@@ -202,9 +202,7 @@ def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
         arrays["param3"][5] = np.nan
     elif damage == "missing":
         del arrays["param7"]
-    elif damage == "double":
-        arrays["param0"] = arrays["param0"].astype(np.float64)
-    save_inverter(path, arrays, Origin("svd", "fc8"))
+    save_inverter(path, arrays, Origin("svd", "fc8"), "float64" if damage == "double" else "float32")
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-5000])
     elif damage == "foreign":
@@ -226,7 +224,7 @@ def test_arrays_go_to_the_layers_and_back_unchanged(original: dict[str, Any], la
     assert all(np.array_equal(back[f"param{i}"], array) for i, array in enumerate(arrays))
 
 
-@pytest.mark.parametrize("architecture", ["published", "designed"])
+@pytest.mark.parametrize("architecture", ["published", "designed", "wide"])
 def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path: Path, architecture: str) -> None:
     made = load_inverter("svd", "conv5", ending="linear", architecture=architecture, seed=7)
     path = tmp_path / "mine.npz"
@@ -241,6 +239,38 @@ def test_a_saved_inverter_is_the_one_that_is_loaded(tmp_path: Path, architecture
     assert np.array_equal(made(features), again(features))
     with pytest.raises(WeightsError, match="ends linear, not elu"):
         load_inverter("svd", "conv5", path, ending="elu")
+
+
+def test_a_file_of_half_the_size_keeps_three_digits(tmp_path: Path) -> None:
+    made = load_inverter("svd", "fc8", ending="linear", architecture="wide", seed=7)
+    origin = Origin("svd", "fc8", "abc", "linear", "wide")
+    for dtype in ("float32", "float16"):
+        save_inverter(tmp_path / f"{dtype}.npz", get_arrays(made.keras_model, made.plan), origin, dtype)
+    whole, half = ((tmp_path / f"{dtype}.npz").stat().st_size for dtype in ("float32", "float16"))
+    assert half < 0.55 * whole
+    again = load_inverter("svd", "fc8", tmp_path / "float16.npz")
+    features = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    assert again(features) == pytest.approx(made(features), abs=2e-3)
+
+
+def test_a_file_that_names_no_known_architecture_is_refused(tmp_path: Path) -> None:
+    made = load_inverter("svd", "fc8", ending="linear", architecture="designed", seed=7)
+    path = tmp_path / "mine.npz"
+    save_inverter(path, get_arrays(made.keras_model, made.plan), Origin("svd", "fc8", "", "linear", "tall"))
+    with pytest.raises(WeightsError, match="an architecture 'tall' that does not exist"):
+        load_inverter("svd", "fc8", path)
+
+
+def test_a_wide_inverter_has_twice_the_channels() -> None:
+    network, frontend = network_named("svd"), SvdFrontEnd()
+    for layer in ("fc7", "conv5"):
+        usual, wide = (plan_for(network, frontend, layer, architecture=each) for each in ("designed", "wide"))
+        for step, wider in zip(usual.steps[:-1], wide.steps[:-1], strict=True):
+            assert step.kind == wider.kind
+            assert wider.channels == 2 * step.channels
+        assert sum(np.prod(shape) for shape in wide.arrays_in_file()) > 1.8 * sum(
+            np.prod(shape) for shape in usual.arrays_in_file()
+        )
 
 
 def test_seeded_weights_are_as_lasagne_draws_them() -> None:

@@ -18,7 +18,8 @@ from actprobe.models.inverter_specs import Plan, Step, conv, dense, up
 from actprobe.models.layer_table import Layer
 from actprobe.models.network import Network
 
-ARCHITECTURES = ("published", "designed")
+ARCHITECTURES = ("published", "designed", "wide")
+WIDENED = 2  # how many times as many channels a wide inverter has
 
 DENSE_UNITS = 64  # a vector this small goes through one more dense layer
 GRID_POSITIONS = 3  # a grid has at least this many positions on each axis
@@ -33,28 +34,30 @@ def design(
     example_shape: tuple[int, int],
     ending: str = "elu",
     strides: tuple[float, float] | None = None,
+    widened: int = 1,
 ) -> Plan:
     """Design an inverter from shapes; UsageError where they are invalid.
 
     Features are (unit,) or (time, mel, channel), examples (time, mel). ``ending`` is ``elu`` or ``linear``.
     ``strides`` are the (time, mel) frames and bands between neighbouring positions of a map, where they are
-    known.
+    known. ``widened``: how many times as many channels and units as usual.
     """
+    widest, channels = widened * WIDEST, widened * GRID_CHANNELS
     if len(feature_shape) not in (1, 3) or min(*feature_shape, *example_shape) < 1:
         raise UsageError(f"there is no inverter from features of shape {feature_shape} to {example_shape}")
     flat = example_shape[1] == 1
     if len(feature_shape) == 1:
         doublings = [max(0, math.floor(math.log2(max(size / GRID_POSITIONS, 1)))) for size in example_shape]
         grid = [math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True)]
-        units = grid[0] * grid[1] * GRID_CHANNELS
-        first = [dense(DENSE_UNITS)] if feature_shape[0] <= DENSE_UNITS else []
-        steps = (*first, dense(units), *_grow(doublings, WIDEST, refine=True, flat=flat))
-        return Plan(feature_shape, example_shape, steps, (grid[0], grid[1], GRID_CHANNELS), ending=ending)
+        units = grid[0] * grid[1] * channels
+        first = [dense(widened * DENSE_UNITS)] if feature_shape[0] <= DENSE_UNITS else []
+        steps = (*first, dense(units), *_grow(doublings, widest, refine=True, flat=flat))
+        return Plan(feature_shape, example_shape, steps, (grid[0], grid[1], channels), ending=ending)
     sizes = zip(example_shape, (feature_shape[0], 1 if flat else feature_shape[1]), strict=True)
     apart = strides or tuple(wanted / found for wanted, found in sizes)
     doublings = [max(0, math.floor(math.log2(each) + ROUNDING)) for each in apart]
     rows, bands = (math.ceil(size / 2**count) for size, count in zip(example_shape, doublings, strict=True))
-    width = WIDEST if flat else min(WIDEST, max(WIDEST // 2, feature_shape[2]))
+    width = widest if flat else widened * min(WIDEST, max(WIDEST // 2, feature_shape[2]))
     if not any(doublings):
         refining, growing = [conv(width, flat=flat)] * (CONVOLUTIONS - 1), [conv(1, flat=flat)]
     else:
@@ -129,7 +132,8 @@ def plan_for(
     """Give the inverter of a layer: the published one where there is one, else a designed one.
 
     ``ending`` is ``elu`` or ``linear``, by default the `default_ending`; with ``designed`` as the
-    architecture one is designed even where there is a published one. A UsageError where there is no such
+    architecture one is designed even where there is a published one, with ``wide`` the same with twice the
+    channels. A UsageError where there is no such
     layer, ending or architecture, or nothing can be inverted to the front end's examples.
     """
     if architecture not in ARCHITECTURES:
@@ -141,4 +145,5 @@ def plan_for(
     plan = network.inverters.get(row.name) if architecture == "published" else None
     if plan is not None and (plan.feature_shape, plan.example_shape) == (row.shape, example_shape):
         return replace(plan, ending=ending)
-    return design(row.shape, example_shape, ending, strides_of(row, frontend))
+    widened = WIDENED if architecture == "wide" else 1
+    return design(row.shape, example_shape, ending, strides_of(row, frontend), widened)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.analyses.inversion.networks.arrays import initial_arrays, set_arrays
 from actprobe.analyses.inversion.networks.build import build_inverter
-from actprobe.analyses.inversion.networks.design import plan_for
+from actprobe.analyses.inversion.networks.design import ARCHITECTURES, plan_for
 from actprobe.analyses.inversion.networks.inverter_file import ORIGIN, architecture_in, read_inverter
 from actprobe.checkpoints.catalog import find
 from actprobe.errors import UsageError, WeightsError
@@ -171,6 +171,10 @@ def load_inverter(
         has_origin, hinted = architecture_in(path)
         if has_origin:
             architecture = hinted
+            if architecture not in ARCHITECTURES:
+                raise WeightsError(
+                    path, ORIGIN, f"names an architecture {architecture!r} that does not exist"
+                )
         plan = plan_of(ending, architecture)
         try:
             arrays, origin, sha256 = read_inverter(path, plan, has_origin)

@@ -69,6 +69,7 @@ def train_inverter(
     seed: int = 0,
     jit_compile: bool = False,
     average: float = 0.0,
+    file_dtype: str = "float32",
     cache_dir: str | Path | None = None,
     cache_gb: float = 8.0,
     strategy: str = "auto",
@@ -126,7 +127,8 @@ def train_inverter(
     ending : str, optional
         ``elu``, which cuts at -1, or ``linear``; by default as published inverters end, else linear.
     architecture : str, optional
-        ``published``: the published inverter where there is one; ``designed``: one designed from the shapes.
+        ``published``: the published inverter where there is one; ``designed``: one designed from the shapes;
+        ``wide``: the same with twice the channels.
     excerpt_hop : int, optional
         Frames between excerpts.
     epochs, steps_per_epoch : int, optional
@@ -150,6 +152,8 @@ def train_inverter(
     average : float, optional
         What the moving average of the weights keeps in every step, such as 0.999. The average is judged and
         kept; 0 takes the weights as they are.
+    file_dtype : str, optional
+        ``float32``, or ``float16`` for a file half as large; an epoch is judged before the rounding.
     cache_dir : str or Path, optional
         Folder for frames and features, which trainings may share; by default in ``output_dir``.
     cache_gb : float, optional
@@ -218,6 +222,7 @@ def train_inverter(
     task = Task(
         network, layer, network if source is model else source.open(), its_layer, loss, input_weight,
         feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight, validation_excerpts,
+        file_dtype,
     )  # fmt: skip
     mixed = None
     if mixes:
@@ -233,6 +238,7 @@ def train_inverter(
         "input_weight": input_weight, "feature_weight": feature_weight, "l2": l2,
         "adversarial_weight": adversarial_weight, "ending": ending, "architecture": architecture,
         "excerpt_hop": excerpt_hop, "max_minutes": max_minutes, "validation_excerpts": validation_excerpts,
+        "file_dtype": file_dtype,
         "cache_dir": None if cache_dir is None else str(cache_dir), "cache_gb": cache_gb,
         "strategy": strategy, "device": device, "threads": threads, **asdict(settings),
     }  # fmt: skip

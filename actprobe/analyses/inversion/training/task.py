@@ -27,6 +27,7 @@ class Task:
     - ``ending``: see `actprobe.analyses.inversion.networks.design.default_ending`.
     - ``architecture``: see `actprobe.analyses.inversion.networks.design.plan_for`.
     - ``hop``: frames between the starts of excerpts, where they are windows of common frames.
+    - ``file_dtype``: ``float32``, or ``float16`` for a file half as large.
     - ``validation_excerpts``: how many an epoch is judged by, evenly spaced; None for all.
     """
 
@@ -43,6 +44,7 @@ class Task:
     l2: float | None = None
     adversarial_weight: float = 0.0
     validation_excerpts: int | None = None
+    file_dtype: str = "float32"
 
     @property
     def objective(self) -> Objective:

@@ -55,8 +55,8 @@ def run_task(
     ``valid`` are the recordings to choose the epoch by; ``command`` is for the card. Frames and features are
     kept in ``cache_dir``; features of a layer that take more than
     ``cache_bytes`` are computed again in every step. ``deadline``: ``time.time()`` after which no epoch is
-    begun that would not end by then. ``held_out`` names those of ``valid`` that the corpus has for training. ``mixes``: how
-    ``train`` was mixed, see `actprobe.training.mixer.Mixer.describe`, for the card.
+    begun that would not end by then. ``held_out`` names those of ``valid`` that the corpus has for training.
+    ``mixes``: how ``train`` was mixed, see `actprobe.training.mixer.Mixer.describe`, for the card.
     """
     model, comparator = task.model, task.comparator
     if comparator.frontend.example_shape != model.frontend.example_shape:
@@ -119,7 +119,7 @@ def run_task(
         Best(
             output_dir / f"{file_name(model.name, layer)}.npz",
             lambda: get_arrays(inverter, plan),
-            lambda path, arrays: save_inverter(path, arrays, origin),
+            lambda path, arrays: save_inverter(path, arrays, origin, task.file_dtype),
         ),
         _pictures(learner, judged_by or batches, model.frontend),
     )
