@@ -260,8 +260,9 @@ TABLES: dict[str, dict[str, str]] = {
     "nre.csv": {
         **_WHO,
         "corpus": "Name of the corpus.",
-        "method": "Method of inversion: the loss of the inverter, `inverter` if it is not known, or "
-        "`gradient`.",
+        "method": "Method of inversion: the loss of the inverter, `inverter` if it is not known; `gradient`; "
+        "`oracle`, the same started at the excerpt's mean spectrum; or `linear readout`, ridge regression "
+        "from the features of the layer to the excerpt.",
         "nre": "Normalised reconstruction error, mean over the samples: mean distance between an inversion "
         "and its excerpt, divided by the mean distance between two excerpts of the sample.",
         "nre_std": "Standard deviation over the samples.",

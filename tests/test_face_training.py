@@ -272,7 +272,7 @@ def detector(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> DetectorR
 
 
 def test_a_detector_is_trained_and_its_folder_written_whole(detector: DetectorResult) -> None:
-    assert written(detector.folder) == OF_ANY_TRAINING | {"spectra", "svd.npz", "meanstd.npz"}
+    assert written(detector.folder) == OF_ANY_TRAINING | {"sounds", "figures", "svd.npz", "meanstd.npz"}
     assert detector.table["epoch"].tolist() == [1, 2]
     assert set(detector.figures["recordings"]) == {"valid", "mir1k test"}
     assert detector.summary.splitlines()[0].startswith("valid: AUC 0.")
@@ -330,5 +330,5 @@ def test_a_detector_learns_from_labelled_recordings_of_any_kind(clips: Path, tmp
     found = actprobe.train_detector(
         recordings, output_dir=tmp_path, epochs=1, steps_per_epoch=None, batch_size=20, excerpts=1
     )
-    frames = found.metrics["data"]["frames"]
-    assert found.metrics["steps_per_epoch"] == max(1, frames // 9 // 20)
+    seconds = sum(found.metrics["data"]["seconds"].values())
+    assert found.metrics["steps_per_epoch"] == max(1, int(seconds * 70) // 9 // 20)

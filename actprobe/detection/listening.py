@@ -95,14 +95,6 @@ def judge(
     `actprobe.detection.scores.Scores`. Left out are ``voice_level`` and ``loudness`` without any test
     recording with stems, ``false_alarms`` and ``close_sounds`` without any recording in which nobody sings,
     and ``voices`` without that set.
-
-    Examples
-    --------
-    >>> predict = open_predictor(folder / "svd.npz", folder / "meanstd.npz")
-    >>> tests = {name: predict(group) for name, group in splits.tests.items()}
-    >>> found = judge(predict, tests, predict(splits.valid), 0.48)
-    >>> found["voice_level"]["levels"][-1]["voice_db"] is None  # as recorded
-    True
     """
     levels_db = {each: voice_db(each.recording) for group in tests.values() for each in group}
     mixed = [each for each, level in levels_db.items() if math.isfinite(level)]

@@ -1,4 +1,4 @@
-"""What is evaluated: inverters, inversion by optimisation, and baselines, each timed."""
+"""What is evaluated: inverters, inversion by optimisation, and baselines; those that compute are timed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from actprobe.models.weights import hash_weights
 from actprobe.provenance import digest
 
 Floats = NDArray[np.float32]
-Invert = Callable[[NDArray[Any]], Floats]
+Invert = Callable[..., Floats]
 
-GRADIENT = "gradient"
+GRADIENT, ORACLE = "gradient", "oracle"
+OPTIMISED = (GRADIENT, ORACLE)  # methods that need no inverter
 
 
 class Clock:
@@ -39,9 +40,9 @@ class Clock:
         """Make a function that does the same and is timed."""
         calls = self._calls.setdefault(f"{method} {layer}", [])
 
-        def call(features: NDArray[Any]) -> Floats:
+        def call(features: NDArray[Any], *rows: NDArray[np.int64]) -> Floats:
             began = perf_counter()
-            inverted = invert(features)
+            inverted = invert(features, *rows)
             calls.append((len(features), perf_counter() - began))
             return inverted
 
@@ -64,7 +65,7 @@ def candidates(
     settings: EvaluationSettings,
     clock: Clock,
 ) -> list[Inversion]:
-    """List all ways to invert that are evaluated, baselines among them."""
+    """List inverters and inversions by optimisation."""
     found = [
         Inversion(
             source.method,
@@ -74,10 +75,17 @@ def candidates(
         )
         for source, inverter in inverters
     ]
-    found += _by_gradient(model, sampled, found, settings, clock)
+    layers = list(dict.fromkeys(each.layer for each in found)) or invertible_layers(model)
+    for method, chosen in ((GRADIENT, settings.gradient_layers), (ORACLE, settings.oracle_layers)):
+        if chosen is not None:
+            found += _optimised(method, model, sampled, chosen or layers, settings, clock)
+    return found
+
+
+def baselines(sampled: SampledExcerpts) -> list[Inversion]:
+    """List the inversions that know nothing of the network."""
     mean = _mean(sampled.excerpts)
-    baselines = {name: partial(baseline, name, mean_excerpt=mean) for name in BASELINES}
-    return found + [Inversion(name, "", invert, name) for name, invert in baselines.items()]
+    return [Inversion(name, "", partial(baseline, name, mean_excerpt=mean), name) for name in BASELINES]
 
 
 def _identity(inverter: Inverter) -> str:
@@ -86,18 +94,15 @@ def _identity(inverter: Inverter) -> str:
     return found.hexdigest()
 
 
-def _by_gradient(
+def _optimised(
+    method: str,
     model: Model,
     sampled: SampledExcerpts,
-    inversions: Sequence[Inversion],
+    layers: Sequence[str],
     settings: EvaluationSettings,
     clock: Clock,
 ) -> list[Inversion]:
     """Inversion by optimisation, on the first excerpts of each recording's first draw."""
-    if settings.gradient_layers is None:
-        return []
-    layers = settings.gradient_layers or list(dict.fromkeys(each.layer for each in inversions))
-    layers = layers or invertible_layers(model)
     first = sampled.draws[0]
     rows = np.zeros(len(sampled.excerpts), np.bool_)
     for owner in np.unique(sampled.owners[first]):
@@ -106,10 +111,23 @@ def _by_gradient(
     found = []
     for layer in [each.name for each in model.layers.select(layers)]:
         inverter = GradientInverter(model, layer, search)
-        found.append(
-            Inversion(GRADIENT, layer, clock.timed(GRADIENT, layer, inverter), digest(asdict(search)), rows)
-        )
+        informed = method == ORACLE
+        invert: Invert = partial(from_mean_spectrum, inverter, sampled.excerpts) if informed else inverter
+        timed = clock.timed(method, layer, invert)
+        found.append(Inversion(method, layer, timed, digest(asdict(search)), rows, by_position=informed))
     return found
+
+
+def from_mean_spectrum(
+    inverter: GradientInverter, excerpts: Floats, features: NDArray[Any], rows: NDArray[np.int64]
+) -> Floats:
+    """Invert features by an optimisation that starts at the mean spectrum of their own excerpts.
+
+    ``features`` [batch, ...] are those of the ``excerpts`` [excerpts, time, mel] at ``rows``. It knows more
+    than an inverter may. Where it is no better than that mean spectrum, nothing more follows from the layer.
+    """
+    own = np.asarray(excerpts[rows], np.float32)
+    return inverter.search(features, np.broadcast_to(own.mean(axis=1, keepdims=True), own.shape))[0]
 
 
 def _mean(excerpts: Floats) -> Floats:

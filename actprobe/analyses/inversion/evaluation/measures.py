@@ -17,7 +17,8 @@ with a 95 % interval over recordings:
 - ``output_correlation`` in their place for networks with more than one output.
 
 Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
-comparison, real when the interval leaves 0 out.
+comparison, real when the interval leaves 0 out. The other is the reference, and for all but the linear
+readout itself that readout, too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.evaluation.excerpts import NOT_SUNG, SUNG, UNLABELLED, SampledExcerpts
+from actprobe.analyses.inversion.evaluation.readout.readout import READOUT
 from actprobe.analyses.inversion.evaluation.scores import Scores
 from actprobe.errors import UsageError
 from actprobe.statistics.intervals import RESAMPLES, percentile_interval, ratio, resample
@@ -88,8 +90,9 @@ def evaluation_tables(
 
     Baselines, which take no layer, are only in the second. ``scores`` is what `score_inversions` found on the
     excerpts. ``threshold`` is what a detector's output must reach to count as sung. ``reference`` is the
-    method that others are compared with layer by layer; by default ``input`` if it is there, otherwise the
-    first. ``resamples`` of the recordings give the intervals. UsageError where no two of the excerpts differ.
+    method that others are compared with layer by layer, beside the linear readout; by default ``input`` if it
+    is there, otherwise the first. ``resamples`` of the recordings give the intervals. UsageError where no two
+    of the excerpts differ.
     """
     sample = _sample(sampled, resamples, seed)
     methods = list(dict.fromkeys(each.method for each in scores if each.layer))
@@ -112,11 +115,13 @@ def evaluation_tables(
                     | {"against": "", "class": label, "measure": measure}
                     | _interval(sample, values, rows)
                 )
-        other = by_name.get((reference or "", each.layer))
-        if each.layer and other is not None and other is not each:
-            details += [
-                name | {"against": reference} | row for row in _differences(sample, each, other, threshold)
-            ]
+        against = [reference or ""] if each.method == READOUT else [reference or "", READOUT]
+        for method in dict.fromkeys(against) if each.layer else ():
+            other = by_name.get((method, each.layer))
+            if other is not None and other is not each:
+                details += [
+                    name | {"against": method} | row for row in _differences(sample, each, other, threshold)
+                ]
     return pd.DataFrame(figures, columns=list(NRE_COLUMNS)), pd.DataFrame(
         details, columns=list(DETAIL_COLUMNS)
     )

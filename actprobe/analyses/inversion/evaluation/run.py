@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 from absl import logging
 
-from actprobe.analyses.inversion.evaluation.candidates import GRADIENT, Clock, candidates
+from actprobe.analyses.inversion.evaluation.candidates import (
+    GRADIENT,
+    OPTIMISED,
+    ORACLE,
+    Clock,
+    baselines,
+    candidates,
+)
 from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
 from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
+from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
+from actprobe.analyses.inversion.evaluation.readout.readout import READOUT, LinearReadout
+from actprobe.analyses.inversion.evaluation.readout.recordings import recordings_to_fit
 from actprobe.analyses.inversion.evaluation.result import EvaluationResult
 from actprobe.analyses.inversion.evaluation.scores import score_inversions
 from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
@@ -44,6 +55,7 @@ from actprobe.models.source import ModelSource
 from actprobe.plotting import save_figure
 from actprobe.provenance import digest, run_record, write_csv, write_json
 
+NONE = "none"  # for ``readout``
 LEDGER = ("path", "status", "reason", "warning", "seconds", "examples")
 
 
@@ -63,6 +75,8 @@ def evaluate_inverters(
     threshold: float | None = None,
     gradient_steps: int = 300,
     gradient_excerpts: int = 1,
+    readout: CorpusLike | None = None,
+    readout_excerpts: int = 4096,
     batch_size: int = 32,
     seed: int = 0,
     output_dir: str | Path,
@@ -70,8 +84,9 @@ def evaluate_inverters(
     """Evaluate inverters on a corpus: the normalised reconstruction error (NRE) of every layer, and more.
 
     The protocol is that of Mishra, Sturm and Dixon (ISMIR 2018): the mean distance of an inversion from its
-    excerpt, divided by the mean distance of two excerpts. A killed run goes on where it was when it is called
-    again.
+    excerpt, divided by the mean distance of two excerpts. Beside the inverters there is for each layer the
+    method ``linear readout``, ridge regression from the layer's features to the excerpt: an inverter that is
+    no better than it has not been trained. A killed run goes on where it was when it is called again.
 
     Parameters
     ----------
@@ -84,7 +99,8 @@ def evaluate_inverters(
         By default the catalog's inverters for the network's weights.
     methods : sequence of str, optional
         Methods to evaluate; by default all of the inverters'. ``gradient`` is inversion by optimisation,
-        which is slow and needs no inverter.
+        which is slow and needs no inverter. ``oracle`` is the same, started at the excerpt's own mean
+        spectrum, which an inverter does not know.
     reference : str, optional
         Method that the others are compared with; by default ``input``, or the first.
     layers : sequence of str, optional
@@ -100,7 +116,15 @@ def evaluate_inverters(
     threshold : float, optional
         What the output of a detector must reach to count as sung; by default ``model.threshold``.
     gradient_steps, gradient_excerpts : int, optional
-        Steps of ``gradient``, and excerpts of each recording that it inverts.
+        Steps of ``gradient`` and ``oracle``, and excerpts of each recording that they invert.
+    readout : str, Path, list, pandas.DataFrame or Corpus, optional
+        Corpus for the linear readout, which is fitted on its recordings for training; those for validation
+        choose the strength of the penalty. By default those of ``corpus``, if ``split`` leaves them out of
+        the evaluation and there are some of both; otherwise it is cross-fitted on the evaluated excerpts, in
+        five folds of whole recordings, together if they share a singer, artist or song. ``none``: no linear
+        readout.
+    readout_excerpts : int, optional
+        Excerpts that the linear readout is fitted on.
     batch_size : int, optional
         Excerpts that go through the networks together.
     seed : int, optional
@@ -137,8 +161,8 @@ def evaluate_inverters(
     chosen = list(methods or ())
     settings = EvaluationSettings(
         draws, excerpts_per_recording, short, comparator, threshold, reference,
-        (named or []) if GRADIENT in chosen else None,
-        gradient_steps, gradient_excerpts, batch_size, seed,
+        (named or []) if GRADIENT in chosen else None, (named or []) if ORACLE in chosen else None,
+        gradient_steps, gradient_excerpts, readout_excerpts, batch_size, seed,
     )  # fmt: skip
     if comparator is not None:
         model.layers.select([comparator])
@@ -148,6 +172,8 @@ def evaluate_inverters(
         recordings, corpus_name = opened.split(split), f"{opened.name} {split}"
         if not recordings:
             raise CorpusError(opened.source, f"holds no recordings for {split}")
+    left_out = isinstance(readout, str) and readout == NONE
+    given = None if left_out else recordings_to_fit(readout, opened, recordings)
     folder = output_folder(output_dir)
     sources = _sources(model, inverters, chosen, named) if inverters else None
     network = model.open()
@@ -157,7 +183,8 @@ def evaluate_inverters(
         )
     if sources is None:
         sources = _sources(network, inverters, chosen, named)
-    methods_there = [*dict.fromkeys(source.method for source in sources), *({GRADIENT} & set(chosen))]
+    methods_there = list(dict.fromkeys(source.method for source in sources))
+    methods_there += [method for method in OPTIMISED if method in chosen] + [READOUT] * (not left_out)
     if reference is not None and reference not in methods_there:
         raise UsageError(f"reference={reference} is not evaluated; there is {', '.join(methods_there)}")
     inverting = open_sources(network, sources, None)
@@ -182,6 +209,7 @@ def evaluate_inverters(
         )
     clock = Clock()
     inversions = candidates(network, sampled, inverting, settings, clock)
+    inverted = [name for name in network.layers if name in {each.layer for each in inversions}]
     record = made_by(
         network,
         corpus=corpus_name,
@@ -195,11 +223,25 @@ def evaluate_inverters(
         for recording, row in zip(recordings, sampled.ledger, strict=True)
     ]
     identity = digest([record["frontend"], sampled_from, draws, excerpts_per_recording, seed])
-    with Progress(len(sampled.excerpts), "excerpts") as bar:
+    with ExitStack() as stack:
+        linear: LinearReadout | str = f"readout={NONE}"
+        if not left_out:
+            linear = open_readout(
+                network, inverted, sampled, recordings, given, count=readout_excerpts, seed=seed,
+                batch_size=batch_size, folder=scratch, identity=identity, needed=readout is not None,
+            )  # fmt: skip
+        if isinstance(linear, str):
+            logging.info("no linear readout: %s", linear)
+            record["readout"] = {"left_out": linear}
+        else:
+            stack.enter_context(linear)
+            inversions += linear.inversions()
+            record["readout"] = linear.facts
+        bar = stack.enter_context(Progress(len(sampled.excerpts), "excerpts"))
         scores = score_inversions(
             network,
             sampled.excerpts,
-            inversions,
+            [*inversions, *baselines(sampled)],
             comparator=compared,
             batch_size=batch_size,
             seed=seed,
@@ -222,6 +264,7 @@ def evaluate_inverters(
     }
     arguments = {
         "corpus": opened.source, "inverters": record["inverters"], "methods": methods and chosen,
+        "readout": NONE if left_out else given.source if given and readout is not None else None,
         "layers": named or ALL, "split": split, "output_dir": str(folder), **asdict(settings),
     }  # fmt: skip
     record |= network_record(network)
@@ -233,10 +276,11 @@ def _sources(
     model: Model | ModelSource, inverters: InverterSources, methods: list[str], layers: list[str] | None
 ) -> list[Source]:
     """Find the inverters of some methods and layers, which can be done before the network is opened."""
-    sources = [] if methods == [GRADIENT] else find_sources(model, inverters)
+    optimised = set(OPTIMISED) & set(methods)
+    sources = [] if methods and optimised == set(methods) else find_sources(model, inverters)
     if methods:
         sources = [source for source in sources if source.method in methods]
-    if not sources and GRADIENT not in methods:
+    if not sources and not optimised:
         raise UsageError("there is no inversion to evaluate")
     return sources_of(model, sources, layers) if sources else []
 

@@ -37,13 +37,15 @@ class Inversion:
     empty for one that takes the excerpts themselves. ``invert`` takes the features (or excerpts) of a batch
     and gives float32 [batch, time, mel]. ``identity`` distinguishes it from others, such as the hash of its
     weights. ``rows``, bool [excerpts], are those it is evaluated on, for a method too slow for all.
+    ``by_position``: whether ``invert`` also takes the positions of the excerpts, int64 [batch].
     """
 
     method: str
     layer: str
-    invert: Callable[[NDArray[Any]], Floats] = field(repr=False)
+    invert: Callable[..., Floats] = field(repr=False)
     identity: str = ""
     rows: NDArray[np.bool_] | None = field(default=None, repr=False)
+    by_position: bool = False
 
     def judged(self, count: int) -> NDArray[np.bool_]:
         """Which of all excerpts it is judged on."""
@@ -159,7 +161,8 @@ def _score(
         if not len(here):
             continue
         source = features[inversion.layer] if inversion.layer else excerpts
-        inverted = np.asarray(inversion.invert(source[here]), np.float32)
+        given = (source[here], batch[here]) if inversion.by_position else (source[here],)
+        inverted = np.asarray(inversion.invert(*given), np.float32)
         if not np.isfinite(inverted).all():
             raise UsageError(f"the inversions of {inversion.layer} by {inversion.method} are not finite")
         column = dict(zip(COLUMNS, table, strict=True))

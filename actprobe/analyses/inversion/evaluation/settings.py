@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from actprobe.analyses.inversion.evaluation.excerpts import SHORT
 from actprobe.errors import UsageError
 
+FEWEST_READOUT_EXCERPTS = 100
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -17,7 +19,9 @@ class EvaluationSettings:
     - ``threshold``: None for that of the detector's card, or 0.5.
     - ``gradient_layers``: layers to invert by optimisation, an empty list for all that are inverted at all;
       None for none.
-    - ``gradient_excerpts``: excerpts of each recording's first draw that it is evaluated on.
+    - ``oracle_layers``: the same for the optimisation that starts at the mean spectrum.
+    - ``gradient_excerpts``: excerpts of each recording's first draw that both are evaluated on.
+    - ``readout_excerpts``: excerpts that linear readouts are fitted on.
 
     UsageError: a number out of range, or an unknown ``short``.
     """
@@ -29,8 +33,10 @@ class EvaluationSettings:
     threshold: float | None = None
     reference: str | None = None
     gradient_layers: list[str] | None = None
+    oracle_layers: list[str] | None = None
     gradient_steps: int = 300
     gradient_excerpts: int = 1
+    readout_excerpts: int = 4096
     batch_size: int = 32
     seed: int = 0
 
@@ -39,6 +45,8 @@ class EvaluationSettings:
         for name in ("draws", "per_recording", "gradient_steps", "gradient_excerpts", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)}: at least 1")
+        if self.readout_excerpts < FEWEST_READOUT_EXCERPTS:
+            raise UsageError(f"readout_excerpts={self.readout_excerpts}: at least {FEWEST_READOUT_EXCERPTS}")
         if self.short not in SHORT:
             raise UsageError(f"short={self.short!r} is none of {', '.join(SHORT)}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:

@@ -9,8 +9,9 @@ of a layer and f those to invert, in normalised units of time frames t and mel b
 
 The alpha-norm keeps the values close to the range B of real mel spectrograms, the total variation (with
 exponent 2) keeps neighbours alike; the latter has a weight for each axis, because sound changes faster over
-time than over bands. Every excerpt starts from the same seeded noise and has an objective of its own, so that
-what it becomes does not depend on the batch it is in; the best of all steps is kept.
+time than over bands. Every excerpt starts from the same seeded noise, or from a mel spectrogram that is
+given, and has an objective of its own, so that what it becomes does not depend on the batch it is in. The
+best of all steps is kept, the start included.
 """
 
 from __future__ import annotations
@@ -97,10 +98,9 @@ class GradientInverter:
             + settings.mel_weight * over_mel
         )
 
-    def _search(self, features: Any) -> tuple[Any, Any, Any]:
+    def _search(self, features: Any, start: Any) -> tuple[Any, Any, Any]:
         """Run Adam on every excerpt: the best mel spectrograms, their objective and that of the start."""
         tf, settings = backend.tf, self.settings
-        start = tf.repeat(tf.constant(self.start())[tf.newaxis], tf.shape(features)[0], axis=0)
 
         def slope(x: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
@@ -127,18 +127,21 @@ class GradientInverter:
 
         begin = self.objective(start, features)
         nothing = tf.zeros_like(start)
-        worst = tf.fill(tf.shape(features)[:1], np.float32(np.inf))
-        state = (tf.constant(0), start, nothing, nothing, start, worst)
+        least = tf.where(tf.math.is_finite(begin), begin, np.inf)
+        state = (tf.constant(0), start, nothing, nothing, start, least)
         state = tf.while_loop(lambda step, *_: step < settings.steps, body, state, parallel_iterations=1)
         _, x, _, _, best, least = state
         best, least = keep(best, least, x, self.objective(x, features))
         return best, least, begin
 
-    def search(self, features: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+    def search(
+        self, features: NDArray[Any], start: NDArray[Any] | None = None
+    ) -> tuple[Floats, Floats, Floats]:
         """Invert the features of a batch, [batch, ...], and say how far it got.
 
-        Mel spectrograms, float32 [batch, time, mel], their objective and that of the noise, float32 [batch].
-        UsageError for features of another shape, or not finite.
+        ``start`` [batch, time, mel] is where each excerpt starts, by default the noise. Gives mel
+        spectrograms, float32 [batch, time, mel], their objective and that of the start, float32 [batch].
+        UsageError for features or a start of another shape, or not finite.
         """
         features = np.asarray(features, np.float32)
         if features.shape[1:] != tuple(self.feature_shape) or len(features) == 0:
@@ -148,7 +151,11 @@ class GradientInverter:
             )
         if not np.isfinite(features).all():
             raise UsageError(f"features of {self.layer} hold NaN or infinity")
-        best, least, begin = (each.numpy() for each in self._run(features))
+        shape = (len(features), *self.example_shape)
+        start = np.asarray(np.broadcast_to(self.start(), shape) if start is None else start, np.float32)
+        if start.shape != shape or not np.isfinite(start).all():
+            raise UsageError(f"{self.layer}: a start is finite and of shape {list(shape)}")
+        best, least, begin = (each.numpy() for each in self._run(features, start))
         lost = int((~np.isfinite(least)).sum())
         if lost:
             logging.warning("%s: the objective of %d excerpts was never finite", self.layer, lost)
