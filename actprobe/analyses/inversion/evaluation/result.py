@@ -18,7 +18,7 @@ class EvaluationResult(Result):
     --------
     >>> found = actprobe.load_run("NRE")
     >>> found.table["layer"].tolist()
-    ['fc7', 'fc8']
+    ['fc7', 'fc8', 'fc7', 'fc8']
     """
 
     KIND = "evaluation"
