@@ -311,6 +311,24 @@ def test_an_evaluation_is_held_against_the_mean_excerpt(tmp_path: Path) -> None:
     assert layers["conv1"]["shape"] == "113 frames by 78 bands, 64 channels"
 
 
+def test_an_evaluation_is_held_against_the_linear_readout(tmp_path: Path) -> None:
+    tables = evaluation_tables()
+    readout = tables["nre"].iloc[:2].assign(method="linear readout", nre=[0.1, 0.9])
+    tables["nre"] = pd.concat([tables["nre"], readout], ignore_index=True)
+    rows = tables["nre_detail"]
+    for layer, method, against, value in (
+        ("conv1", "linear readout", None, 0.1),
+        ("fc8", "linear readout", None, 0.9),
+        ("conv1", "joint", "linear readout", 0.2),
+        ("fc8", "joint", "linear readout", -0.3),
+    ):
+        rows.loc[len(rows)] = [layer, method, against, value, value - 0.05, value + 0.05, "nre", "all"]
+    assert finding(write_run(tmp_path, {}, **tables)).endswith(
+        "3 of 4 inversions have a 95 % interval below the mean excerpt (0.70); 1 of 2 have a lower NRE than "
+        "the linear readout of their layer, with a 95 % interval of the difference below 0."
+    )
+
+
 def write_inversion(directory: Path, method: str = "joint") -> ShownRun:
     directory.mkdir(parents=True)
     rng = np.random.default_rng(1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.explorer.reading import ShownRun
 from actprobe.statistics.criteria import Q_LIMIT, beats_null, follows
 
@@ -121,7 +122,7 @@ def _maps(run: ShownRun) -> str:
 
 
 def _evaluation(run: ShownRun) -> str:
-    table = run.table
+    table = run.table[run.table["method"] != READOUT]
     parts = []
     for method, rows in table.groupby("method", sort=False):
         low, high = rows.iloc[int(rows["nre"].argmin())], rows.iloc[int(rows["nre"].argmax())]
@@ -134,21 +135,28 @@ def _evaluation(run: ShownRun) -> str:
         parts.append(text if len(set(table["method"])) == 1 else f"with {method}, {text}")
     mean, detail = mean_excerpt(run), _nre_detail(run)
     if mean is not None:
-        inverted = detail[detail["layer"] != ""]
+        inverted = detail[(detail["layer"] != "") & (detail["method"] != READOUT)]
         below = int((inverted["high"] < mean).sum())
         parts.append(
             f"{below} of {len(inverted)} inversions have a 95 % interval below the {MEAN} ({mean:.2f})"
+        )
+    held = _nre_detail(run, READOUT)
+    if len(held):
+        better = int((held["high"] < 0).sum())
+        parts.append(
+            f"{better} of {len(held)} have a lower NRE than the {READOUT} of their layer, with a 95 % "
+            "interval of the difference below 0"
         )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _nre_detail(run: ShownRun) -> pd.DataFrame:
-    """Read the NRE of inversions and baselines from nre_detail.csv, without differences of methods."""
+def _nre_detail(run: ShownRun, against: str = "") -> pd.DataFrame:
+    """Read the NRE of inversions and baselines from nre_detail.csv, or its differences to one method."""
     detail = run.frame("nre_detail.csv")
     if detail.empty:
         return detail
-    return detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
+    return detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == against)]
 
 
 def _inversion(run: ShownRun) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.pictures import Pictures
 from actprobe.plotting import (
     OKABE_ITO,
@@ -30,7 +32,8 @@ TICK_HEIGHT = 0.14  # inches
 def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
     """Draw the NRE of every layer, a line for each method, with intervals over recordings.
 
-    The tables are nre.csv and nre_detail.csv; ``order`` is that of the layers, by default as they come.
+    The linear readout is a dashed grey line. The tables are nre.csv and nre_detail.csv; ``order`` is that of
+    the layers, by default as they come.
     """
     there = list(dict.fromkeys(nre["layer"]))
     layers = sorted(there, key=list(order).index) if order else there
@@ -45,10 +48,10 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
         x = np.array([place[layer] for layer in rows["layer"]]) + 0.06 * (i - (len(methods) - 1) / 2)
         value, low, high = (rows[name].to_numpy(np.float64) for name in ("value", "low", "high"))
         reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
-        axes.errorbar(
-            x, value, yerr=reach, color=OKABE_ITO[i % len(OKABE_ITO)], marker=MARKERS[i % len(MARKERS)],
-            capsize=2, label=method,
-        )  # fmt: skip
+        look: dict[str, Any] = {"color": OKABE_ITO[i % len(OKABE_ITO)], "marker": MARKERS[i % len(MARKERS)]}
+        if method == READOUT:
+            look = {"color": "0.35", "marker": "_", "linestyle": "--"}
+        axes.errorbar(x, value, yerr=reach, capsize=2, label=method, **look)
     baselines = shown[shown["layer"] == ""]
     top = float(max(axes.get_ylim()[1], 1.05 * baselines["value"].max() if len(baselines) else 0.0))
     axes.set_ylim(0, top)

@@ -99,10 +99,11 @@
     const label = (run, method) => runs.length > 1 ? `${method}, ${models > 1 ? run.model : run.corpus}` : method;
     for (const run of runs) for (const method of run.methods) {
       const rows = run.layers.map((layer) => run.nre.find((row) => row.method === method && row.layer === layer)).filter(Boolean);
-      const i = traces.length % inks.length, bounded = rows.some((row) => known(row.low));
+      const i = traces.length % inks.length, bounded = rows.some((row) => known(row.low)), linear = method === "linear readout";
+      const ink = linear ? "#666" : inks[i];
       traces.push({ x: rows.map((row) => row.layer), y: rows.map((row) => row.nre), name: plots.plain(label(run, method)),
-        mode: "lines+markers", line: { color: inks[i], dash: dashes[i] }, marker: { symbol: symbols[i], size: 9 },
-        error_y: bounded ? { type: "data", symmetric: false, array: rows.map((row) => known(row.high) ? row.high - row.nre : 0), arrayminus: rows.map((row) => known(row.low) ? row.nre - row.low : 0), color: inks[i] } : undefined });
+        mode: "lines+markers", line: { color: ink, dash: linear ? "dash" : dashes[i] }, marker: { symbol: linear ? "line-ew-open" : symbols[i], size: 9 },
+        error_y: bounded ? { type: "data", symmetric: false, array: rows.map((row) => known(row.high) ? row.high - row.nre : 0), arrayminus: rows.map((row) => known(row.low) ? row.nre - row.low : 0), color: ink } : undefined });
     }
     // Of several runs only the mean excerpt is drawn, as a line with a name in the legend; the table has the others.
     if (runs.length > 1) for (const run of runs) {

@@ -124,7 +124,8 @@ def from_mean_spectrum(
     """Invert features by an optimisation that starts at the mean spectrum of their own excerpts.
 
     ``features`` [batch, ...] are those of the ``excerpts`` [excerpts, time, mel] at ``rows``. It knows more
-    than an inverter may. Where it is no better than that mean spectrum, nothing more follows from the layer.
+    than an inverter may. Where it ends farther from the excerpt than it starts, other mel spectrograms have
+    these features, too.
     """
     own = np.asarray(excerpts[rows], np.float32)
     return inverter.search(features, np.broadcast_to(own.mean(axis=1, keepdims=True), own.shape))[0]

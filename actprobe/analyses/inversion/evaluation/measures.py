@@ -17,8 +17,8 @@ with a 95 % interval over recordings:
 - ``output_correlation`` in their place for networks with more than one output.
 
 Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
-comparison, real when the interval leaves 0 out. The other is the reference, and for all but the linear
-readout itself that readout, too.
+comparison, real when the interval leaves 0 out. The other is the reference, and in further rows
+the linear readout, which is itself compared with none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.evaluation.excerpts import NOT_SUNG, SUNG, UNLABELLED, SampledExcerpts
-from actprobe.analyses.inversion.evaluation.readout.readout import READOUT
+from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.evaluation.scores import Scores
 from actprobe.errors import UsageError
 from actprobe.statistics.intervals import RESAMPLES, percentile_interval, ratio, resample
@@ -115,8 +115,8 @@ def evaluation_tables(
                     | {"against": "", "class": label, "measure": measure}
                     | _interval(sample, values, rows)
                 )
-        against = [reference or ""] if each.method == READOUT else [reference or "", READOUT]
-        for method in dict.fromkeys(against) if each.layer else ():
+        compared = each.layer and each.method != READOUT  # the others are compared with that one
+        for method in dict.fromkeys((reference or "", READOUT)) if compared else ():
             other = by_name.get((method, each.layer))
             if other is not None and other is not each:
                 details += [

@@ -26,8 +26,9 @@ from actprobe.analyses.inversion.evaluation.candidates import (
 from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
 from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
-from actprobe.analyses.inversion.evaluation.readout.readout import READOUT, LinearReadout
+from actprobe.analyses.inversion.evaluation.readout.readout import LinearReadout
 from actprobe.analyses.inversion.evaluation.readout.recordings import recordings_to_fit
+from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.evaluation.result import EvaluationResult
 from actprobe.analyses.inversion.evaluation.scores import score_inversions
 from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from actprobe.analyses.inversion.evaluation.readout.data import Excerpts, ReadoutData
 from actprobe.analyses.inversion.evaluation.readout.features import FeaturePass, LayerFeatures
-from actprobe.analyses.inversion.evaluation.readout.ridge import STRENGTHS, Doubles, Ridge, dual, primal
+from actprobe.analyses.inversion.evaluation.readout.ridge import (
+    READOUT,
+    STRENGTHS,
+    Doubles,
+    Ridge,
+    dual,
+    primal,
+)
 from actprobe.analyses.inversion.evaluation.scores import Inversion
 from actprobe.batch.progress import Progress
 from actprobe.batch.shards import Shard, read_shard, write_shard
@@ -28,8 +35,8 @@ from actprobe.provenance import digest
 
 open_memmap: Any = np.lib.format.open_memmap  # it has no types
 
-READOUT = "linear readout"
-VALUES_AT_ONCE = ROWS_AT_ONCE = 1024
+TARGETS_AT_ONCE = 1 << 22  # values of all excerpts that are fitted on
+ROWS_AT_ONCE = 1024
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -128,7 +135,7 @@ def fit_layer(features: LayerFeatures, data: ReadoutData, path: Path) -> dict[st
         strengths.append(strength)
         if len(fold.fit) > len(fold.inner):
             ridge = _decomposed(features, fold.fit)
-        for values in _blocks(excerpts):
+        for values in _blocks(excerpts, len(fold.fit)):
             targets = excerpts.columns(fold.fit, values.start, values.stop).astype(np.float64)
             coefficients, mean = ridge.coefficients(targets, strength), targets.mean(axis=0)
             for rows in _some(fold.evaluated):
@@ -157,7 +164,7 @@ def choose_strength(ridge: Ridge, given: NDArray[Any], excerpts: Excerpts, fit: 
     """
     projected = ridge.centre(given) @ ridge.vectors
     squares: Doubles = np.zeros((len(STRENGTHS), len(choose)))
-    for values in _blocks(excerpts):
+    for values in _blocks(excerpts, len(fit)):
         targets = excerpts.columns(fit, values.start, values.stop).astype(np.float64)
         wanted = excerpts.columns(choose, values.start, values.stop) - targets.mean(axis=0)
         parts = ridge.parts(targets)
@@ -167,14 +174,14 @@ def choose_strength(ridge: Ridge, given: NDArray[Any], excerpts: Excerpts, fit: 
 
 
 def _decomposed(features: LayerFeatures, fit: Rows) -> Ridge:
-    found = features.of(fit, fit)
-    return dual(found) if features.products else primal(found)
+    return (dual if features.products else primal)(features.of(fit, fit))
 
 
-def _blocks(excerpts: Excerpts) -> Iterator[slice]:
-    count = int(np.prod(excerpts.shape))
-    for start in range(0, count, VALUES_AT_ONCE):
-        yield slice(start, min(start + VALUES_AT_ONCE, count))
+def _blocks(excerpts: Excerpts, fitted: int) -> Iterator[slice]:
+    """Divide the values of an excerpt into blocks that hold few values of all that are fitted on."""
+    count, step = int(np.prod(excerpts.shape)), max(TARGETS_AT_ONCE // fitted, 1)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def _some(rows: Rows) -> Iterator[Rows]:

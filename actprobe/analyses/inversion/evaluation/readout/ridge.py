@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
+READOUT = "linear readout"  # the method's name in tables
 STRENGTHS = tuple(10.0**exponent for exponent in range(-5, 4))
 RANK = 1e-10  # of the largest eigenvalue: smaller ones are rounding
 
@@ -77,15 +78,18 @@ def dual(products: NDArray[Any]) -> Ridge:
     mean = products.mean(axis=0, dtype=np.float64)
 
     def centre(given: NDArray[Any]) -> Doubles:
-        given = np.asarray(given, np.float64)
-        return np.asarray(given - given.mean(axis=1, keepdims=True) - mean + mean.mean())
+        centred: Doubles = given - mean
+        centred -= centred.mean(axis=1, keepdims=True)
+        return centred
 
-    values, vectors, unit = _decompose(centre(products), len(products) - 1)
+    centred = centre(products)
+    del products  # of thousands of excerpts they are large
+    values, vectors, unit = _decompose(centred, len(centred) - 1)
     return Ridge(values, vectors, vectors, unit, centre)
 
 
 def _decompose(matrix: Doubles, rank: int) -> tuple[Doubles, Doubles, float]:
     """Give the eigenvalues that are more than rounding, their eigenvectors, and the mean of ``rank``."""
     values, vectors = np.linalg.eigh(matrix)
-    kept = values > RANK * max(values.max(initial=0.0), 0.0)
-    return values[kept], vectors[:, kept], float(values[kept].sum()) / max(rank, 1)
+    first = int(np.searchsorted(values, RANK * max(values[-1], 0.0), side="right"))
+    return values[first:], vectors[:, first:], float(values[first:].sum()) / max(rank, 1)
