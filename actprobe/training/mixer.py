@@ -36,7 +36,8 @@ class Recipe:
     the voices are recordings of a voice alone. Where an accompaniment is chosen freely, ``instruments`` of
     them are recordings without singing, and ``second`` have another one on top.
 
-    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``filter_db``: largest gain of
+    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``together``: how often both are
+    one, as of a record that is played faster, which moves no label; ``filter_db``: largest gain of
     the filter of each part; ``voice_level_db``, standard deviation of the level of voice to accompaniment;
     ``level_db``: largest change of the level of the whole.
     """
@@ -50,13 +51,14 @@ class Recipe:
     second: float = 0.15
     stretch: float = 0.3
     shift: float = 0.3
+    together: float = 0.4
     filter_db: float = 10.0
     voice_level_db: float = 5.0
     level_db: float = 8.0
 
 
 AS_RECORDED = Recipe(
-    voiceless=0, alone=0, own=1, second=0, stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0
+    alone=0, own=1, instruments=1, second=0, stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0
 )  # fmt: skip
 
 
@@ -83,21 +85,22 @@ class Mixer:
         mixtures = [each for each in sounds if "mixture" in each.stems]
         self.songs = [each for each in mixtures if len(each.recording.sung) or not each.recording.known]
         self.voiceless = [each for each in mixtures if each not in self.songs]
+        stems_alone = bool(self.accompanied) and recipe.instruments < 1
         shares = {
-            "song": recipe.songs if self.songs else 0.0,
-            "silent_voice": recipe.voiceless if self.accompanied or self.voiceless else 0.0,
-            "voice": 1 - recipe.songs - recipe.voiceless if self.accompanied or self.voices else 0.0,
+            self._song: recipe.songs if self.songs else 0.0,
+            self._without_voice: recipe.voiceless if self.voiceless or stems_alone else 0.0,
+            self._voice: 1 - recipe.songs - recipe.voiceless if self.accompanied or self.voices else 0.0,
         }
         whole = sum(shares.values())
         if not whole:
             raise CorpusError(store.folder, f"nothing can be mixed of {len(sounds)} recordings by {recipe}")
-        self.kinds = {kind: share / whole for kind, share in shares.items()}
+        self._makers = list(shares)
+        self._shares = [share / whole for share in shares.values()]
 
     def mix(self, number: int, count: int) -> Mix:
         """Mix example ``number``, of ``count`` samples."""
         recipe, rng = self.recipe, np.random.default_rng([self.seed, number])
-        kind = rng.choice(list(self.kinds), p=list(self.kinds.values()))
-        found: Mix = getattr(self, f"_{kind}")(rng, count)
+        found = self._makers[rng.choice(len(self._makers), p=self._shares)](rng, count)
         level = decibels(rng.uniform(-recipe.level_db, recipe.level_db))
         return Mix(np.asarray(found.samples * level, np.float32), found.sung_at)
 
@@ -117,7 +120,7 @@ class Mixer:
             **asdict(self.recipe),
         }
 
-    def _silent_voice(self, rng: np.random.Generator, count: int) -> Mix:
+    def _without_voice(self, rng: np.random.Generator, count: int) -> Mix:
         return Mix(self._background(rng, count), _nobody)
 
     def _song(self, rng: np.random.Generator, count: int) -> Mix:
@@ -177,8 +180,8 @@ class Mixer:
         recipe = self.recipe
         time = 1 + rng.uniform(-recipe.stretch, recipe.stretch)
         pitch = 1 + rng.uniform(-recipe.shift, recipe.shift)
-        together = rng.random() < 0.4  # as a record that is played faster, which leaves nothing behind
-        return Pace(pitch, pitch) if together and recipe.stretch else Pace(time, pitch)
+        together = recipe.stretch and rng.random() < recipe.together
+        return Pace(pitch if together else time, pitch)
 
     def _start(
         self, rng: np.random.Generator, sound: Sound, pace: Pace, count: int, edges: bool = True

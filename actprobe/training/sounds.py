@@ -33,11 +33,6 @@ class Sound:
     stems: dict[str, int]
     samples: int
 
-    @property
-    def name(self) -> str:
-        """Its name in the corpus."""
-        return self.recording.name
-
 
 class SoundStore(RecordingFrames):
     """Stems of recordings in one memory-mapped file, made once for the same recordings.

@@ -42,7 +42,7 @@ def played(samples: Floats, pace: Pace, sample_rate: int) -> Floats:
     """Play samples at a pace: first the tempo is changed by overlap-add (FFmpeg's atempo), then the speed.
 
     ``samples`` are float32 [samples]; the result has about ``len(samples) / pace.time`` of them. What was at
-    second s is at s / pace.time, to 20 ms of the recording: the overlap-add moves pieces of it.
+    second s is at s / pace.time, to 30 ms of the recording: the overlap-add moves pieces of it.
     """
     tempo = pace.time / pace.pitch
     if abs(tempo - 1) > 1e-3:
