@@ -36,10 +36,10 @@ class Recipe:
     the voices are recordings of a voice alone. Where an accompaniment is chosen freely, ``instruments`` of
     them are recordings without singing, and ``second`` have another one on top.
 
-    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``together``: how often both are
-    one, as of a record that is played faster, which moves no label; ``filter_db``: largest gain of
-    the filter of each part; ``voice_level_db``, standard deviation of the level of voice to accompaniment;
-    ``level_db``: largest change of the level of the whole.
+    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``together``: how often
+    both are one, as of a record that is played faster, which moves no label; ``filter_db``: largest
+    gain of the filter of each part; ``voice_level_db``, standard deviation of the level of voice to
+    accompaniment; ``level_db``: largest change of the level of the whole.
     """
 
     songs: float = 0.12
