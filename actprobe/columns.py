@@ -262,7 +262,8 @@ TABLES: dict[str, dict[str, str]] = {
         "corpus": "Name of the corpus.",
         "method": "Method of inversion: the loss of the inverter, `inverter` if it is not known; `gradient`; "
         "`oracle`, the same started at the excerpt's mean spectrum; or `linear readout`, ridge regression "
-        "from the features of the layer to the excerpt.",
+        "from the features of the layer to the excerpt. Of several trainings of one method there is the "
+        "mean.",
         "nre": "Normalised reconstruction error, mean over the samples: mean distance between an inversion "
         "and its excerpt, divided by the mean distance between two excerpts of the sample.",
         "nre_std": "Standard deviation over the samples.",
@@ -279,9 +280,10 @@ TABLES: dict[str, dict[str, str]] = {
         "measure": "`nre`; `feature_nre`, the same between features of the layer; `comparator_nre`, in the "
         "comparator's layer; `agreement`, `balanced_agreement`, `kappa`, `probability_difference`, "
         "`called_sung` and `called_sung_inverted`, the detector's outputs for excerpt and inversion; "
-        "`output_correlation` for networks with several outputs.",
-        "value": "The measure.",
-        "low": "Lower end of its 95 % interval over recordings.",
+        "`output_correlation` for networks with several outputs; `nre_trainings_std`, the standard deviation "
+        "of `nre` over several trainings of the method.",
+        "value": "The measure, mean over the trainings of the method.",
+        "low": "Lower end of its 95 % interval over recordings, and over trainings where there are several.",
         "high": "Upper end.",
         "recordings": "Recordings behind it.",
         "excerpts": "Different excerpts behind it.",

@@ -406,6 +406,47 @@ def test_a_method_tried_on_some_excerpts_is_compared_on_those(sampled: SampledEx
     assert difference["value"] == pytest.approx(expected, rel=1e-6)
 
 
+def several(sampled: SampledExcerpts, errors: dict[str, list[Any]]) -> list[Scores]:
+    """Scores of methods by the errors of each of their trainings, of which nothing else is known."""
+    nothing = dict.fromkeys(COLUMNS, np.full(len(sampled.excerpts), np.nan))
+    return [
+        Scores(method, "fc8", **(nothing | {"error": np.asarray(each, float)}))
+        for method, trainings in errors.items()
+        for each in trainings
+    ]
+
+
+def test_a_method_that_was_trained_several_times_has_the_mean_of_its_trainings() -> None:
+    sampled, _ = made_up([0.9] * 12, [0.8] * 12, [0, 1, 2, 3] * 3)
+    rng = np.random.default_rng(3)
+    once = 1 + 0.01 * rng.random(12)
+    alone = evaluation_tables("svd", "c", sampled, several(sampled, {"input": [once]}))
+    table, detail = evaluation_tables("svd", "c", sampled, several(sampled, {"input": [once, 3 * once]}))
+    between = float(sampled.pairs[0].normaliser())
+    assert len(table) == 1
+    assert table.nre.item() == pytest.approx(2 * once.mean() / between)
+    spread = value(detail, measure="nre_trainings_std")["value"]
+    assert spread == pytest.approx(np.std([once.mean(), 3 * once.mean()], ddof=1) / between)
+    assert "nre_trainings_std" not in set(alone[1].measure)
+    one, both = (value(each, measure="nre") for each in (alone[1], detail))
+    assert both.low <= 1.05 * one.high  # an interval of two trainings holds either of them
+    assert both.high >= 2.9 * one.low
+
+
+def test_trainings_of_two_methods_are_paired_in_their_order() -> None:
+    """Seeds differ by more than methods do, and the second method is better with each of them."""
+    sampled, _ = made_up([0.9] * 12, [0.8] * 12, [0, 1, 2, 3] * 3)
+    base = np.linspace(1, 1.2, 12)
+    errors = {"input": [base, base + 1, base + 2], "joint": [base - 0.1, base + 0.9, base + 1.9]}
+    detail = evaluation_tables("svd", "c", sampled, several(sampled, errors))[1]
+    difference = value(detail, method="joint", against="input", measure="nre")
+    assert difference["value"] == pytest.approx(-0.1 / float(sampled.pairs[0].normaliser()))
+    assert difference["high"] < 0
+    errors["joint"].pop()
+    unpaired = evaluation_tables("svd", "c", sampled, several(sampled, errors))[1]
+    assert value(unpaired, method="joint", against="input", measure="nre")["high"] > 0
+
+
 def test_excerpts_that_are_all_the_same_have_no_nre() -> None:
     sampled, scores = made_up([0.9] * 4, [0.8] * 4, [0, 1, 2, 3])
     same = replace(sampled, excerpts=np.ones((4, 2, 2), np.float32))
@@ -440,6 +481,12 @@ def test_inverters_are_found_by_folder_file_and_method(model: Any, tmp_path: Pat
         find_sources(model, str(plain))
     with pytest.raises(UsageError, match="fc8 is there more than once"):
         find_sources(model, f"{tmp_path / 'runs'},inverter:fc8={plain}")
+    seeds = find_sources(model, f"one:{tmp_path / 'runs'},one:fc8={plain}", trainings=True)
+    assert [(source.layer, source.training) for source in seeds] == [("mp6", 1), ("fc8", 1), ("fc8", 2)]
+    assert seeds[2].checkpoint == str(plain)
+    write_inverters(model, tmp_path / "runs/three", ["fc8"])
+    with pytest.raises(UsageError, match="fc8 is there more than once"):
+        find_sources(model, str(tmp_path / "runs"), trainings=True)
     with pytest.raises(UsageError, match="neither a folder nor a file"):
         find_sources(model, "nowhere")
     (tmp_path / "empty").mkdir()

@@ -97,7 +97,7 @@ def detector_training(
         settings,
         {"settings": numbers, "data": segments.describe()},
         DetectorLearner(network, normalization, settings),
-        lambda rate: sgd(rate, momentum=MOMENTUM, nesterov=True, **settings.averaging),
+        lambda rate: sgd(rate, momentum=MOMENTUM, nesterov=True),
         SegmentBatches(segments, settings.batch_size),
         Judge("valid_auc", "valid AUC", larger=True, measure=area if valid else None),
         Best(output_dir / WEIGHTS, weights, write_npz),

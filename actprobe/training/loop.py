@@ -68,7 +68,7 @@ class Training:
         self.speed = f"{source.unit}_per_second"
         self.history: list[Line] = []
         self._claim()
-        self.model = TrainingModel(learner, judge)
+        self.model = TrainingModel(learner, judge, settings.average)
         chosen = optimizer(first_rate(settings, self.steps))
         self.model.compile(optimizer=chosen, jit_compile=settings.jit_compile)
         chosen.build(learner.variables)

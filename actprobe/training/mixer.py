@@ -30,35 +30,39 @@ Bools = NDArray[np.bool_]
 class Recipe:
     """What is mixed how often, and how far it is varied.
 
-    Of all examples, ``songs`` are recordings of which only the mixture is known, with singing, and
-    ``voiceless`` have no voice. The others have a voice: ``alone`` of them nothing else, ``own`` the
-    accompaniment that was recorded with it, and the rest an accompaniment from somewhere else. ``voices`` of
-    the voices are recordings of a voice alone. Where an accompaniment is chosen freely, ``instruments`` of
-    them are recordings without singing, and ``second`` have another one on top.
+    ``recorded`` of all examples are as they were recorded (`AS_RECORDED`). Of the others, ``songs`` are
+    recordings of which only the mixture is known, with singing, and ``voiceless`` have no voice; in ``solos``
+    of these, recordings without singing stand where a voice would. The rest have a voice: ``own`` of them
+    with the accompaniment that was recorded with it. Of the others, and of what stands for a voice, ``alone``
+    have nothing else, and the rest an accompaniment from somewhere else. ``voices`` of the voices are
+    recordings of a voice alone. Where an accompaniment is chosen freely, ``instruments`` of them are
+    recordings without singing, and ``second`` have another one on top.
 
-    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; ``together``: how often
-    both are one, as of a record that is played faster, which moves no label; ``filter_db``: largest
+    ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; what is sung is only
+    played faster or slower, by the shift, because a change of tempo moves labels. ``filter_db``: largest
     gain of the filter of each part; ``voice_level_db``, standard deviation of the level of voice to
     accompaniment; ``level_db``: largest change of the level of the whole.
     """
 
+    recorded: float = 0.35
     songs: float = 0.12
-    voiceless: float = 0.25
-    alone: float = 0.06
-    own: float = 0.45
+    voiceless: float = 0.35
+    solos: float = 0.5
+    own: float = 0.4
+    alone: float = 0.15
     voices: float = 0.06
     instruments: float = 0.4
     second: float = 0.15
     stretch: float = 0.3
     shift: float = 0.3
-    together: float = 0.4
     filter_db: float = 10.0
     voice_level_db: float = 5.0
     level_db: float = 8.0
 
 
 AS_RECORDED = Recipe(
-    alone=0, own=1, instruments=1, second=0, stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0
+    recorded=0, voiceless=0.25, solos=0, own=1, alone=1, instruments=1, second=0,
+    stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0,
 )  # fmt: skip
 
 
@@ -95,11 +99,14 @@ class Mixer:
         if not whole:
             raise CorpusError(store.folder, f"nothing can be mixed of {len(sounds)} recordings by {recipe}")
         self._makers = list(shares)
+        self._recorded = Mixer(store, AS_RECORDED, seed) if recipe.recorded else self
         self._shares = [share / whole for share in shares.values()]
 
     def mix(self, number: int, count: int) -> Mix:
         """Mix example ``number``, of ``count`` samples."""
         recipe, rng = self.recipe, np.random.default_rng([self.seed, number])
+        if rng.random() < recipe.recorded:
+            return self._recorded.mix(number, count)
         found = self._makers[rng.choice(len(self._makers), p=self._shares)](rng, count)
         level = decibels(rng.uniform(-recipe.level_db, recipe.level_db))
         return Mix(np.asarray(found.samples * level, np.float32), found.sung_at)
@@ -121,10 +128,12 @@ class Mixer:
         }
 
     def _without_voice(self, rng: np.random.Generator, count: int) -> Mix:
+        if self.voiceless and rng.random() < self.recipe.solos:
+            return self._accompanied(rng, self._instruments(rng, count), self._gain(rng), _nobody)
         return Mix(self._background(rng, count), _nobody)
 
     def _song(self, rng: np.random.Generator, count: int) -> Mix:
-        sound, pace = _choose(rng, self.songs), self._pace(rng)
+        sound, pace = _choose(rng, self.songs), self._speed(rng)
         start = self._start(rng, sound, pace, count)
         samples = self._part(rng, sound, {"mixture": 1.0}, start, pace, count)
         return Mix(samples, self._labels(sound, start, pace))
@@ -132,23 +141,30 @@ class Mixer:
     def _voice(self, rng: np.random.Generator, count: int) -> Mix:
         recipe = self.recipe
         from_voices = not self.accompanied or bool(self.voices and rng.random() < recipe.voices)
-        sound, pace = _choose(rng, self.voices if from_voices else self.accompanied), self._pace(rng)
-        start = self._start(rng, sound, pace, count)
-        gain = decibels(float(np.clip(rng.standard_normal(), -2.5, 2.5)) * recipe.voice_level_db)
-        company = rng.random()
-        own = not from_voices and company < recipe.own
+        sound, pace = _choose(rng, self.voices if from_voices else self.accompanied), self._speed(rng)
+        start, gain = self._start(rng, sound, pace, count), self._gain(rng)
         labels = self._labels(sound, start, pace)
-        if own:
+        if not from_voices and rng.random() < recipe.own:
             gains = {"accompaniment": 0.5, "voice": 0.5 * gain}
             return Mix(self._part(rng, sound, gains, start, pace, count), labels)
         voice = self._part(rng, sound, {"voice": 0.5 * gain}, start, pace, count)
-        if company > 1 - recipe.alone:
-            return Mix(voice, labels)
-        background = self._background(rng, count)
-        level, wanted = _level(background), _level(voice) / gain
+        return self._accompanied(rng, voice, gain, labels)
+
+    def _accompanied(
+        self, rng: np.random.Generator, lead: Floats, gain: float, sung_at: Callable[[Seconds], Bools]
+    ) -> Mix:
+        """Put an accompaniment under what is in front, ``gain`` below it, or leave it alone."""
+        if rng.random() < self.recipe.alone:
+            return Mix(lead, sung_at)
+        background = self._background(rng, len(lead))
+        level, wanted = _level(background), _level(lead) / gain
         if level > SILENT and wanted > SILENT:
             background = background * np.float32(wanted / level)
-        return Mix(voice + background, labels)
+        return Mix(lead + background, sung_at)
+
+    def _gain(self, rng: np.random.Generator) -> float:
+        """Choose the level of what is in front, as a factor."""
+        return decibels(float(np.clip(rng.standard_normal(), -2.5, 2.5)) * self.recipe.voice_level_db)
 
     def _background(self, rng: np.random.Generator, count: int) -> Floats:
         """Make an accompaniment: of another recording, or recordings without singing, or both."""
@@ -165,8 +181,10 @@ class Mixer:
             sound, pace = _choose(rng, self.accompanied), self._pace(rng)
             start = self._start(rng, sound, pace, count)
             return self._part(rng, sound, {"accompaniment": 0.5}, start, pace, count)
-        if not self.voiceless:
-            return np.zeros(count, np.float32)
+        return self._instruments(rng, count) if self.voiceless else np.zeros(count, np.float32)
+
+    def _instruments(self, rng: np.random.Generator, count: int) -> Floats:
+        """Play recordings without singing."""
         pieces: list[Floats] = []  # short recordings, such as single notes, follow each other
         while len(pieces) < LAYERS and (left := count - sum(map(len, pieces))) > 0:
             sound, pace = self.voiceless[rng.integers(len(self.voiceless))], self._pace(rng)
@@ -179,9 +197,11 @@ class Mixer:
     def _pace(self, rng: np.random.Generator) -> Pace:
         recipe = self.recipe
         time = 1 + rng.uniform(-recipe.stretch, recipe.stretch)
-        pitch = 1 + rng.uniform(-recipe.shift, recipe.shift)
-        together = recipe.stretch and rng.random() < recipe.together
-        return Pace(pitch if together else time, pitch)
+        return Pace(time, 1 + rng.uniform(-recipe.shift, recipe.shift))
+
+    def _speed(self, rng: np.random.Generator) -> Pace:
+        speed = 1 + rng.uniform(-self.recipe.shift, self.recipe.shift)
+        return Pace(speed, speed)
 
     def _start(
         self, rng: np.random.Generator, sound: Sound, pace: Pace, count: int, edges: bool = True

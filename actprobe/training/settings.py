@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from actprobe.errors import UsageError
 
@@ -37,11 +36,6 @@ class Settings:
     seed: int = 0
     jit_compile: bool = False
     average: float = 0.0
-
-    @property
-    def averaging(self) -> dict[str, Any]:
-        """What a Keras optimizer is told of the moving averages of the weights."""
-        return {"use_ema": True, "ema_momentum": self.average} if self.average else {}
 
     def __post_init__(self) -> None:
         """Refuse what does not exist."""

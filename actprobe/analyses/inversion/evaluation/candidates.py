@@ -66,15 +66,13 @@ def candidates(
     clock: Clock,
 ) -> list[Inversion]:
     """List inverters and inversions by optimisation."""
-    found = [
-        Inversion(
-            source.method,
-            inverter.layer,
-            clock.timed(source.method, inverter.layer, inverter),
-            _identity(inverter),
+    found = []
+    for source, inverter in inverters:
+        told = f"{source.method} {source.training}" if source.training > 1 else source.method
+        timed = clock.timed(told, inverter.layer, inverter)
+        found.append(
+            Inversion(source.method, inverter.layer, timed, _identity(inverter), training=source.training)
         )
-        for source, inverter in inverters
-    ]
     layers = list(dict.fromkeys(each.layer for each in found)) or invertible_layers(model)
     for method, chosen in ((GRADIENT, settings.gradient_layers), (ORACLE, settings.oracle_layers)):
         if chosen is not None:

@@ -16,6 +16,9 @@ with a 95 % interval over recordings:
   and ``called_sung_inverted``: how often the excerpts and the inversions are called sung;
 - ``output_correlation`` in their place for networks with more than one output.
 
+Of a method that was trained several times there is the mean over its trainings; the resamples choose among
+these, too, and ``nre_trainings_std`` is their standard deviation.
+
 Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
 comparison, real when the interval leaves 0 out. The other is the reference, and in further rows
 the linear readout, which is itself compared with none.
@@ -61,10 +64,16 @@ class _Sample:
     weights: Doubles
     normalisers: list[Doubles]
     times: Doubles
+    seed: int
 
     @property
     def recordings(self) -> int:
         return len(self.sampled.ledger)
+
+    def shares(self, trainings: int) -> Doubles:
+        """Weigh the trainings of a method: equally, then as resampled; [1 + resamples, trainings]."""
+        chosen = resample(trainings, resamples=len(self.weights) - 1, seed=self.seed + 1)
+        return np.concatenate([np.ones((1, trainings)), chosen]) / trainings
 
     def sums(self, values: Doubles, rows: Mask) -> Doubles:
         """Sum by recording, each excerpt as often as it was sampled; float64 [recordings]."""
@@ -98,16 +107,18 @@ def evaluation_tables(
     methods = list(dict.fromkeys(each.method for each in scores if each.layer))
     if reference is None and methods:
         reference = "input" if "input" in methods else methods[0]
-    by_name = {(each.method, each.layer): each for each in scores}
-    figures, details = [], []
+    trainings: dict[tuple[str, str], list[Scores]] = {}
     for each in scores:
-        name = {"model": model, "layer": each.layer, "corpus": corpus, "method": each.method}
-        everything = np.isfinite(each.error)
-        if each.layer:
-            by_draw = _by_draw(sample, each.error, everything)
-            figures.append(name | _figure(by_draw, sample, everything))
+        trainings.setdefault((each.method, each.layer), []).append(each)
+    figures, details = [], []
+    for (method, layer), group in trainings.items():
+        name = {"model": model, "layer": layer, "corpus": corpus, "method": method}
+        everything = np.isfinite(group[0].error)
+        if layer:
+            by_draw = [_by_draw(sample, each.error, everything) for each in group]
+            figures.append(name | _figure(np.mean(by_draw, axis=0), sample, everything))
         for label, rows in _classes(sampled, everything).items():
-            for measure, values in _measures(sample, each, rows, threshold).items():
+            for measure, values in _measures_of(sample, group, rows, threshold).items():
                 if label != "all" and measure in OF_BOTH_CLASSES:
                     continue
                 details.append(
@@ -115,13 +126,11 @@ def evaluation_tables(
                     | {"against": "", "class": label, "measure": measure}
                     | _interval(sample, values, rows)
                 )
-        compared = each.layer and each.method != READOUT  # the others are compared with that one
-        for method in dict.fromkeys((reference or "", READOUT)) if compared else ():
-            other = by_name.get((method, each.layer))
-            if other is not None and other is not each:
-                details += [
-                    name | {"against": method} | row for row in _differences(sample, each, other, threshold)
-                ]
+        compared = layer and method != READOUT  # the others are compared with that one
+        for other in dict.fromkeys((reference or "", READOUT)) if compared else ():
+            if other != method and (other, layer) in trainings:
+                rows_of = _differences(sample, group, trainings[other, layer], threshold)
+                details += [name | {"against": other} | row for row in rows_of]
     return pd.DataFrame(figures, columns=list(NRE_COLUMNS)), pd.DataFrame(
         details, columns=list(DETAIL_COLUMNS)
     )
@@ -139,7 +148,7 @@ def _sample(sampled: SampledExcerpts, resamples: int, seed: int) -> _Sample:
     times = np.zeros(len(sampled.excerpts))
     for rows in sampled.draws:
         np.add.at(times, rows, 1)
-    return _Sample(sampled, weights, normalisers, times)
+    return _Sample(sampled, weights, normalisers, times, seed)
 
 
 def _draws_of(sample: _Sample, judged: Mask) -> list[int]:
@@ -162,7 +171,7 @@ def _by_draw(sample: _Sample, errors: Doubles, rows: Mask) -> list[Doubles]:
     return found
 
 
-def _figure(by_draw: Sequence[Doubles], sample: _Sample, rows: Mask) -> dict[str, Any]:
+def _figure(by_draw: Doubles, sample: _Sample, rows: Mask) -> dict[str, Any]:
     values = np.array([each[0] for each in by_draw])
     used = _draws_of(sample, rows)
     excerpts = sum(int(rows[sample.sampled.draws[number]].sum()) for number in used)
@@ -202,6 +211,21 @@ def _measures(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> 
     return found
 
 
+def _measures_of(
+    sample: _Sample, trainings: Sequence[Scores], rows: Mask, threshold: float
+) -> dict[str, Doubles]:
+    """Every measure, over all trainings of a method: [1 + resamples]."""
+    each_of = [_measures(sample, each, rows, threshold) for each in trainings]
+    shares = sample.shares(len(trainings))
+    found = {
+        name: np.sum(shares * np.stack([each[name] for each in each_of], axis=1), axis=1)
+        for name in each_of[0]
+    }
+    if len(trainings) > 1:
+        found["nre_trainings_std"] = np.std([each["nre"] for each in each_of], axis=0, ddof=1)
+    return found
+
+
 def _agreement(sample: _Sample, scores: Scores, rows: Mask, threshold: float) -> dict[str, Doubles]:
     sung, still_sung = scores.output_original >= threshold, scores.output_inverted >= threshold
 
@@ -237,12 +261,20 @@ def _interval(sample: _Sample, values: Doubles, rows: Mask) -> dict[str, Any]:
     }
 
 
-def _differences(sample: _Sample, one: Scores, other: Scores, threshold: float) -> list[dict[str, Any]]:
-    """Rows of one method's measures less another's, over what both were judged on."""
-    common = np.isfinite(one.error) & np.isfinite(other.error)
+def _differences(
+    sample: _Sample, one: Sequence[Scores], other: Sequence[Scores], threshold: float
+) -> list[dict[str, Any]]:
+    """Rows of one method's measures less another's, over what both were judged on.
+
+    Where both were trained equally often their trainings are paired, in the order of the list.
+    """
+    common = np.isfinite(one[0].error) & np.isfinite(other[0].error)
     rows = []
     for label, mask in _classes(sample.sampled, common).items():
-        measured = [_measures(sample, _only(each, common), mask, threshold) for each in (one, other)]
+        measured = [
+            _measures_of(sample, [_only(each, common) for each in method], mask, threshold)
+            for method in (one, other)
+        ]
         rows += [
             {"class": label, "measure": measure}
             | _interval(sample, measured[0][measure] - measured[1][measure], mask)

@@ -97,6 +97,8 @@ def evaluate_inverters(
         What `actprobe.open_corpus` takes; labels of singing are used where there are some.
     inverters : str, Path, Inverter or list of these, optional
         Folders, files, catalog entries, ``METHOD:LAYER=FILE``; a text may list several, separated by commas.
+        A method that is there several times was trained with several seeds: its figures are means over them,
+        its intervals count them, and two methods with as many trainings are paired in their order.
         By default the catalog's inverters for the network's weights.
     methods : sequence of str, optional
         Methods to evaluate; by default all of the inverters'. ``gradient`` is inversion by optimisation,
@@ -278,7 +280,7 @@ def _sources(
 ) -> list[Source]:
     """Find the inverters of some methods and layers, which can be done before the network is opened."""
     optimised = set(OPTIMISED) & set(methods)
-    sources = [] if methods and optimised == set(methods) else find_sources(model, inverters)
+    sources = [] if methods and optimised == set(methods) else find_sources(model, inverters, trainings=True)
     if methods:
         sources = [source for source in sources if source.method in methods]
     if not sources and not optimised:

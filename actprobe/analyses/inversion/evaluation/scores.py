@@ -37,6 +37,7 @@ class Inversion:
     empty for one that takes the excerpts themselves. ``invert`` takes the features (or excerpts) of a batch
     and gives float32 [batch, time, mel]. ``identity`` distinguishes it from others, such as the hash of its
     weights. ``rows``, bool [excerpts], are those it is evaluated on, for a method too slow for all.
+    ``training`` numbers trainings of one method, from 1.
     ``by_position``: whether ``invert`` also takes the positions of the excerpts, int64 [batch].
     """
 
@@ -46,6 +47,7 @@ class Inversion:
     identity: str = ""
     rows: NDArray[np.bool_] | None = field(default=None, repr=False)
     by_position: bool = False
+    training: int = 1
 
     def judged(self, count: int) -> NDArray[np.bool_]:
         """Which of all excerpts it is judged on."""
@@ -116,7 +118,13 @@ def score_inversions(
             seed,
             count,
             [
-                (each.method, each.layer, each.identity, np.flatnonzero(each.judged(count)).tolist())
+                (
+                    each.method,
+                    each.layer,
+                    each.training,
+                    each.identity,
+                    np.flatnonzero(each.judged(count)).tolist(),
+                )
                 for each in inversions
             ],
         ]

@@ -7,8 +7,8 @@ A text lists sources, separated by commas. Each is ``[METHOD:][LAYER=]WHAT``, wh
 - an npz, or the name of a catalog entry; LAYER may be left out where the name tells it.
 
 METHOD is what the inverters are called in tables, such as ``joint``; by default the loss that metrics.json
-beside the file names, or ``inverter``. Without a list the inverters that the catalog has for the network's
-weights are taken.
+beside the file names, or ``inverter``. A method of which inverters were trained with several seeds is in the
+list several times. Without a list the inverters that the catalog has for the network's weights are taken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,13 +40,15 @@ class Source:
     """Where an inverter is.
 
     ``method`` is its name in tables, ``layer`` the layer that it inverts, ``checkpoint`` a file or catalog
-    entry, ``inverter`` the inverter itself where it is already open.
+    entry, ``inverter`` the inverter itself where it is already open. ``training`` numbers those of one
+    method and layer, from 1.
     """
 
     method: str
     layer: str
     checkpoint: str
     inverter: Inverter | None = field(default=None, compare=False)
+    training: int = 1
 
 
 def invertible_layers(model: Model) -> list[str]:
@@ -58,11 +61,14 @@ def invertible_layers(model: Model) -> list[str]:
     return names[:-1]
 
 
-def find_sources(model: Model | ModelSource, wanted: InverterSources) -> list[Source]:
+def find_sources(
+    model: Model | ModelSource, wanted: InverterSources, trainings: bool = False
+) -> list[Source]:
     """Find the inverters that are meant; nothing means those that the catalog has for an opened network.
 
     They come by method in the order of the list, and by layer in that of the network; there is at least one.
-    A UsageError where there is nothing, no layer told by a name, or one layer twice for one method.
+    ``trainings``: whether a method may have several inverters for a layer, each from an item of its own. A
+    UsageError where there is nothing, no layer told by a name, or one layer twice for one method or item.
     """
     match wanted:
         case str():
@@ -71,25 +77,33 @@ def find_sources(model: Model | ModelSource, wanted: InverterSources) -> list[So
             items = [wanted]
         case _:
             items = list(wanted or ())
-    found = [source for item in items for source in _expand(model, item)]
+    by_item = [_expand(model, item) for item in items]
     if not items:
         assert isinstance(model, Model)  # its weights decide
-        found = _of_catalog(model)
-        if not found:
+        by_item = [_of_catalog(model)]
+        if not by_item[0]:
             raise UsageError(
                 f"the catalog has no inverters for these weights of {model.name} ({model.weights}); "
                 f"name some with --inverters=FOLDER or LAYER=FILE, or take --method=gradient"
             )
-    places = [(source.method, source.layer) for source in found]
-    for source in found:
-        if places.count((source.method, source.layer)) > 1:
-            same = [
-                each.checkpoint for each in found if (each.method, each.layer) == places[found.index(source)]
-            ]
-            raise UsageError(f"{source.layer} is there more than once: {', '.join(same)}; name one of them")
+    everything = list(chain.from_iterable(by_item))
+    for among in by_item if trainings else [everything]:
+        _refuse_doubles(among)
+    found: list[Source] = []
+    for source in everything:
+        before = sum((each.method, each.layer) == (source.method, source.layer) for each in found)
+        found.append(replace(source, training=before + 1))
     methods = list(dict.fromkeys(source.method for source in found))
     order = {name: i for i, name in enumerate(model.layers)}
     return sorted(found, key=lambda source: (methods.index(source.method), order[source.layer]))
+
+
+def _refuse_doubles(found: Sequence[Source]) -> None:
+    for source in found:
+        same = [each for each in found if (each.method, each.layer) == (source.method, source.layer)]
+        if len(same) > 1:
+            which = ", ".join(each.checkpoint for each in same)
+            raise UsageError(f"{source.layer} is there more than once: {which}; name one of them")
 
 
 def sources_of(
@@ -125,11 +139,15 @@ def open_sources(
 def recorded(source: Source, inverter: Inverter) -> dict[str, Any]:
     """Say for run.json what inverted a layer.
 
-    ``method`` and ``layer`` as in tables, ``loss`` that it was trained with (empty where no metrics.json
-    beside it tells), and its weights: ``catalog_name``, ``path``, ``sha256``.
+    ``method`` and ``layer`` as in tables, the number of its ``training``, the ``loss`` that it was trained
+    with (empty where no metrics.json beside it tells), and its weights: ``catalog_name``, ``path``,
+    ``sha256``.
     """
     loss = _loss_of(Path(inverter.weights.path), inverter.layer)
-    return {"method": source.method, "layer": inverter.layer, "loss": loss, **vars(inverter.weights)}
+    return {
+        "method": source.method, "layer": inverter.layer, "training": source.training, "loss": loss,
+        **vars(inverter.weights),
+    }  # fmt: skip
 
 
 def _expand(model: Model | ModelSource, item: str | Path | Inverter) -> list[Source]:

@@ -113,7 +113,7 @@ def run_task(
         settings,
         described,
         learner,
-        lambda rate: backend.keras.optimizers.Adam(rate, epsilon=1e-8, **settings.averaging),
+        lambda rate: backend.keras.optimizers.Adam(rate, epsilon=1e-8),
         batches,
         Judge("valid_input", "validation", dataset=judging, step=learner.judge),
         Best(
