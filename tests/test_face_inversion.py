@@ -249,6 +249,7 @@ def test_evaluate_inverters_returns_what_load_run_opens(evaluation: Any) -> None
 
 def test_an_evaluation_is_drawn_as_in_the_figures(evaluation: Any, tmp_path: Path) -> None:
     drawn_as(evaluation.plot(), evaluation.folder / "figures/nre.png", tmp_path)
+    drawn_as(evaluation.plot(differences=True), evaluation.folder / "figures/differences.png", tmp_path)
 
 
 def test_binary_of_evaluate_inverters_writes_the_same_bytes(

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from actprobe import plotting
-from actprobe.analyses.inversion.figures import inversion_figure, nre_figure
+from actprobe.analyses.inversion.evaluation.figures import difference_figure, nre_figure
+from actprobe.analyses.inversion.figures import inversion_figure
 from actprobe.analyses.inversion.pictures import Pictures
 from actprobe.plotting import COLOUR_MAP, ONE_COLUMN, POINTS, TWO_COLUMNS, colour_table, save_figure
 from actprobe.training.history import draw_history
@@ -43,6 +44,15 @@ def errors(layers: int = 3) -> Figure:
         against="", measure="nre", value=nre["nre"], low=nre["nre"] - 0.05, high=nre["nre"] + 0.05
     )
     return nre_figure(nre, detail.assign(**{"class": "all"}))
+
+
+def differences(table: pd.DataFrame) -> Figure:
+    rows = [
+        {"layer": layer, "method": method, "against": other, "measure": measure, "value": value,
+         "low": value - 0.02, "high": value + 0.01}
+        for measure, method, other, layer, value in table.itertuples(index=False)
+    ]  # fmt: skip
+    return difference_figure(pd.DataFrame(rows).assign(model="svd", corpus="clips", **{"class": "all"}))
 
 
 def history() -> Figure:
@@ -80,6 +90,25 @@ def test_figures_are_one_or_two_columns_wide_with_text_of_eight_points(figure: F
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
     assert {text.get_fontsize() for text in texts} == {POINTS}
     assert POINTS == 8
+
+
+def test_differences_have_a_panel_for_each_measure_and_each_method_compared_with() -> None:
+    table = pd.DataFrame(
+        [
+            ("nre", "joint", "input", "fc7", -0.05), ("nre", "joint", "input", "fc8", 0.02),
+            ("nre", "joint", "linear readout", "fc8", 0.07),
+            ("balanced_agreement", "joint", "input", "fc8", 0.1), ("kappa", "joint", "input", "fc8", 0.1),
+        ]
+    )  # fmt: skip
+    figure = differences(table)
+    assert len(figure.axes) == 4  # two methods compared with, two measures that are shown
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["NRE", "balanced agreement"]
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["minus input", "minus linear readout"]
+    drawn = figure.axes[0].lines[1]  # the first is at 0
+    assert drawn.get_xdata() == pytest.approx([0, 1])
+    assert drawn.get_ydata() == pytest.approx([-0.05, 0.02])
+    with pytest.raises(ValueError, match="no two methods were compared"):
+        difference_figure(pd.DataFrame(columns=["against", "class", "measure"]))
 
 
 def test_the_style_leaves_figures_of_others_alone(tmp_path: Path) -> None:

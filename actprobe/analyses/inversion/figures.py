@@ -1,18 +1,14 @@
-"""Figures of inversions, after figures 5 and 6 of Mishra, Sturm and Dixon (ISMIR 2018)."""
+"""Figures of inversions, after figure 6 of Mishra, Sturm and Dixon (ISMIR 2018)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.pictures import Pictures
 from actprobe.plotting import (
-    OKABE_ITO,
     ONE_COLUMN,
     TWO_COLUMNS,
     band_ticks,
@@ -21,62 +17,8 @@ from actprobe.plotting import (
     styled,
 )
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # tell methods apart in grey
-LABEL_APART = 0.06  # of the height of the axes
-MANY_LAYERS = 10
 SHARED_RANGE = (0.5, 99.5)  # percentiles of the input
 TICK_HEIGHT = 0.14  # inches
-
-
-@styled
-def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
-    """Draw the NRE of every layer, a line for each method, with intervals over recordings.
-
-    The linear readout is a dashed grey line. The tables are nre.csv and nre_detail.csv; ``order`` is that of
-    the layers, by default as they come.
-    """
-    there = list(dict.fromkeys(nre["layer"]))
-    layers = sorted(there, key=list(order).index) if order else there
-    figure = new_figure(ONE_COLUMN if len(layers) <= MANY_LAYERS else TWO_COLUMNS, 2.9)
-    axes = figure.subplots()
-    place = {layer: i for i, layer in enumerate(layers)}
-    shown = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] == "")]
-    methods = list(dict.fromkeys(nre["method"]))
-    for i, method in enumerate(methods):
-        rows = shown[(shown["method"] == method) & (shown["layer"] != "")]
-        rows = rows.sort_values("layer", key=lambda names: names.map(place))
-        x = np.array([place[layer] for layer in rows["layer"]]) + 0.06 * (i - (len(methods) - 1) / 2)
-        value, low, high = (rows[name].to_numpy(np.float64) for name in ("value", "low", "high"))
-        reach = np.nan_to_num(np.maximum([value - low, high - value], 0))
-        look: dict[str, Any] = {"color": OKABE_ITO[i % len(OKABE_ITO)], "marker": MARKERS[i % len(MARKERS)]}
-        if method == READOUT:
-            look = {"color": "0.35", "marker": "_", "linestyle": "--"}
-        axes.errorbar(x, value, yerr=reach, capsize=2, label=method, **look)
-    baselines = shown[shown["layer"] == ""]
-    top = float(max(axes.get_ylim()[1], 1.05 * baselines["value"].max() if len(baselines) else 0.0))
-    axes.set_ylim(0, top)
-    beneath = -1.0
-    for name, value in sorted(
-        zip(baselines["method"], baselines["value"], strict=True), key=lambda at: at[1]
-    ):
-        axes.axhline(value, color="0.45", linewidth=0.6, linestyle=(0, (4, 3)))
-        beneath = max(value, beneath + LABEL_APART * max(top, value))
-        axes.annotate(
-            f"{name} {value:.2f}", (1, beneath), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", va="center", color="0.3", annotation_clip=False,
-        )  # fmt: skip
-    axes.set_xticks(range(len(layers)), layers, rotation=45)
-    axes.set(xlabel="layer, from the input to the output", ylabel="NRE")
-    axes.set_xlim(-0.5, len(layers) - 0.5)
-    figure.legend(loc="outside lower center", ncols=3)
-    if len(nre):
-        first = nre.iloc[0]
-        set_title(
-            figure,
-            f"{first['model']} on {first['corpus']}: {first['draws']} samples of {first['excerpts']} "
-            "excerpts; bars: 95 % intervals over recordings",
-        )
-    return figure
 
 
 @styled

@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
-from actprobe.analyses.inversion.figures import nre_figure
+from actprobe.analyses.inversion.evaluation.figures import difference_figure, nre_figure
 from actprobe.batch.result import Result
 
 
@@ -36,12 +36,25 @@ class EvaluationResult(Result):
         left_out = [f"left out: {row.path}: {row.reason}" for row in failed.itertuples()]
         return "\n".join([self.table.to_string(index=False, float_format="%.4f"), *left_out])
 
-    def plot(self) -> Figure:
+    def plot(self, *, differences: bool = False) -> Figure:
         """Draw the NRE of every layer, as in figures/nre.png.
+
+        Parameters
+        ----------
+        differences : bool, optional
+            Whether to draw, as in figures/differences.png, what each method has more or less than those that
+            it was compared with.
 
         Returns
         -------
         matplotlib.figure.Figure
             A line for each method, with intervals over recordings; baselines as dashed lines.
+
+        Raises
+        ------
+        ValueError
+            No two methods were compared.
         """
+        if differences:
+            return difference_figure(self.detail, self.record.get("layers", ()))
         return nre_figure(self.table, self.detail, self.record.get("layers", ()))

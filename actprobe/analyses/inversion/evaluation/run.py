@@ -24,6 +24,7 @@ from actprobe.analyses.inversion.evaluation.candidates import (
     candidates,
 )
 from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
+from actprobe.analyses.inversion.evaluation.figures import difference_figure, nre_figure
 from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
 from actprobe.analyses.inversion.evaluation.readout.readout import LinearReadout
@@ -32,7 +33,6 @@ from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.evaluation.result import EvaluationResult
 from actprobe.analyses.inversion.evaluation.scores import score_inversions
 from actprobe.analyses.inversion.evaluation.settings import EvaluationSettings
-from actprobe.analyses.inversion.figures import nre_figure
 from actprobe.analyses.inversion.networks.sources import (
     InverterSources,
     Source,
@@ -133,7 +133,8 @@ def evaluate_inverters(
     seed : int, optional
         Of the draws, the order and the resamples.
     output_dir : str or Path
-        Gets nre.csv, nre_detail.csv, recordings.csv, figures/nre.png, run.json and the folder shards.
+        Gets nre.csv, nre_detail.csv, recordings.csv, figures/nre.png, figures/differences.png where methods
+        were compared, run.json and the folder shards.
 
     Returns
     -------
@@ -259,6 +260,8 @@ def evaluate_inverters(
     write_csv(folder / "nre.csv", nre)
     evaluated = [name for name in network.layers if name in set(nre["layer"])]
     save_figure(nre_figure(nre, detail, evaluated), folder / "figures" / "nre.png")
+    if (detail["against"] != "").any():
+        save_figure(difference_figure(detail, evaluated), folder / "figures" / "differences.png")
     record |= {
         "layers": evaluated,
         "normaliser_by_draw": [float(pairs.normaliser()) for pairs in sampled.pairs],
