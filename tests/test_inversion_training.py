@@ -163,6 +163,27 @@ def test_cached_features_are_those_of_the_excerpts(
         )
 
 
+def test_of_vectors_no_more_excerpts_are_computed_than_are_kept(
+    tmp_path: Path, recordings: Any, detector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actprobe.models.dense import DenseEvaluation
+
+    store = FrameStore(tmp_path, recordings["train"], detector.frontend)
+    excerpts = store.excerpts(10)
+    given, rows_of = [], DenseEvaluation._rows
+
+    def counted(self: Any, frames: Any, hop: int = 1) -> Any:
+        for first, count, rows in rows_of(self, frames, hop):
+            given.append(len(rows["fc7"]))
+            yield first, count, rows
+
+    monkeypatch.setattr(DenseEvaluation, "_rows", counted)
+    found = cached_features(store, excerpts, detector, ["fc7"])["fc7"].gather(np.arange(len(excerpts)))
+    assert sum(given) <= len(excerpts) + len(store.lengths)  # the last of a recording may be left out
+    expected = detector.activations(store.rows(excerpts).gather(np.arange(len(excerpts))), ["fc7"])["fc7"]
+    assert np.abs(found - expected).max() < 5e-6 * np.abs(expected).max()
+
+
 def test_the_comparators_function_gives_the_activations(detector: Any) -> None:
     from actprobe.analyses.inversion.training.comparator import feature_function
 

@@ -154,8 +154,16 @@ def _evaluator(
     dense = model.dense(able) if able else None
 
     def evaluate(frames: Floats, starts: Ints) -> dict[str, Floats]:
-        found = {} if dense is None else dense(frames)
-        found = {layer: found[layer] if layer in sharing else found[layer][starts] for layer in able}
+        found: dict[str, Floats] = {}
+        if dense is not None and sharing:
+            every = dense(frames)
+            found = {layer: every[layer] if layer in sharing else every[layer][starts] for layer in able}
+        elif dense is not None:
+            hop = int(np.gcd.reduce(starts)) or 1  # no more than the excerpts, which begin evenly from 0
+            chunks = [chunk for _, chunk in dense.chunks(frames, hop)]
+            found = {
+                layer: np.concatenate([chunk[layer] for chunk in chunks])[starts // hop] for layer in able
+            }
         if others:
             examples = np.stack([frames[start : start + store.example_frames] for start in starts])
             found |= model.activations(examples, others)
