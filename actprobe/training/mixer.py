@@ -65,6 +65,9 @@ AS_RECORDED = Recipe(
     stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0,
 )  # fmt: skip
 
+# An inverter fills in from its examples what a layer does not hold: most should be as they are.
+FOR_INVERTERS = Recipe(recorded=0.6)
+
 
 @dataclass(frozen=True)
 class Mix:

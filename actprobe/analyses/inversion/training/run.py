@@ -29,7 +29,7 @@ from actprobe.training.device import (
 )
 from actprobe.training.history import plain_command
 from actprobe.training.mixed import mixed_recordings
-from actprobe.training.mixer import Mixer, Recipe
+from actprobe.training.mixer import FOR_INVERTERS, Mixer
 from actprobe.training.settings import Settings
 from actprobe.training.sounds import SoundStore
 
@@ -114,8 +114,9 @@ def train_inverter(
     phantom : int, optional
         Synthetic recordings, see `actprobe.write_phantom`, that are added.
     mixes : int, optional
-        How many mixes of the recordings are trained on in their place, see `actprobe.training.mixer.Recipe`:
-        any voice over any accompaniment, each varied in tempo, pitch, timbre and level. 0 for none.
+        How many mixes of the recordings are trained on in their place: 60 % as recorded, the others any voice
+        over any accompaniment, each varied in tempo, pitch, timbre and level
+        (`actprobe.training.mixer.FOR_INVERTERS`). 0 for none.
     mix_seconds : float, optional
         How long a mix is; at least an example.
     input_weight, feature_weight : float, optional
@@ -227,7 +228,7 @@ def train_inverter(
     mixed = None
     if mixes:
         rate, needed = network.frontend.sample_rate, network.frontend.example_samples
-        mixer = Mixer(SoundStore(cache, train, rate), Recipe(), seed)
+        mixer = Mixer(SoundStore(cache, train, rate), FOR_INVERTERS, seed)
         mixed = mixer.describe()
         train = mixed_recordings(mixer, mixes, max(mix_seconds, needed / rate))
     arguments = {
