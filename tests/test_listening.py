@@ -17,7 +17,7 @@ import pytest
 
 from actprobe.corpora.labelled import LabelledRecording
 from actprobe.detection import listening
-from actprobe.detection.card import listening_section
+from actprobe.detection.card import figures_table, listening_section
 from actprobe.detection.prediction import Predictions
 from actprobe.detection.spectra import frame_times
 from actprobe.frontends.logmel import FRAME_HOP, FRAME_LENGTH, SAMPLE_RATE
@@ -202,6 +202,18 @@ def test_what_cannot_be_measured_is_left_out(mixed: list[LabelledRecording]) -> 
     assert "False alarms" not in listening_section(without_nan(stems_alone))
     valid_alone = listening.judge(predict, {}, predict([recording("drum", [], mixture=0.1)]), 0.5)
     assert set(valid_alone) == {"threshold", "false_alarms", "close_sounds"}
+
+
+def test_of_sets_in_which_nobody_sings_the_card_has_no_row_of_figures() -> None:
+    figures = dict.fromkeys(("auc", "threshold", "accuracy", "precision", "recall", "f"), 0.5)
+    table = figures_table(
+        {
+            "songs": {"labels as they are": {"frames": 10, "sung": 0.4, **figures}},
+            "voiceless": {"labels as they are": {"frames": 10, "sung": 0.0, **figures, "auc": None}},
+        }
+    )
+    assert "| songs | labels as they are | 10 | 40 % | 0.500 |" in table
+    assert "voiceless" not in table
 
 
 def test_figures_without_any_frame_are_none_in_json() -> None:

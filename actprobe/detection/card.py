@@ -11,7 +11,10 @@ AIM = 0.05  # of false alarms: below that
 
 
 def figures_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Write what `actprobe.detection.evaluation.report` gives as a table in Markdown."""
+    """Write what `actprobe.detection.evaluation.report` gives as a table in Markdown.
+
+    Sets in which nobody sings are left out: of these there are only false alarms.
+    """
     shown = {"AUC": "auc", **{key: key for key in ("threshold", "accuracy", "precision", "recall")}, "F": "f"}
     rows = [
         [
@@ -23,6 +26,7 @@ def figures_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
         ]
         for name, ways in figures.items()
         for way, s in ways.items()
+        if s["sung"]
     ]
     return _table(["recordings", "counted with", "frames", "sung", *shown], rows)
 
@@ -145,7 +149,7 @@ def model_card(metrics: Mapping[str, Any]) -> str:
     if metrics["recordings"]["valid"]:
         best = f"Epoch {metrics['best_epoch']} was best on validation (every ninth frame)."
     songs = "\n".join(
-        f"- {name}: AUC {_three_digits(value)}" for name, value in metrics["auc_of_each"].items()
+        f"- {name}: AUC {value:.3f}" for name, value in metrics["auc_of_each"].items() if value is not None
     )
     hours = {name: seconds / 3600 for name, seconds in data["seconds"].items() if seconds}
     trained_on = ", ".join(f"{name} {value:.2f}" for name, value in hours.items())
