@@ -291,6 +291,29 @@ def test_evaluate_inverters_takes_objects(
     assert again.table["nre"][0] != found.table["nre"][0]
 
 
+def test_trainings_with_several_seeds_have_one_row_and_a_line_that_says_so(
+    model: Any, folder: Path, inverters: Path, tmp_path: Path
+) -> None:
+    other = actprobe.load_inverter(model, "fc8", seed=3)
+    save_inverter(tmp_path / "fc8.npz", get_arrays(other.keras_model, other.plan), Origin("svd", "fc8"))
+    named = f"joint:{inverters},joint:fc8={tmp_path / 'fc8.npz'}"
+    found = actprobe.evaluate_inverters(
+        model, folder, inverters=named, layers=["fc8"], draws=1, excerpts_per_recording=2,
+        output_dir=tmp_path / "both",
+    )  # fmt: skip
+    assert found.table["method"].tolist().count("joint") == 1
+    assert "joint of fc8 is the mean of 2 inverters" in found.summary
+    assert [each["training"] for each in found.record["inverters"]] == [1, 2]
+    one_by_one = [
+        actprobe.evaluate_inverters(
+            model, folder, inverters=each, layers=["fc8"], draws=1, excerpts_per_recording=2,
+            output_dir=tmp_path / str(number),
+        ).table["nre"][0]
+        for number, each in enumerate(named.split(","))
+    ]  # fmt: skip
+    assert found.table["nre"][0] == pytest.approx(np.mean(one_by_one), rel=1e-9)
+
+
 def test_a_part_of_a_corpus_is_evaluated(model: Any, opened: Any, folder: Path, tmp_path: Path) -> None:
     splits = ["train", "test", "test"]
     table = pd.DataFrame({"path": [folder / f"song{i}.wav" for i in range(3)], "split": splits})

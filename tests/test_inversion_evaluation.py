@@ -484,6 +484,8 @@ def test_inverters_are_found_by_folder_file_and_method(model: Any, tmp_path: Pat
     seeds = find_sources(model, f"one:{tmp_path / 'runs'},one:fc8={plain}", trainings=True)
     assert [(source.layer, source.training) for source in seeds] == [("mp6", 1), ("fc8", 1), ("fc8", 2)]
     assert seeds[2].checkpoint == str(plain)
+    with pytest.raises(UsageError, match="fc8 is there more than once"):  # of none is said what it is
+        find_sources(model, f"{tmp_path / 'runs'},fc8={plain}", trainings=True)
     write_inverters(model, tmp_path / "runs/three", ["fc8"])
     with pytest.raises(UsageError, match="fc8 is there more than once"):
         find_sources(model, str(tmp_path / "runs"), trainings=True)

@@ -44,11 +44,11 @@ class Recipe:
     accompaniment; ``level_db``: largest change of the level of the whole.
     """
 
-    recorded: float = 0.35
+    recorded: float = 0.5
     songs: float = 0.12
-    voiceless: float = 0.35
+    voiceless: float = 0.3
     solos: float = 0.5
-    own: float = 0.4
+    own: float = 0.5
     alone: float = 0.15
     voices: float = 0.06
     instruments: float = 0.4
@@ -56,7 +56,7 @@ class Recipe:
     stretch: float = 0.3
     shift: float = 0.3
     filter_db: float = 10.0
-    voice_level_db: float = 5.0
+    voice_level_db: float = 4.0
     level_db: float = 8.0
 
 

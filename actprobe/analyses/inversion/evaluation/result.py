@@ -34,7 +34,15 @@ class EvaluationResult(Result):
         """What was found, in the lines that the binary prints."""
         failed = self.recordings[self.recordings["status"] == "failed"]
         left_out = [f"left out: {row.path}: {row.reason}" for row in failed.itertuples()]
-        return "\n".join([self.table.to_string(index=False, float_format="%.4f"), *left_out])
+        trainings: dict[tuple[str, str], int] = {}
+        for each in self.record.get("inverters", []):
+            trainings[each["method"], each["layer"]] = each.get("training", 1)
+        means = [
+            f"{method} of {layer} is the mean of {count} inverters, as of trainings with different seeds"
+            for (method, layer), count in trainings.items()
+            if count > 1
+        ]
+        return "\n".join([self.table.to_string(index=False, float_format="%.4f"), *means, *left_out])
 
     def plot(self, *, differences: bool = False) -> Figure:
         """Draw the NRE of every layer, as in figures/nre.png.

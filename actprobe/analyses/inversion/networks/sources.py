@@ -67,8 +67,9 @@ def find_sources(
     """Find the inverters that are meant; nothing means those that the catalog has for an opened network.
 
     They come by method in the order of the list, and by layer in that of the network; there is at least one.
-    ``trainings``: whether a method may have several inverters for a layer, each from an item of its own. A
-    UsageError where there is nothing, no layer told by a name, or one layer twice for one method or item.
+    ``trainings``: whether a method with a name may have several inverters for a layer, each from an item of
+    its own. A UsageError where there is nothing, no layer told by a name, or one layer twice for one method
+    or item.
     """
     match wanted:
         case str():
@@ -87,7 +88,8 @@ def find_sources(
                 f"name some with --inverters=FOLDER or LAYER=FILE, or take --method=gradient"
             )
     everything = list(chain.from_iterable(by_item))
-    for among in by_item if trainings else [everything]:
+    unnamed = [source for source in everything if source.method == METHOD]
+    for among in [*by_item, unnamed] if trainings else [everything]:
         _refuse_doubles(among)
     found: list[Source] = []
     for source in everything:
