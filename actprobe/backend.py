@@ -1,7 +1,8 @@
 """The only place that imports TensorFlow, Keras, PyTorch, TensorFlow's add-ons, essentia and librosa.
 
-essentia has to be imported before TensorFlow in a process: in the other order its random device cannot be
-opened, and features have it in another process (`actprobe.features.essentia_process`). Every other module
+essentia loads after TensorFlow only if the C++ library was loaded before that: otherwise its random device
+cannot be opened, and features have it in another process (`actprobe.features.essentia_process`). So the C++
+library is loaded first here. Every other module
 writes ``from actprobe import backend`` and then ``backend.tf``, ``backend.keras`` (tf-keras),
 ``backend.keras3``, ``backend.torch``, ``backend.essentia``, ``backend.librosa`` or ``backend.tfio``; nothing
 heavy is loaded until one of these is touched, and ``backend.essentia`` alone never loads TensorFlow.
@@ -12,6 +13,7 @@ makes a call of a session that is looked up once and not at each call.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import importlib
 import importlib.util
@@ -31,6 +33,8 @@ __all__ = [  # noqa: F822  (by __getattr__)
 
 # librosa compiles these when they are imported, and Numba keeps what it compiled in two files each.
 COMPILED_ON_IMPORT = ("librosa.util.utils", "librosa.core.audio", "librosa.core.pitch")
+
+CPP_LIBRARY = "libstdc++.so.6"
 
 _loaded: dict[str, Any] = {}
 
@@ -58,8 +62,15 @@ def essentia_loads() -> bool:
     return (
         "essentia.standard" in sys.modules
         or "tensorflow" not in sys.modules
+        or "cpp" in _loaded
         or importlib.util.find_spec("essentia") is None
     )
+
+
+def _load_cpp_library() -> None:
+    """Load the C++ library, before TensorFlow does and keeps its own copy of std::random_device."""
+    with suppress(OSError):  # another system, or another C++ library
+        _loaded["cpp"] = ctypes.CDLL(CPP_LIBRARY)
 
 
 def _load_essentia() -> Any:
@@ -81,9 +92,8 @@ def _load_essentia() -> Any:
 def _load_tf() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    # Who imported TensorFlow before has it without essentia; runs compute features in their own processes.
-    if importlib.util.find_spec("essentia") is not None and "tensorflow" not in sys.modules:
-        _get("essentia")
+    if "tensorflow" not in sys.modules:  # who imported it before has essentia in another process
+        _load_cpp_library()
     with _quiet():
         tensorflow = importlib.import_module("tensorflow")
         with suppress(RuntimeError):  # whoever imported TensorFlow before has computed on them already
