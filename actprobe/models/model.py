@@ -281,6 +281,8 @@ class Model(ABC):
         (2, 64)
         """
         batches = list(self.iter_activations(examples, layers, batch_size=batch_size))
+        if len(batches) == 1:
+            return batches[0]
         return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
     def iter_activations(

@@ -59,8 +59,11 @@ def errors_of(excerpts: NDArray[Any], inverted: NDArray[Any]) -> Doubles:
     """
     if np.shape(excerpts) != np.shape(inverted):
         raise UsageError(f"excerpts {np.shape(excerpts)} and inversions {np.shape(inverted)} differ in shape")
-    difference = np.asarray(excerpts, np.float64) - np.asarray(inverted, np.float64)
-    return np.asarray(np.sqrt(np.square(difference).reshape(len(difference), -1).sum(axis=1)))
+    found = np.empty(len(excerpts))
+    for number, (one, other) in enumerate(zip(excerpts, inverted, strict=True)):  # each fits into the cache
+        difference = np.subtract(one, other, dtype=np.float64)
+        found[number] = np.sqrt(np.square(difference).sum())
+    return found
 
 
 @dataclass(frozen=True, eq=False)
