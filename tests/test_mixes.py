@@ -18,7 +18,7 @@ from actprobe.corpora.phantom_singing import open_phantom
 from actprobe.corpora.voice_activity import active_intervals
 from actprobe.errors import CorpusError
 from actprobe.training.mixed import mixed_recordings
-from actprobe.training.mixer import AS_RECORDED, Mixer, Recipe
+from actprobe.training.mixer import AS_RECORDED, FOR_INVERTERS, Mixer, Recipe
 from actprobe.training.sounds import SoundStore
 from actprobe.training.variation import Pace, filtered, played
 
@@ -206,6 +206,15 @@ def test_instruments_stand_where_a_voice_would(tmp_path: Path) -> None:
     assert 20 < len(accompanied) < 36
     assert not any(mix.sung_at(np.linspace(0, 2, 30)).any() for mix in mixes)
     assert max(level_at(samples, 300) for samples in middles) < 1e-3
+
+
+def test_inverters_see_no_silence_around_a_recording(tmp_path: Path) -> None:
+    """Its edges are for the labels of a detector; in log-mel units they lie far from all that sounds."""
+    sounding = recording("long", {"voice": tone(300, 6), "accompaniment": tone(2000, 6)}, sung=[(0, 6)])
+    mixer = Mixer(store_of(tmp_path, sounding), FOR_INVERTERS, SEED)
+    for number in range(30):
+        pieces = np.split(mixer.mix(number, 2 * RATE).samples, 20)
+        assert min(np.abs(piece).max() for piece in pieces) > 1e-3
 
 
 def test_a_share_of_the_mixes_is_as_recorded(tmp_path: Path) -> None:

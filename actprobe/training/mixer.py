@@ -7,7 +7,7 @@ examples that it would have had. The labels of a mix are those of its voice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from actprobe.errors import CorpusError
 from actprobe.training.sounds import Sound, SoundStore
 from actprobe.training.variation import Pace, decibels, filtered, played
 
-EDGE_SECONDS = 0.8  # of silence that may come before and after a recording
 SILENT = 1e-5  # of the root of the mean square: nothing is brought to this level or from it
 LAYERS = 8  # recordings without singing that may follow each other in a mix
 
@@ -41,7 +40,8 @@ class Recipe:
     ``stretch``, ``shift``: largest change of tempo and of pitch, 0.3 is 30 %; what is sung is only
     played faster or slower, by the shift, because a change of tempo moves labels. ``filter_db``: largest
     gain of the filter of each part; ``voice_level_db``, standard deviation of the level of voice to
-    accompaniment; ``level_db``: largest change of the level of the whole.
+    accompaniment; ``level_db``: largest change of the level of the whole; ``edges``, seconds of silence that
+    may come before and after a recording, so that each of its parts may be in the middle of an example.
     """
 
     recorded: float = 0.5
@@ -58,6 +58,7 @@ class Recipe:
     filter_db: float = 10.0
     voice_level_db: float = 4.0
     level_db: float = 8.0
+    edges: float = 0.8
 
 
 AS_RECORDED = Recipe(
@@ -65,8 +66,19 @@ AS_RECORDED = Recipe(
     stretch=0, shift=0, filter_db=0, voice_level_db=0, level_db=0,
 )  # fmt: skip
 
-# An inverter fills in from its examples what a layer does not hold: most should be as they are.
-FOR_INVERTERS = Recipe(recorded=0.6)
+# An inverter fills in from its examples what a layer does not hold: most should be as they are. A silent
+# frame is ten deviations off, so that an inverter that sees many learns little else.
+FOR_INVERTERS = Recipe(
+    recorded=0.6,
+    voiceless=0.15,
+    solos=0,
+    instruments=0.1,
+    stretch=0.15,
+    shift=0.15,
+    filter_db=5,
+    level_db=3,
+    edges=0,
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,8 @@ class Mixer:
         if not whole:
             raise CorpusError(store.folder, f"nothing can be mixed of {len(sounds)} recordings by {recipe}")
         self._makers = list(shares)
-        self._recorded = Mixer(store, AS_RECORDED, seed) if recipe.recorded else self
+        as_recorded = replace(AS_RECORDED, edges=recipe.edges)
+        self._recorded = Mixer(store, as_recorded, seed) if recipe.recorded else self
         self._shares = [share / whole for share in shares.values()]
 
     def mix(self, number: int, count: int) -> Mix:
@@ -210,7 +223,7 @@ class Mixer:
         self, rng: np.random.Generator, sound: Sound, pace: Pace, count: int, edges: bool = True
     ) -> int:
         """Choose where to begin, so that every part of a recording may be in the middle of an example."""
-        edge = int(EDGE_SECONDS * self.rate) if edges else 0
+        edge = int(self.recipe.edges * self.rate) if edges else 0
         last = sound.samples - int(count * pace.time) + edge
         return int(rng.integers(-edge, max(last, -edge) + 1))
 
