@@ -65,7 +65,10 @@ class DetectorResult(Result):
         lines = []
         for name, ways in self.metrics["figures"].items():
             found = {key: "-" if value is None else f"{value:.3f}" for key, value in ways[PLAIN].items()}
-            lines.append(f"{name}: AUC {found['auc']}, accuracy {found['accuracy']}, F {found['f']}")
+            told = f"accuracy {found['accuracy']}"
+            if ways[PLAIN]["sung"]:
+                told = f"AUC {found['auc']}, {told}, F {found['f']}"
+            lines.append(f"{name}: {told}")
         return "\n".join(lines)
 
     def plot(self) -> Figure:

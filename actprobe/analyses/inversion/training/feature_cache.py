@@ -159,7 +159,7 @@ def _evaluator(
             every = dense(frames)
             found = {layer: every[layer] if layer in sharing else every[layer][starts] for layer in able}
         elif dense is not None:
-            hop = int(np.gcd.reduce(starts)) or 1  # no more than the excerpts, which begin evenly from 0
+            hop = int(np.gcd.reduce(starts)) or 1  # 0 where there is one excerpt
             chunks = [chunk for _, chunk in dense.chunks(frames, hop)]
             found = {
                 layer: np.concatenate([chunk[layer] for chunk in chunks])[starts // hop] for layer in able
