@@ -290,7 +290,7 @@ def test_the_epoch_with_the_largest_area_is_kept(tmp_path: Path, store: SoundSto
     from actprobe.detection.training import detector_training
     from actprobe.training.settings import Settings
 
-    settings = Settings(4, 2, 4, 0.001, "exponential", seed=SEED)
+    settings = Settings(4, 2, 4, 0.01, "exponential", seed=SEED)
     segments = segments_of(store, 3, AS_RECORDED)
     valid = [recording("v", [(0.5, 2)], seed=7)]
     training = detector_training(tmp_path, segments, valid, settings, spectra.normalization_of(store))
