@@ -86,7 +86,7 @@ def difference_figure(detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure
     others = list(dict.fromkeys(rows["against"]))
     measures = [name for name in SHOWN if name in set(rows["measure"])]
     methods = list(dict.fromkeys(rows["method"]))
-    figure = new_figure(TWO_COLUMNS, 0.7 + 1.8 * len(others))
+    figure = new_figure(ONE_COLUMN if len(measures) == 1 else TWO_COLUMNS, 0.7 + 1.8 * len(others))
     grid = figure.subplots(len(others), len(measures), squeeze=False, sharex=True)
     for line, other in zip(grid, others, strict=True):
         for axes, measure in zip(line, measures, strict=True):
