@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from actprobe.audio import Waveform, load_audio
     from actprobe.batch.result import Result
     from actprobe.corpora import Corpus, open_corpus
+    from actprobe.corpora.phantom import write_phantom
     from actprobe.detection.run import train_detector
     from actprobe.errors import ActprobeError, AudioError, WeightsError
     from actprobe.explorer.page import report
@@ -75,6 +76,7 @@ _HOMES = {
     "train_inverter": "actprobe.analyses.inversion.training.run",
     "tune": "actprobe.analyses.causal.tuning.run",
     "wrap_model": "actprobe.models",
+    "write_phantom": "actprobe.corpora.phantom",
 }
 
 __all__ = [
@@ -113,6 +115,7 @@ __all__ = [
     "train_inverter",
     "tune",
     "wrap_model",
+    "write_phantom",
 ]
 
 

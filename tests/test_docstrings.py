@@ -175,3 +175,45 @@ def test_reference_lists_the_face() -> None:
     assert len(listed) == len(set(listed))
     own = [name for name in face() if resolved(name).__module__ != "actprobe.errors"]
     assert set(listed) == {*own, "actprobe.errors"}
+
+
+MENTION = re.compile(r"`(actprobe(?:\.\w+)+)")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("actprobe/**/*.py"),
+]
+
+
+def mentioned() -> dict[str, str]:
+    """Name in backquotes -> a page or module that mentions it."""
+    return {
+        name: str(page.relative_to(ROOT))
+        for page in PAGES
+        for name in MENTION.findall(page.read_text("utf-8"))
+    }
+
+
+def exists(dotted: str) -> bool:
+    """Whether a name is that of a module, of something in one, or of an attribute that a class declares."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            if not hasattr(found, part):
+                return part == parts[-1] and part in getattr(found, "__annotations__", {})
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def test_every_name_that_is_mentioned_exists() -> None:
+    assert not exists("actprobe.no_such_name")
+    assert not exists("actprobe.Model.no_such_attribute")
+    names = mentioned()
+    assert len(names) > 50
+    assert {name: page for name, page in names.items() if not exists(name)} == {}

@@ -93,19 +93,49 @@ def write_phantom(
     stems: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
-    """Write the phantom corpus: wav files, the truth of each as JSON, and a manifest, whose path is returned.
+    """Write the phantom corpus: synthetic music, with everything about it known.
 
     Each file appears complete or not at all, the manifest last, so that a folder with a manifest is a whole
     corpus. Phantom files of an earlier corpus in the folder are replaced or removed, other files are left
     alone. The same arguments give the same bytes, on one machine; a file that holds them already is left as
     it is, its time of modification too, so that what was computed from it still holds.
 
-    The first recordings do not depend on how many ``recordings`` there are. ``seconds`` is at least 2 and
-    ``sample_rate`` at least 8000 Hz, otherwise UsageError. ``stems`` writes those too, as
-    ``stems/phantom_00000_voice.wav``, which the manifest names in columns such as ``stem_voice``.
-    ``progress`` is called after each recording with the number done and the number in all. The manifest has
-    the ``path`` of each wav and the ``truth`` of each JSON relative to the folder, and the columns of
-    `PhantomRecording.row`. CorpusError where the folder cannot be written.
+    Parameters
+    ----------
+    directory : str or os.PathLike
+        Folder for the wav files, the truth of each as JSON, and manifest.csv.
+    recordings : int, optional
+        How many; the first ones do not depend on it.
+    seconds : float, optional
+        Length of each, at least 2.
+    sample_rate : int, optional
+        Hz, at least 8000.
+    seed : int, optional
+        Another seed gives other recordings.
+    stems : bool, optional
+        Whether the stems are written, too, as ``stems/phantom_00000_voice.wav``; the manifest names them in
+        columns such as ``stem_voice``.
+    progress : callable, optional
+        Called after each recording with the number done and the number in all.
+
+    Returns
+    -------
+    Path
+        The manifest: the ``path`` of each wav and the ``truth`` of each JSON relative to the folder, and what
+        is known of the recording, such as ``kind``, ``true_onset_rate`` and ``true_gain_db``.
+
+    Raises
+    ------
+    UsageError
+        No recordings, or too short, or a rate too low.
+    CorpusError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> manifest = actprobe.write_phantom("PHANTOM", recordings=5, seconds=3)
+    >>> len(actprobe.open_corpus(manifest))
+    5
     """
     if recordings < 1:
         raise UsageError(f"recordings={recordings}: a corpus has at least one")

@@ -70,6 +70,7 @@ SECTIONS = [
             "actprobe.load_model", "actprobe.wrap_model", "actprobe.open_activations",
             "actprobe.save_activations", "actprobe.Model", "actprobe.load_inverter", "actprobe.Inverter",
             "actprobe.load_audio", "actprobe.Waveform", "actprobe.open_corpus", "actprobe.Corpus",
+            "actprobe.write_phantom",
             "actprobe.models.networks.crepe.pitch_track", "actprobe.frontends.tracks.join_examples",
         ],
     ),
