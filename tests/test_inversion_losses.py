@@ -181,6 +181,54 @@ def test_balanced_divides_each_term_by_its_variance(detector: Any, golden: dict[
     assert replace(Objective("balanced"), l2=1e-3).l2_weight == 1e-3
 
 
+def test_euclidean_distances_are_means_of_the_examples_root_mean_square_errors() -> None:
+    from actprobe import backend
+
+    rng = np.random.default_rng(0)
+    found, wanted = rng.standard_normal((2, 4, 5, 6, 3)).astype(np.float32)
+    found[1] *= 10
+    roots = np.sqrt(((found - wanted).astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
+    tf, objective = backend.tf, Objective("input", "euclidean")
+    assert float(objective.measure(tf.constant(found), wanted)) == pytest.approx(roots.mean(), rel=1e-6)
+    assert objective.each(tf.constant(found), wanted).numpy() == pytest.approx(roots, rel=1e-6)
+    assert Objective("input").each(tf.constant(found), wanted).numpy() == pytest.approx(roots**2, rel=1e-6)
+
+
+def test_the_gradient_of_euclidean_distances_is_that_of_the_formula() -> None:
+    """An example that is perfect has none; the others have the same length, however far off they are."""
+    from actprobe import backend
+
+    tf = backend.tf
+    rng = np.random.default_rng(1)
+    found, wanted = (tf.constant(each) for each in rng.standard_normal((2, 3, 5, 6)).astype(np.float32))
+    found = tf.concat([found[:1] * 100, found[1:2], wanted[2:]], 0)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(found)
+        ours = 3.0 * Objective("input", "euclidean").measure(found, wanted)
+        plain = 3.0 * tf.reduce_mean(tf.sqrt(tf.reduce_mean((found[:2] - wanted[:2]) ** 2, (1, 2)))) * 2 / 3
+    slopes = tape.gradient(ours, found).numpy()
+    assert slopes == pytest.approx(tape.gradient(plain, found).numpy(), rel=1e-5, abs=1e-9)
+    lengths = np.linalg.norm(slopes.reshape(3, -1), axis=1)
+    assert lengths == pytest.approx([1 / np.sqrt(30), 1 / np.sqrt(30), 0], rel=1e-5)
+
+
+def test_balanced_divides_euclidean_distances_by_deviations(detector: Any, golden: dict[str, Any]) -> None:
+    variances = {"input_variance": 4.0, "feature_variance": 0.25}
+    model, batch = a_training(detector, golden, "balanced", distance="euclidean", **variances)
+    found, slopes = gradients(model, batch, "feature")
+    expected = float(found["input"]) / 2 + float(found["feature"]) / 0.5 + float(found["l2"])
+    assert float(found["loss"]) == pytest.approx(expected, rel=1e-6)
+    assert all(float(np.abs(slope.numpy()).max()) > 0 for slope in slopes)
+
+
+def test_what_is_published_or_printed_with_squares_is_refused_without() -> None:
+    for name in ("eq3", "released"):
+        with pytest.raises(UsageError, match=f"there is no euclidean {name}"):
+            Objective(name, "euclidean")
+    with pytest.raises(UsageError, match="there is squared, euclidean"):
+        Objective("input", "manhattan")
+
+
 def test_weights_of_the_terms_count(detector: Any, golden: dict[str, Any]) -> None:
     model, batch = a_training(detector, golden, "joint", input_weight=2.0, feature_weight=0.5)
     found, _ = model.learner.terms(batch)

@@ -379,7 +379,7 @@ def test_gradients_in_mixed_precision_are_near_those_in_single_precision() -> No
         inverter = build_inverter(plan, precision=precision)
         set_arrays(inverter, initial_arrays(plan, 0), plan)
         with tf.GradientTape() as tape:
-            loss = Objective("input").distance(inverter(features, training=True), wanted)
+            loss = Objective("input").measure(inverter(features, training=True), wanted)
         norms.append([float(tf.norm(each)) for each in tape.gradient(loss, inverter.trainable_variables)])
     assert norms[1] == pytest.approx(norms[0], rel=0.05)
 

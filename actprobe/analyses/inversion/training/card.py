@@ -27,16 +27,17 @@ def inverter_card(metrics: Mapping[str, Any]) -> str:
             f" (variances over the training set: excerpts {objective['input_variance']:.4g}, features "
             f"{objective['feature_variance']:.4g})"
         )
+    loss = Objective(**objective)
     best = metrics["valid_input"]
     judged = "no validation recordings: the last epoch" if best is None else (
-        f"epoch {metrics['best_epoch']} was best on validation: mean squared error {best:.4f} of the excerpts"
+        f"epoch {metrics['best_epoch']} was best on validation: {loss.error} {best:.4f} of the excerpts"
     )  # fmt: skip
     held_out = ", held out by the seed" if metrics.get("held_out") else ""
     hop = inverter["hop"]
     apart = "as the front end cuts them" if hop is None else f"{hop} frames apart"
     nre = metrics.get("nre")
     file = f"{file_name(model['name'], model['layer'])}.npz"
-    l2 = Objective(objective["name"], l2=objective["l2"]).l2_weight
+    distance = ", euclidean distances" if loss.is_euclidean else ""
     of = ""
     if "mixes" in data:
         sizes = data["mixes"]["recordings"]
@@ -55,8 +56,8 @@ the excerpt, in the front end's normalised units. Made by
   {metrics["recordings"]["valid"]} to validate on ({data["valid"]} excerpts){held_out}.
 - Licence: that of the recordings decides; weights trained on a corpus for research are for research.
 - Network: {inverter["architecture"]}, ends {inverter["ending"]}.
-- Loss: {objective["name"]}{comparator}{variances}; squared weights times
-  {l2}.
+- Loss: {objective["name"]}{comparator}{distance}{variances}; squared weights times
+  {loss.l2_weight}.
 - Training: {metrics["epochs"]} epochs of {metrics["steps_per_epoch"]} steps of
   {settings["batch_size"]} excerpts, Adam, rate {settings["learning_rate"]}, schedule
   {settings["schedule"]}, {settings["precision"]}, seed {settings["seed"]}{averaged};

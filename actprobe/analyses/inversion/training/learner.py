@@ -63,12 +63,12 @@ class InverterLearner:
         """Compute the terms of the loss in training, and the inverted excerpts."""
         tf, objective, excerpts = backend.tf, self.objective, batch["excerpt"]
         inverted = self.inverter(self.features_in(batch), training=True)
-        found = {"input": objective.distance(inverted, excerpts)}
+        found = {"input": objective.measure(inverted, excerpts)}
         if objective.compares:
             assert self.compared_of is not None
             compared = batch["compared"] if "compared" in batch else self.compared_of(excerpts)
             seen = inverted if objective.connected else tf.stop_gradient(inverted)
-            found["feature"] = objective.distance(self.compared_of(seen), tf.stop_gradient(compared))
+            found["feature"] = objective.measure(self.compared_of(seen), tf.stop_gradient(compared))
         squared = squared_weights(self.inverter.trainable_variables)
         found["l2"] = objective.l2_weight * squared
         found["loss"] = objective.total(found["input"], found.get("feature"), squared)
@@ -98,7 +98,6 @@ class InverterLearner:
         return found
 
     def judge(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Compute the mean squared error of each excerpt of a validation batch."""
+        """Measure the error of each excerpt of a validation batch, as the objective does."""
         inverted = self.inverter(self.features_in(batch), training=False)
-        squares = backend.tf.math.squared_difference(inverted, batch["excerpt"])
-        return {"input": backend.tf.reduce_mean(squares, axis=(1, 2))}
+        return {"input": self.objective.each(inverted, batch["excerpt"])}

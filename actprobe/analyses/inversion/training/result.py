@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from actprobe.analyses.inversion.networks.inverter import Inverter, load_inverter
 from actprobe.analyses.inversion.training.card import file_name
+from actprobe.analyses.inversion.training.losses import Objective
 from actprobe.batch.result import Result
 from actprobe.models.model import Model
 from actprobe.plotting import OKABE_ITO
@@ -58,7 +59,8 @@ class TrainingResult(Result):
         best = self.metrics["valid_input"]
         if best is None:
             return ""
-        return f"validation: mean squared error {best:.4f}, epoch {self.metrics['best_epoch']}"
+        error = Objective(**self.metrics["objective"]).error
+        return f"validation: {error} {best:.4f}, epoch {self.metrics['best_epoch']}"
 
     def inverter(self, model: Model | None = None) -> Inverter:
         """Open the inverter.

@@ -41,6 +41,7 @@ def train_inverter(
     layer: str,
     output_dir: str | Path,
     loss: str = "joint",
+    distance: str = "squared",
     comparator: str | Comparator | None = None,
     comparator_checkpoint: str | Path | None = None,
     valid: CorpusLike | None = None,
@@ -98,6 +99,9 @@ def train_inverter(
         ``joint`` (the squared error of the excerpt and of its features at the comparator, means), ``eq3``
         (the sums of the paper's equation 3), ``input`` (the excerpt alone), ``balanced`` (each term divided
         by its variance) or ``released`` (as the authors' program ran).
+    distance : str, optional
+        ``squared``, as published, or ``euclidean``: ``joint``, ``input`` and ``balanced`` then take the mean
+        of the examples' root mean square errors, which the NRE measures.
     comparator : str or tuple, optional
         What inversions are compared by: a layer of the network, ``"MODEL:LAYER"``, or a pair of a model and
         its layer; by default ``model.default_comparator``.
@@ -188,7 +192,7 @@ def train_inverter(
     """
     began = time.time()
     model.layers.select([layer])
-    Objective(loss)
+    Objective(loss, distance)
     source, its_layer = choose_comparator(model, layer, loss, comparator, comparator_checkpoint)
     settings = Settings(
         epochs, steps_per_epoch, batch_size, learning_rate, schedule, precision, seed, jit_compile,
@@ -221,9 +225,9 @@ def train_inverter(
     apart = set(held)
     train = [each for each in train if each not in apart]
     task = Task(
-        network, layer, network if source is model else source.open(), its_layer, loss, input_weight,
-        feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight, validation_excerpts,
-        file_dtype,
+        network, layer, network if source is model else source.open(), its_layer, loss, distance,
+        input_weight, feature_weight, ending, architecture, excerpt_hop, l2, adversarial_weight,
+        validation_excerpts, file_dtype,
     )  # fmt: skip
     mixed = None
     if mixes:
@@ -233,7 +237,7 @@ def train_inverter(
         train = mixed_recordings(mixer, mixes, max(mix_seconds, needed / rate))
     arguments = {
         "corpus": opened.source, "layer": layer, "output_dir": str(folder), "loss": loss,
-        "comparator": f"{task.comparator.name}:{its_layer}", "songs_match": songs_match,
+        "distance": distance, "comparator": f"{task.comparator.name}:{its_layer}", "songs_match": songs_match,
         "voiceless": [str(each) for each in voiceless], "voices": [str(each) for each in voices],
         "phantom": phantom, "mixes": mixes, "mix_seconds": mix_seconds,
         "input_weight": input_weight, "feature_weight": feature_weight, "l2": l2,

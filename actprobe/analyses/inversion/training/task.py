@@ -21,6 +21,7 @@ class Task:
 
     - ``comparator`` and ``comparator_layer``: network and layer of the feature term.
     - ``loss``: one of `actprobe.analyses.inversion.training.losses.LOSSES`.
+    - ``distance``: one of `actprobe.analyses.inversion.training.losses.DISTANCES`.
     - ``input_weight``, ``feature_weight``: factors of its terms.
     - ``l2``: see `actprobe.analyses.inversion.training.losses.Objective`.
     - ``adversarial_weight``: factor of the adversarial term, 0 for none.
@@ -36,6 +37,7 @@ class Task:
     comparator: Model
     comparator_layer: str
     loss: str = "joint"
+    distance: str = "squared"
     input_weight: float = 1.0
     feature_weight: float = 1.0
     ending: str | None = None
@@ -49,7 +51,7 @@ class Task:
     @property
     def objective(self) -> Objective:
         """The loss, its variances not measured yet."""
-        return Objective(self.loss, self.input_weight, self.feature_weight, l2=self.l2)
+        return Objective(self.loss, self.distance, self.input_weight, self.feature_weight, l2=self.l2)
 
     def describe(self, ending: str) -> dict[str, Any]:
         """Say what is inverted and compared, JSON-able; the ending is that of the plan."""
