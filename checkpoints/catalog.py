@@ -6,7 +6,7 @@ A file that is not in the catalog may still be read, but results made with it sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 __all__ = [
@@ -105,6 +105,10 @@ class CatalogEntry:
         ``postprocessing``, or the weights of an ``inverter`` of one of its layers.
     layer : str
         The layer that an inverter inverts; empty otherwise.
+    inverts : str
+        Name of the entry whose features an inverter takes; empty otherwise.
+    replaced_by : str
+        Name of the entry that ships in the place of one that did before; empty of all others.
     normalization : str
         Name of the entry with what the examples were normalised by when the file was made; empty
         when there is no such thing.
@@ -131,6 +135,8 @@ class CatalogEntry:
     purpose: str
     role: Role = "weights"
     layer: str = ""
+    inverts: str = ""
+    replaced_by: str = ""
     normalization: str = ""
     at_most_bytes: int = 0
     packaged: bool = False
@@ -189,6 +195,10 @@ _OPEN_INVERTERS_ORIGIN = (
     "trained by actprobe-train-inverter on MIR-1K and labelled songs; see svd-open-inverters/README.md"
 )
 
+_FIRST_OPEN_INVERTERS_ORIGIN = (
+    "trained by actprobe-train-inverter on MIR-1K and labelled songs; shipped before November 29, 2026"
+)
+
 _MISHRA_MODELS = _GITHUB + "saum25/ISMIR-2018/2d711110b06d86660e78c088228620a4b7946e91/models/"
 _MISHRA_LICENCE = "none stated: not to be passed on"
 _MISHRA_ORIGIN = (
@@ -215,6 +225,7 @@ def _inverter(
         purpose=f"turns features of {layer} of the detector svd_jamendo back into log-mel excerpts",
         role="inverter",
         layer=layer,
+        inverts="svd_jamendo",
         normalization="svd_jamendo_meanstd",
     )
 
@@ -234,8 +245,23 @@ def _open_inverter(layer: str, size_bytes: int, sha256: str, md5: str, git_blob_
         purpose=f"turns features of {layer} of the detector svd-open back into log-mel excerpts",
         role="inverter",
         layer=layer,
+        inverts="svd-open",
         normalization="svd-open-meanstd",
         packaged=True,
+    )
+
+
+def _first_open_inverter(
+    layer: str, size_bytes: int, sha256: str, md5: str, git_blob_sha1: str
+) -> CatalogEntry:
+    now = _open_inverter(layer, size_bytes, sha256, md5, git_blob_sha1)
+    return replace(
+        now,
+        name=f"{now.name}-v1",
+        filename=f"svd-open-inverters-v1/{layer}.npz",
+        origin=_FIRST_OPEN_INVERTERS_ORIGIN,
+        replaced_by=now.name,
+        packaged=False,
     )
 
 
@@ -494,6 +520,62 @@ _ENTRIES = (
         "407caac49cd33d0d99e9398de96daa89630cbb0e",
     ),
     _open_inverter(
+        "fc8",
+        539890,
+        "c5258d75158618f335c2a0ef57e7531d7f812fba163d8c9d238447c94b17565d",
+        "bf90d82c01746683bf70afaa98718a4c",
+        "043b59edffd2bf3d5e0d1528f757e12acfc2244f",
+    ),
+    _first_open_inverter(
+        "conv1",
+        304240,
+        "d55a4de0726c745f7f6a7cefbb9ee1bac0eca01b9f2bf4542ea2fd08f9cd322a",
+        "ec4577b0faf21f3dd8050900e4c1c48c",
+        "c2cafe8c18b6ada562bf8eb154cde6204c680a3e",
+    ),
+    _first_open_inverter(
+        "conv2",
+        80880,
+        "d8b4c03ceba1b163e7778b5cb86309586ba7f10dbd3954573161a0c59e24b240",
+        "01b2fdc61ecad0221b44aabba358749e",
+        "8c5b7c33852ccd93b9ce6452d8da3f80f594f5c1",
+    ),
+    _first_open_inverter(
+        "mp3",
+        139276,
+        "dea485ed6e3ed21bf35b8afab003a7a92fcc5b7ab1ea6e6b8f517bd58574d64a",
+        "bd32a229bf5b628095b927425e45304c",
+        "2d1d5ef18f1b5c5c9ebb6eb459cda96c4d5521ab",
+    ),
+    _first_open_inverter(
+        "conv4",
+        676620,
+        "8ff175c5a606684429f65e3131cce1c321030af788dcbd2f5c7652332724115b",
+        "c6359312b4a2663b340be1e2b0371b3c",
+        "b7893f8378eda115b910d269e05d018eb5ff5232",
+    ),
+    _first_open_inverter(
+        "conv5",
+        529164,
+        "5abc4ae6722b45bdb0a2be6cc8205768c13d7ee2901286dc7c0001fb00539b98",
+        "454c8fe84d443668ba218e4b1d549288",
+        "b37c22cd67ca41c4a049a35e806468c79af313b2",
+    ),
+    _first_open_inverter(
+        "mp6",
+        629672,
+        "451679e934eb4b788de1bfe2ba8a07762b43356cb80c57f596bc4edb2ae13997",
+        "fc871619bc4307c5e9d92455ee62c89b",
+        "9ea2d0177cf7899439ef645969e0c23e624d90e3",
+    ),
+    _first_open_inverter(
+        "fc7",
+        767012,
+        "fb6657512542fb2d3578ac436d6227558aa858d4bb0d9e5efe4b0c64e3f748ac",
+        "8db86e638e13b1fff2f5e5f617a08f82",
+        "407caac49cd33d0d99e9398de96daa89630cbb0e",
+    ),
+    _first_open_inverter(
         "fc8",
         539890,
         "c5258d75158618f335c2a0ef57e7531d7f812fba163d8c9d238447c94b17565d",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from actprobe import checkpoints
 from actprobe.checkpoints import catalog
@@ -37,7 +38,17 @@ def test_entry_says_all_that_a_reader_needs(entry: Any) -> None:
     assert entry.purpose
     assert entry.size_limit > 0
     assert entry.url is None or entry.url.startswith("https://")
-    assert bool(entry.layer) == (entry.role == "inverter")
+    assert bool(entry.layer) == bool(entry.inverts) == (entry.role == "inverter")
+    if entry.inverts:
+        other = checkpoints.find(entry.inverts)
+        assert other is not None
+        assert (other.model, other.role) == (entry.model, "weights")
+    if entry.replaced_by:
+        other = checkpoints.find(entry.replaced_by)
+        assert other is not None
+        assert other.packaged
+        assert not entry.packaged
+        assert (other.inverts, other.layer) == (entry.inverts, entry.layer)
     if entry.normalization:
         other = checkpoints.find(entry.normalization)
         assert other is not None
@@ -49,11 +60,15 @@ def test_files_of_entries_never_meet_in_the_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [entry for entry in ENTRIES if entry.wheel is None], ids=lambda entry: entry.name
+    "entry",
+    [entry for entry in ENTRIES if entry.wheel is None and not entry.replaced_by],
+    ids=lambda entry: entry.name,
 )
 def test_digests_are_those_of_the_published_file(assets: Path, entry: Any) -> None:
     path = assets / "originals" / entry.model / entry.filename
-    if not path.exists():
+    if entry.packaged:
+        path = ROOT / "checkpoints" / entry.filename
+    elif not path.exists():
         pytest.skip("this file is not among the test assets")
     content = path.read_bytes()
     assert len(content) == entry.size_bytes

@@ -50,7 +50,7 @@ WEIGHTS_OF_OTHERS = {
     "mm_cnn_irmas_single": "originals/mm_cnn/epoch.115-val_loss.0.902-fbeta.0.673.hdf5",
     "svd_inverter_fc8": "originals/svd/jamendo_augment_gen_fc8_a26.npz",
 }
-INVERTERS = [entry for entry in entries() if entry.role == "inverter" and entry.name.startswith("svd-open")]
+INVERTERS = [entry for entry in entries() if entry.role == "inverter" and entry.packaged]
 ASSETS = Path(os.environ.get("ACTPROBE_TEST_ASSETS") or "/nowhere")
 WEIGHTS = Path(os.environ.get("ACTPROBE_TEST_WEIGHTS") or cache_folder())
 PACKAGED = [entry for entry in entries() if entry.wheel is not None]

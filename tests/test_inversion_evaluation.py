@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import replace
@@ -460,6 +461,20 @@ def test_threshold_is_that_of_the_detectors_card(model: Any) -> None:
 
 
 # Where inverters are
+
+
+@pytest.mark.parametrize(
+    ("weights", "prefix"), [("svd-open", "svd-open-inverter-"), ("svd_jamendo", "svd_inverter_")]
+)
+def test_inverters_of_the_catalog_belong_to_the_weights_and_were_not_replaced(
+    model: Any, weights: str, prefix: str
+) -> None:
+    with_weights = copy.copy(model)
+    with_weights.weights = replace(model.weights, catalog_name=weights)
+    assert [(source.layer, source.checkpoint) for source in find_sources(with_weights, None)] == [
+        (layer, f"{prefix}{layer}")
+        for layer in ("conv1", "conv2", "mp3", "conv4", "conv5", "mp6", "fc7", "fc8")
+    ]
 
 
 def test_inverters_are_found_by_folder_file_and_method(model: Any, tmp_path: Path) -> None:

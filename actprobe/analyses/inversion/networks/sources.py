@@ -223,12 +223,9 @@ def _loss_of(file: Path, layer: str) -> str:
 
 
 def _of_catalog(model: Model) -> list[Source]:
-    name = model.weights.catalog_name
-    known = entries(model.name, "inverter")
-    if name.endswith("-open"):
-        fitting = [entry for entry in known if entry.packaged and entry.name.startswith(f"{name}-")]
-    elif model.weights.kind == "original":
-        fitting = [entry for entry in known if not entry.packaged]
-    else:
-        fitting = []
-    return [Source(METHOD, entry.layer, entry.name) for entry in fitting if entry.layer]
+    weights = model.weights.catalog_name
+    return [
+        Source(METHOD, entry.layer, entry.name)
+        for entry in entries(model.name, "inverter")
+        if weights and entry.inverts == weights and not entry.replaced_by
+    ]
