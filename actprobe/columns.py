@@ -275,7 +275,8 @@ TABLES: dict[str, dict[str, str]] = {
         "layer": "Name of the layer; empty for baselines.",
         "corpus": "Name of the corpus.",
         "method": "As in nre.csv, and the baselines.",
-        "against": "For a difference: the method that is subtracted, over the excerpts that both inverted.",
+        "against": "For a difference: the method that is subtracted, over the excerpts that both inverted. "
+        "The NRE has a row with `mean excerpt`, too.",
         "class": "`all`, `vocal` (singing in the middle of the excerpt) or `nonvocal`.",
         "measure": "`nre`; `feature_nre`, the same between features of the layer; `comparator_nre`, in the "
         "comparator's layer; `agreement`, `balanced_agreement`, `kappa`, `probability_difference`, "

@@ -192,7 +192,7 @@ _OPEN_LICENCE = "research use, as MIR-1K, on which it was trained; see svd-open/
 _OPEN_ORIGIN = "trained by actprobe-train-detector on MIR-1K and labelled songs; see svd-open/README.md"
 
 _OPEN_INVERTERS_ORIGIN = (
-    "trained by actprobe-train-inverter on MIR-1K and labelled songs; see svd-open-inverters/README.md"
+    "trained by actprobe-train-inverter on MIR-1K and other recordings; see svd-open-inverters/README.md"
 )
 
 _FIRST_OPEN_INVERTERS_ORIGIN = (

@@ -603,6 +603,14 @@ def test_evaluation_from_recordings_to_files(
     detail = pd.read_csv(tmp_path / "nre_detail.csv", keep_default_na=False)
     same = value(detail, method="joint", layer="fc8", measure="nre", against="input")
     assert float(same["value"]) == 0  # the same files under two names
+    nre, mean = (
+        float(value(detail, method=method, layer=layer, measure="nre")["value"])
+        for method, layer in (("joint", "fc8"), ("mean excerpt", ""))
+    )
+    below = value(detail, method="joint", layer="fc8", measure="nre", against="mean excerpt")
+    assert float(below["value"]) == pytest.approx(nre - mean, abs=1e-9)
+    assert float(below["low"]) <= float(below["value"]) <= float(below["high"])
+    assert set(detail[detail["against"] == "mean excerpt"]["measure"]) == {"nre"}
     assert {"zero", "elu floor"} <= set(detail[detail.layer == ""].method)
     ledger = pd.read_csv(tmp_path / "recordings.csv", keep_default_na=False)
     assert ledger.status.tolist() == ["ok", "ok", "ok", "failed", "failed"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import actprobe
 from actprobe import backend, wrap_model
 from actprobe.analyses.inversion.evaluation.excerpts import SampledExcerpts
+from actprobe.analyses.inversion.evaluation.figures import between_methods
 from actprobe.analyses.inversion.evaluation.nre import errors_of
 from actprobe.analyses.inversion.evaluation.readout import features, readout
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
@@ -310,7 +311,8 @@ def test_a_readout_of_other_folds_or_excerpts_is_not_taken_from_the_shards(
 
 def test_the_others_are_held_against_the_readout_excerpt_by_excerpt(evaluate: Any) -> None:
     detail = evaluate("out", methods=["gradient", "oracle"]).detail
-    rows = detail[(detail["measure"] == "nre") & (detail["class"] == "all") & (detail["against"] != "")]
+    rows = between_methods(detail)
+    rows = rows[(rows["measure"] == "nre") & (rows["class"] == "all")]
     assert rows[["method", "against"]].to_numpy().tolist() == [
         ["gradient", "linear readout"], ["oracle", "gradient"], ["oracle", "linear readout"],
     ]  # fmt: skip

@@ -133,20 +133,18 @@ def _evaluation(run: ShownRun) -> str:
                 f"({high['nre']:.2f})"
             )
         parts.append(text if len(set(table["method"])) == 1 else f"with {method}, {text}")
-    mean, detail = mean_excerpt(run), _nre_detail(run)
-    if mean is not None:
-        inverted = detail[(detail["layer"] != "") & (detail["method"] != READOUT)]
-        below = int((inverted["high"] < mean).sum())
+    mean, held = mean_excerpt(run), _nre_detail(run, MEAN)
+    held = held[held["method"] != READOUT] if len(held) else held
+    if mean is not None and len(held):
+        better = int((held["high"] < 0).sum())
         parts.append(
-            f"{below} of {len(inverted)} inversions have a 95 % interval below the {MEAN} ({mean:.2f})"
+            f"{better} of {len(held)} inversions have a lower NRE than the {MEAN} ({mean:.2f}), with a 95 % "
+            "interval of the difference below 0"
         )
     held = _nre_detail(run, READOUT)
     if len(held):
         better = int((held["high"] < 0).sum())
-        parts.append(
-            f"{better} of {len(held)} have a lower NRE than the {READOUT} of their layer, with a 95 % "
-            "interval of the difference below 0"
-        )
+        parts.append(f"{better} of {len(held)} likewise have a lower one than the {READOUT} of their layer")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from actprobe.analyses.inversion.evaluation.figures import between_methods
 from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.clips import Clips
@@ -83,7 +84,7 @@ def errors_of(run: ShownRun) -> dict[str, Any]:
     if not detail.empty:
         nre = detail[(detail["measure"] == "nre") & (detail["class"] == "all")]
         found["baselines"] = _records(nre[nre["layer"] == ""], ["method", "value"])
-        against = nre[(nre["against"] != "") & (nre["layer"] != "")]
+        against = between_methods(nre)
         found["differences"] = _records(against, ["layer", "method", "against", "value", "low", "high"])
     return found
 

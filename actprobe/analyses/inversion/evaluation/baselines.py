@@ -16,7 +16,8 @@ from actprobe.errors import UsageError
 
 Floats = NDArray[np.float32]
 
-BASELINES = ("zero", "mean excerpt", "excerpt level", "excerpt spectrum", "elu floor")
+MEAN_EXCERPT = "mean excerpt"
+BASELINES = ("zero", MEAN_EXCERPT, "excerpt level", "excerpt spectrum", "elu floor")
 ELU_FLOOR = np.float32(-1.0)
 
 

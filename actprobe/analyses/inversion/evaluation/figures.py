@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from actprobe.analyses.inversion.evaluation.baselines import BASELINES
 from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.plotting import OKABE_ITO, ONE_COLUMN, TWO_COLUMNS, new_figure, set_title, styled
 
@@ -70,6 +71,11 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
     return figure
 
 
+def between_methods(detail: pd.DataFrame) -> pd.DataFrame:
+    """Select the differences of two methods from nre_detail.csv, without those to a baseline."""
+    return detail[(detail["against"] != "") & ~detail["against"].isin(BASELINES)]
+
+
 @styled
 def difference_figure(detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure:
     """Draw what each method has more or less than another, layer by layer, with paired intervals.
@@ -78,7 +84,8 @@ def difference_figure(detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure
     each of `SHOWN` that was measured. ``order`` is that of the layers, by default as they come. ValueError
     where no two methods were compared.
     """
-    rows = detail[(detail["against"] != "") & (detail["class"] == "all") & detail["measure"].isin(SHOWN)]
+    rows = between_methods(detail)
+    rows = rows[(rows["class"] == "all") & rows["measure"].isin(SHOWN)]
     if not len(rows):
         raise ValueError("no two methods were compared")
     there = list(dict.fromkeys(rows["layer"]))

@@ -21,7 +21,8 @@ these, too, and ``nre_trainings_std`` is their standard deviation.
 
 Rows with ``against`` are differences to another method over the excerpts that both were judged on: a paired
 comparison, real when the interval leaves 0 out. The other is the reference, and in further rows
-the linear readout, which is itself compared with none.
+the linear readout, which is itself compared with no method. The NRE of each is compared with that of the mean
+excerpt, too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from actprobe.analyses.inversion.evaluation.baselines import MEAN_EXCERPT
 from actprobe.analyses.inversion.evaluation.excerpts import NOT_SUNG, SUNG, UNLABELLED, SampledExcerpts
 from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.evaluation.scores import Scores
@@ -131,6 +133,9 @@ def evaluation_tables(
             if other != method and (other, layer) in trainings:
                 rows_of = _differences(sample, group, trainings[other, layer], threshold)
                 details += [name | {"against": other} | row for row in rows_of]
+        if layer and (MEAN_EXCERPT, "") in trainings:
+            rows_of = _differences(sample, group, trainings[MEAN_EXCERPT, ""], threshold)
+            details += [name | {"against": MEAN_EXCERPT} | row for row in rows_of if row["measure"] == "nre"]
     return pd.DataFrame(figures, columns=list(NRE_COLUMNS)), pd.DataFrame(
         details, columns=list(DETAIL_COLUMNS)
     )

@@ -24,7 +24,7 @@ from actprobe.analyses.inversion.evaluation.candidates import (
     candidates,
 )
 from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
-from actprobe.analyses.inversion.evaluation.figures import difference_figure, nre_figure
+from actprobe.analyses.inversion.evaluation.figures import between_methods, difference_figure, nre_figure
 from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
 from actprobe.analyses.inversion.evaluation.readout.readout import LinearReadout
@@ -260,7 +260,7 @@ def evaluate_inverters(
     write_csv(folder / "nre.csv", nre)
     evaluated = [name for name in network.layers if name in set(nre["layer"])]
     save_figure(nre_figure(nre, detail, evaluated), folder / "figures" / "nre.png")
-    if (detail["against"] != "").any():
+    if len(between_methods(detail)):
         save_figure(difference_figure(detail, evaluated), folder / "figures" / "differences.png")
     record |= {
         "layers": evaluated,
