@@ -98,6 +98,17 @@ def train(
     )
 
 
+def validation_errors(folder: Path, detector: Any, recordings: Any, cache: Path) -> Any:
+    """Mean squared error of each excerpt that an epoch is judged by, computed anew from the file."""
+    store = FrameStore(cache, recordings["valid"], detector.frontend)
+    excerpts = store.excerpts(10)
+    which = np.linspace(0, len(excerpts) - 1, 8).round().astype(int)
+    examples = store.rows(excerpts).gather(which)
+    features = detector.activations(examples, ["mp6"])["mp6"]
+    inverted = load_inverter("svd", "mp6", folder / "svd-inverter-mp6.npz")(features)
+    return np.mean((inverted - examples) ** 2, axis=(1, 2))
+
+
 def weights_in(folder: Path, layer: str = "mp6") -> dict[str, Any]:
     with np.load(folder / f"svd-inverter-{layer}.npz") as stored:
         return {name: stored[name] for name in stored.files if name != "origin"}
@@ -384,13 +395,21 @@ def test_the_best_epoch_is_what_is_kept(
 ) -> None:
     """Its validation error, computed anew from the file, is the one that the history has."""
     folder, metrics = whole
-    store = FrameStore(cache, recordings["valid"], detector.frontend)
-    excerpts = store.excerpts(10)
-    which = np.linspace(0, len(excerpts) - 1, 8).round().astype(int)
-    examples = store.rows(excerpts).gather(which)
-    features = detector.activations(examples, ["mp6"])["mp6"]
-    inverted = load_inverter("svd", "mp6", folder / "svd-inverter-mp6.npz")(features)
-    assert np.mean((inverted - examples) ** 2) == pytest.approx(metrics["valid_input"], rel=1e-4)
+    errors = validation_errors(folder, detector, recordings, cache)
+    assert errors.mean() == pytest.approx(metrics["valid_input"], rel=1e-4)
+
+
+def test_with_euclidean_distances_epochs_are_judged_by_them(
+    tmp_path: Path, detector: Any, recordings: Any, cache: Path
+) -> None:
+    metrics = train(tmp_path, detector, recordings, cache, distance="euclidean")
+    errors = validation_errors(tmp_path, detector, recordings, cache)
+    assert np.sqrt(errors).mean() == pytest.approx(metrics["valid_input"], rel=1e-4)
+    assert metrics["history"][-1]["input"] < metrics["history"][0]["input"]
+    assert metrics["objective"]["distance"] == "euclidean"
+    card = (tmp_path / "README.md").read_text()
+    assert "Loss: input, euclidean distances" in card
+    assert "root mean square error" in card
 
 
 def test_the_average_of_the_weights_is_what_is_judged_and_kept(
@@ -403,12 +422,8 @@ def test_the_average_of_the_weights_is_what_is_judged_and_kept(
         assert line["valid_input"] != pytest.approx(plain["valid_input"], rel=1e-5)
     ours, last = weights_in(tmp_path), weights_in(whole[0])
     assert np.abs(ours["param0"] - last["param0"]).max() > 1e-5
-    store = FrameStore(cache, recordings["valid"], detector.frontend)
-    excerpts = store.excerpts(10)
-    examples = store.rows(excerpts).gather(np.linspace(0, len(excerpts) - 1, 8).round().astype(int))
-    features = detector.activations(examples, ["mp6"])["mp6"]
-    inverted = load_inverter("svd", "mp6", tmp_path / "svd-inverter-mp6.npz")(features)
-    assert np.mean((inverted - examples) ** 2) == pytest.approx(averaged["valid_input"], rel=1e-4)
+    errors = validation_errors(tmp_path, detector, recordings, cache)
+    assert errors.mean() == pytest.approx(averaged["valid_input"], rel=1e-4)
 
 
 def train_and_die(step: Any, history: Any, songs: Any, folder: Path, cache: Any) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import actprobe
 from actprobe import backend, wrap_model
 from actprobe.analyses.inversion.evaluation.excerpts import SampledExcerpts
-from actprobe.analyses.inversion.evaluation.figures import between_methods
+from actprobe.analyses.inversion.evaluation.measures import between_methods
 from actprobe.analyses.inversion.evaluation.nre import errors_of
 from actprobe.analyses.inversion.evaluation.readout import features, readout
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from actprobe.analyses.inversion.evaluation.baselines import MEAN_EXCERPT
 from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.explorer.reading import ShownRun
 from actprobe.statistics.criteria import Q_LIMIT, beats_null, follows
 
-MEAN = "mean excerpt"  # the baseline that inversions are compared with
 FEW = 10  # recordings
 FDR = f"at a false discovery rate of {100 * Q_LIMIT:.0f} % per layer"
 PERCENTILE = "95th percentile of max |r| under permutation"
@@ -70,7 +70,7 @@ def levels_of(run: ShownRun, layer: str, feature: str) -> tuple[float | None, li
 def mean_excerpt(run: ShownRun) -> float | None:
     """Give the NRE of the mean excerpt in an evaluation; None when it was not computed."""
     detail = _nre_detail(run)
-    rows = detail[detail["method"] == MEAN] if len(detail) else detail
+    rows = detail[detail["method"] == MEAN_EXCERPT] if len(detail) else detail
     return float(rows["value"].iloc[0]) if len(rows) else None
 
 
@@ -133,13 +133,13 @@ def _evaluation(run: ShownRun) -> str:
                 f"({high['nre']:.2f})"
             )
         parts.append(text if len(set(table["method"])) == 1 else f"with {method}, {text}")
-    mean, held = mean_excerpt(run), _nre_detail(run, MEAN)
+    mean, held = mean_excerpt(run), _nre_detail(run, MEAN_EXCERPT)
     held = held[held["method"] != READOUT] if len(held) else held
     if mean is not None and len(held):
         better = int((held["high"] < 0).sum())
         parts.append(
-            f"{better} of {len(held)} inversions have a lower NRE than the {MEAN} ({mean:.2f}), with a 95 % "
-            "interval of the difference below 0"
+            f"{better} of {len(held)} inversions have a lower NRE than the {MEAN_EXCERPT} ({mean:.2f}), with a "
+            "95 % interval of the difference below 0"
         )
     held = _nre_detail(run, READOUT)
     if len(held):

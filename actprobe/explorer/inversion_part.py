@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from actprobe.analyses.inversion.evaluation.figures import between_methods
+from actprobe.analyses.inversion.evaluation.measures import between_methods
 from actprobe.analyses.inversion.inverting.result import InversionResult
 from actprobe.explorer.assets import Assets, packed
 from actprobe.explorer.clips import Clips

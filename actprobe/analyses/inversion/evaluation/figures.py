@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from actprobe.analyses.inversion.evaluation.baselines import BASELINES
+from actprobe.analyses.inversion.evaluation.measures import between_methods
 from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.plotting import OKABE_ITO, ONE_COLUMN, TWO_COLUMNS, new_figure, set_title, styled
 
@@ -69,11 +69,6 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
             "excerpts; bars: 95 % intervals over recordings",
         )
     return figure
-
-
-def between_methods(detail: pd.DataFrame) -> pd.DataFrame:
-    """Select the differences of two methods from nre_detail.csv, without those to a baseline."""
-    return detail[(detail["against"] != "") & ~detail["against"].isin(BASELINES)]
 
 
 @styled

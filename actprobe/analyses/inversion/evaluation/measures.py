@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actprobe.analyses.inversion.evaluation.baselines import MEAN_EXCERPT
+from actprobe.analyses.inversion.evaluation.baselines import BASELINES, MEAN_EXCERPT
 from actprobe.analyses.inversion.evaluation.excerpts import NOT_SUNG, SUNG, UNLABELLED, SampledExcerpts
 from actprobe.analyses.inversion.evaluation.readout.ridge import READOUT
 from actprobe.analyses.inversion.evaluation.scores import Scores
@@ -139,6 +139,11 @@ def evaluation_tables(
     return pd.DataFrame(figures, columns=list(NRE_COLUMNS)), pd.DataFrame(
         details, columns=list(DETAIL_COLUMNS)
     )
+
+
+def between_methods(detail: pd.DataFrame) -> pd.DataFrame:
+    """Select the differences of two methods from nre_detail.csv, without those to a baseline."""
+    return detail[(detail["against"] != "") & ~detail["against"].isin(BASELINES)]
 
 
 def _sample(sampled: SampledExcerpts, resamples: int, seed: int) -> _Sample:

@@ -24,8 +24,8 @@ from actprobe.analyses.inversion.evaluation.candidates import (
     candidates,
 )
 from actprobe.analyses.inversion.evaluation.excerpts import sample_corpus
-from actprobe.analyses.inversion.evaluation.figures import between_methods, difference_figure, nre_figure
-from actprobe.analyses.inversion.evaluation.measures import evaluation_tables
+from actprobe.analyses.inversion.evaluation.figures import difference_figure, nre_figure
+from actprobe.analyses.inversion.evaluation.measures import between_methods, evaluation_tables
 from actprobe.analyses.inversion.evaluation.readout.opening import open_readout
 from actprobe.analyses.inversion.evaluation.readout.readout import LinearReadout
 from actprobe.analyses.inversion.evaluation.readout.recordings import recordings_to_fit

@@ -227,5 +227,5 @@ def _of_catalog(model: Model) -> list[Source]:
     return [
         Source(METHOD, entry.layer, entry.name)
         for entry in entries(model.name, "inverter")
-        if weights and entry.inverts == weights and not entry.replaced_by
+        if entry.inverts == weights and not entry.replaced_by
     ]
