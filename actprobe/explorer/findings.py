@@ -138,8 +138,8 @@ def _evaluation(run: ShownRun) -> str:
     if mean is not None and len(held):
         better = int((held["high"] < 0).sum())
         parts.append(
-            f"{better} of {len(held)} inversions have a lower NRE than the {MEAN_EXCERPT} ({mean:.2f}), with a "
-            "95 % interval of the difference below 0"
+            f"{better} of {len(held)} inversions have a lower NRE than the {MEAN_EXCERPT} ({mean:.2f}), with "
+            "a 95 % interval of the difference below 0"
         )
     held = _nre_detail(run, READOUT)
     if len(held):
