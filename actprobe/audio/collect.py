@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from actprobe.audio.waveform import RESAMPLER_QUALITY
 from actprobe.errors import AudioError, TooLongError
+from actprobe.scratch import GrowingSamples
 
 LOWEST_RATE_HZ = 1_000
 HIGHEST_RATE_HZ = 3_072_000  # DSD512 as FFmpeg hands it out is 2,822,400 Hz
@@ -30,7 +32,8 @@ class Collector:
     """Mono samples of a recording while it is being decoded, and what the decoder found out about it.
 
     The samples grow with what was decoded and are never allocated from what a header claims. They are
-    resampled while they come, so that those of the recording's own rate are not kept beside them.
+    resampled while they come, so that those of the recording's own rate are not kept beside them. Those of a
+    long recording lie in a temporary file (`actprobe.scratch`).
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ class Collector:
     _power: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False, repr=False)
     _kept_power: float = field(default=0.0, init=False, repr=False)
     _resampler: soxr.ResampleStream | None = field(default=None, init=False, repr=False)
-    _mono: bytearray = field(default_factory=bytearray, init=False, repr=False)
+    _mono: GrowingSamples = field(default_factory=GrowingSamples, init=False, repr=False)
 
     def start(self, sample_rate: int, channels: int) -> None:
         """Set the rate in Hz and the channels, once they are known and before the first block.
@@ -112,7 +115,7 @@ class Collector:
     def samples(self) -> NDArray[np.float32]:
         """What was kept of the recording; nothing can be added any more."""
         self._end_part()
-        return np.frombuffer(self._mono, dtype=np.float32)
+        return self._mono.array()
 
     @property
     def loudest_channel(self) -> int:
@@ -134,8 +137,15 @@ class Collector:
 
     def _end_part(self) -> None:
         if self._resampler is not None:
-            self._mono += self._resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes()
+            self._keep(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
             self._resampler = None
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        try:
+            self._mono.add(samples)
+        except OSError as error:
+            where = f"{tempfile.gettempdir()} has no room for its samples; TMPDIR names another folder"
+            raise AudioError(self.path, f"{where} ({(error.strerror or str(error)).lower()})") from error
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Append the channel mean of a block, float32 [frames, channels], or its channel that is kept.
@@ -162,7 +172,7 @@ class Collector:
         self.frames += len(mono)
         self.seconds += len(mono) / self.rates[-1]
         kept = mono if self._resampler is None else self._resampler.resample_chunk(mono)
-        self._mono += kept.tobytes()
+        self._keep(kept)
         if self.seconds > self.max_seconds + 0.5 / self.rates[-1]:  # durations are sums of blocks
             raise TooLongError(self.path, f"longer than max_seconds={self.max_seconds:g}")
 

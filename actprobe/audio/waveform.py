@@ -89,7 +89,7 @@ class Waveform:
         float
             0 for no samples.
         """
-        return float(np.max(np.abs(self.samples), initial=0.0))
+        return max(float(np.max(self.samples, initial=0.0)), -float(np.min(self.samples, initial=0.0)))
 
     @property
     def is_silent(self) -> bool:

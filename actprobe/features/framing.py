@@ -1,13 +1,24 @@
-"""A waveform at the rate of a feature, and long enough for a frame of it."""
+"""A waveform at the rate of a feature, long enough for a frame of it, and what its frames span.
+
+Nothing here copies a whole recording, so that memory does not grow with its length.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
 
+BLOCK_SAMPLES = 2**21  # 48 s at 44.1 kHz
+BLOCK_FRAMES = 2**12
+
 
 def at_least_a_frame(feature: str, waveform: Waveform, sample_rate: int, frame_size: int) -> Waveform:
-    """Bring a waveform to the rate of a feature in Hz; one shorter than a frame is a `FeatureError`."""
+    """Resample a waveform; one that is shorter than a frame is a `FeatureError`."""
     waveform = waveform.resample(sample_rate)
     if len(waveform.samples) < frame_size:
         raise FeatureError(
@@ -15,3 +26,44 @@ def at_least_a_frame(feature: str, waveform: Waveform, sample_rate: int, frame_s
             f"{waveform.seconds:.3f} s of audio are shorter than one frame, {frame_size / sample_rate:.3f} s",
         )
     return waveform
+
+
+def blocks(samples: NDArray[np.float32], overlap: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Cut samples into blocks, each with the first `overlap` samples of the next one."""
+    for first in range(0, len(samples), BLOCK_SAMPLES):
+        yield samples[first : first + BLOCK_SAMPLES + overlap]
+
+
+class PeakNormalized:
+    """A sound divided by its peak, of which any part can be had.
+
+    Features whose thresholds are absolute, or that square samples in float32, give the same at every level
+    so. Silence stays as it is.
+    """
+
+    def __init__(self, waveform: Waveform) -> None:
+        self._samples = waveform.samples
+        self._peak = np.float32(waveform.peak or 1.0)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def part(self, first: int, end: int) -> NDArray[np.float32]:
+        """Samples from `first` to `end`, float32, with zeros where they reach beyond the sound."""
+        inside = np.asarray(self._samples[max(first, 0) : max(end, 0)], np.float32) / self._peak
+        if len(inside) == end - first:
+            return inside
+        before = min(max(-first, 0), end - first)
+        return np.pad(inside, (before, end - first - before - len(inside)))
+
+    def frames(self, frame_size: int, hop_size: int) -> Iterator[NDArray[np.float32]]:
+        """Frames one after the other, float32 [frame_size]; what does not fill a last one is left out."""
+        for first in range(0, len(self) - frame_size + 1, hop_size):
+            yield self.part(first, first + frame_size)
+
+    def spans_of_frames(self, frame_size: int, hop_size: int) -> Iterator[NDArray[np.float32]]:
+        """What up to `BLOCK_FRAMES` frames span together, block after block, float32 [samples]."""
+        count = 1 + (len(self) - frame_size) // hop_size
+        for start in range(0, count, BLOCK_FRAMES):
+            end = min(start + BLOCK_FRAMES, count)
+            yield self.part(start * hop_size, (end - 1) * hop_size + frame_size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.audio import Waveform
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import at_least_a_frame, blocks
 from actprobe.features.scalars import feature
 
 SAMPLE_RATE = 44100
@@ -50,5 +50,6 @@ def rms(waveform: Waveform) -> float:
     adds 20 log10(g); silence, and all below, is -100. The mean is taken over the recording and not over
     frames, so that loud moments count by their energy.
     """
-    mean_square = float(np.mean(np.square(waveform.samples, dtype=np.float64)))
+    energy = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in blocks(waveform.samples))
+    mean_square = energy / max(len(waveform.samples), 1)
     return max(SILENCE_DBFS, 10 * math.log10(mean_square)) if mean_square else SILENCE_DBFS

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
@@ -84,21 +84,18 @@ def hpcp(waveform: Waveform) -> tuple[Floats, Places, Places]:
     """
     waveform = at_least_a_frame("hpcp", waveform, HPCP_RATE, HPCP_FRAME)
     essentia = backend.essentia
-    samples = np.asarray(waveform.samples, np.float32)
-    if waveform.peak:
-        # The threshold of the peaks is absolute; so it is one of the recording, whatever its level.
-        samples = samples / np.float32(waveform.peak)
+    # The threshold of the peaks is absolute; so it is one of the recording, whatever its level.
+    sound = PeakNormalized(waveform)
     window = essentia.Windowing(type="blackmanharris62", size=HPCP_FRAME)
     spectrum = essentia.Spectrum(size=HPCP_FRAME)
     peaks = essentia.SpectralPeaks(**PEAKS)
     profile = essentia.HPCP(**PROFILE)
     half = HPCP_FRAME // 2
-    padded = np.pad(samples, half)
-    starts = range(0, len(samples), HPCP_HOP)
-    values = np.empty((len(starts), HPCP_BINS), np.float32)
-    for row, start in enumerate(starts):
-        values[row] = profile(*peaks(spectrum(window(padded[start : start + HPCP_FRAME]))))
-    times_seconds = np.arange(len(starts)) * (HPCP_HOP / HPCP_RATE)
+    centres = range(0, len(sound), HPCP_HOP)
+    values = np.empty((len(centres), HPCP_BINS), np.float32)
+    for row, centre in enumerate(centres):
+        values[row] = profile(*peaks(spectrum(window(sound.part(centre - half, centre + half)))))
+    times_seconds = np.arange(len(centres)) * (HPCP_HOP / HPCP_RATE)
     bins = np.arange(HPCP_BINS) * (PITCH_CLASSES / HPCP_BINS)
     return np.roll(values, -BINS_FROM_A_TO_C, axis=1), times_seconds, bins
 

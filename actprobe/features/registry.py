@@ -132,7 +132,7 @@ def refuse_unusable(waveform: Waveform, wanted: Iterable[Feature]) -> None:
     for entry in wanted:
         if not len(waveform.samples):
             raise FeatureError(entry.name, "the waveform has no samples")
-        if not np.isfinite(waveform.samples).all():
+        if not np.isfinite(waveform.peak):
             raise FeatureError(entry.name, "the waveform holds NaN or infinity")
         return
 

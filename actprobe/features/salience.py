@@ -6,7 +6,7 @@ import numpy as np
 
 from actprobe import backend
 from actprobe.audio import Waveform
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame
 from actprobe.features.scalars import feature
 
 SAMPLE_RATE = 44100
@@ -50,10 +50,8 @@ def pitch_salience(waveform: Waveform) -> float:
     waveform = at_least_a_frame("pitch_salience", waveform, SAMPLE_RATE, FRAME_SIZE)
     essentia = backend.essentia
     # A ratio does not depend on level, but sums of squares of huge samples do not fit into float32.
-    samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0)
     window = essentia.Windowing(type="blackmanharris62", size=FRAME_SIZE)
     spectrum = essentia.Spectrum(size=FRAME_SIZE)
     salience = essentia.PitchSalience(sampleRate=SAMPLE_RATE, lowBoundary=LOWEST_HZ, highBoundary=HIGHEST_HZ)
-    starts = range(0, len(samples) - FRAME_SIZE + 1, HOP_SIZE)
-    frames = (samples[start : start + FRAME_SIZE] for start in starts)
+    frames = PeakNormalized(waveform).frames(FRAME_SIZE, HOP_SIZE)
     return float(np.mean([salience(spectrum(window(frame))) for frame in frames]))

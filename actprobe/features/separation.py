@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame
 from actprobe.features.maps import feature_map
 from actprobe.features.scalars import feature
 
@@ -61,15 +61,13 @@ def separate(waveform: Waveform) -> Iterator[tuple[Floats, Floats]]:
         The waveform is too short.
     """
     waveform = at_least_a_frame("harmonic_percussive", waveform, SAMPLE_RATE, FRAME_SIZE)
-    samples = np.pad(
-        np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0), FRAME_SIZE // 2
-    )
+    sound = PeakNormalized(waveform)
     half = KERNEL // 2
     frames = 1 + len(waveform.samples) // HOP_SIZE
     for start in range(0, frames, BLOCK_FRAMES):
         end = min(start + BLOCK_FRAMES, frames)
         first, last = max(start - half, 0), min(end + half, frames)
-        part = samples[first * HOP_SIZE : (last - 1) * HOP_SIZE + FRAME_SIZE]
+        part = sound.part(first * HOP_SIZE - FRAME_SIZE // 2, (last - 1) * HOP_SIZE + FRAME_SIZE // 2)
         around = np.abs(backend.librosa.stft(part, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)).T
         mirrored = np.pad(around, ((half - (start - first), half - (last - end)), (0, 0)), mode="symmetric")
         along_time = np.ascontiguousarray(_median_of_rows(np.ascontiguousarray(mirrored.T)).T)

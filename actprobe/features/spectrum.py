@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame, blocks
 from actprobe.features.scalars import feature
 
 SAMPLE_RATE = 22050  # one rate for all recordings: both values grow with the bandwidth
@@ -32,8 +34,7 @@ def spectral_centroid(waveform: Waveform) -> float:
 
     A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
     """
-    heard, librosa = _spectrogram("spectral_centroid", waveform), backend.librosa
-    return float(np.mean(librosa.feature.spectral_centroid(S=heard, sr=SAMPLE_RATE)))
+    return _mean("spectral_centroid", waveform, backend.librosa.feature.spectral_centroid)
 
 
 @feature(
@@ -51,8 +52,7 @@ def spectral_bandwidth(waveform: Waveform) -> float:
 
     A waveform of under 2048 samples (0.093 s), and silence, is a `FeatureError`.
     """
-    heard, librosa = _spectrogram("spectral_bandwidth", waveform), backend.librosa
-    return float(np.mean(librosa.feature.spectral_bandwidth(S=heard, sr=SAMPLE_RATE)))
+    return _mean("spectral_bandwidth", waveform, backend.librosa.feature.spectral_bandwidth)
 
 
 @feature(
@@ -73,28 +73,36 @@ def spectral_flux(waveform: Waveform) -> float:
     A waveform of under 2560 samples (0.116 s), and silence, is a `FeatureError`.
     """
     waveform = at_least_a_frame("spectral_flux", waveform, SAMPLE_RATE, FRAME_SIZE + HOP_SIZE)
-    magnitude = _magnitude("spectral_flux", waveform).astype(np.float64)
-    rise = np.maximum(np.diff(magnitude, axis=1), 0.0).sum()
-    whole = magnitude[:, 1:].sum()
+    rise = whole = 0.0
+    before = np.empty((1 + FRAME_SIZE // 2, 0))
+    for block in _magnitudes("spectral_flux", waveform):
+        magnitude = np.hstack([before, block.astype(np.float64)])
+        rise += float(np.maximum(np.diff(magnitude, axis=1), 0.0).sum())
+        whole += float(magnitude[:, 1:].sum())
+        before = magnitude[:, -1:]
     if not whole:
         raise FeatureError("spectral_flux", "all but the beginning is silence")
-    return float(rise / whole)
+    return rise / whole
 
 
-def _magnitude(feature_name: str, waveform: Waveform) -> NDArray[np.float32]:
-    """Give the magnitudes of the frames, [bins, frames], of a sound brought to a peak of 1."""
+def _magnitudes(feature_name: str, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
+    """Magnitude spectra [frequencies, frames], block after block; silence is a `FeatureError`."""
     waveform = at_least_a_frame(feature_name, waveform, SAMPLE_RATE, FRAME_SIZE)
     if not waveform.peak:
         raise FeatureError(feature_name, f"silence has no {feature_name.removeprefix('spectral_')}")
-    samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak)
-    spectra = backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)
-    return np.asarray(np.abs(spectra))
+    for samples in PeakNormalized(waveform).spans_of_frames(FRAME_SIZE, HOP_SIZE):
+        spectra = backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)
+        yield np.asarray(np.abs(spectra))
 
 
-def _spectrogram(feature_name: str, waveform: Waveform) -> NDArray[np.float32]:
-    """Give the magnitudes of the frames that are not digital silence."""
-    magnitude = _magnitude(feature_name, waveform)
-    return magnitude[:, magnitude.any(axis=0)]
+def _mean(feature_name: str, waveform: Waveform, moment: Callable[..., NDArray[np.float32]]) -> float:
+    """Mean over the frames that are not digital silence of what librosa finds in each."""
+    found = []
+    for magnitude in _magnitudes(feature_name, waveform):
+        heard = magnitude[:, magnitude.any(axis=0)]
+        if heard.shape[1]:
+            found.append(moment(S=heard, sr=SAMPLE_RATE))
+    return float(np.mean(np.hstack(found)))
 
 
 @feature("zero_crossing_rate", unit="1/s", sample_rate=SAMPLE_RATE, backend="librosa")
@@ -107,5 +115,8 @@ def zero_crossing_rate(waveform: Waveform) -> float:
     waveform = waveform.resample(SAMPLE_RATE)
     if not len(waveform.samples):
         raise FeatureError("zero_crossing_rate", "too short: nothing is left of it at 22.05 kHz")
-    crossings = np.count_nonzero(backend.librosa.zero_crossings(waveform.samples, pad=False))
+    crossings = sum(
+        np.count_nonzero(backend.librosa.zero_crossings(block, pad=False))
+        for block in blocks(waveform.samples, overlap=1)
+    )
     return float(crossings / waveform.seconds)

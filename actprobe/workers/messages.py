@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from actprobe import scratch
+
+_PIECE_BYTES = 2**24  # a Connection puts together in memory what is sent at once
+
 
 @dataclass(frozen=True)
 class Work:
@@ -30,16 +34,16 @@ def send(connection: Connection, value: Any) -> None:
     connection.send_bytes(pickle.dumps([raw.nbytes for raw in raws]))
     connection.send_bytes(image)
     for raw in raws:
-        if raw.nbytes:
-            connection.send_bytes(raw)
+        for first in range(0, raw.nbytes, _PIECE_BYTES):
+            connection.send_bytes(raw[first : first + _PIECE_BYTES])
 
 
 def receive(connection: Connection) -> Any:
     """Receive what `send` sent, its arrays writable; EOFError when the other end is closed."""
     sizes = pickle.loads(connection.recv_bytes())  # noqa: S301  (from our own process)
     image = connection.recv_bytes()
-    buffers = [bytearray(size) for size in sizes]
-    for buffer in buffers:
-        if len(buffer):
-            connection.recv_bytes_into(buffer)
+    buffers = [scratch.buffer(size) for size in sizes]
+    for buffer, size in zip(buffers, sizes, strict=True):
+        for first in range(0, size, _PIECE_BYTES):
+            connection.recv_bytes_into(buffer, first)
     return pickle.loads(image, buffers=buffers)  # noqa: S301
