@@ -1,7 +1,7 @@
-"""Large arrays in temporary files, which the system can drop from memory as it cannot what a process holds.
+"""Large arrays in temporary files, whose pages the system can drop from memory when it is short.
 
-The files have no name any more once they are open, so nothing stays behind whatever ends the process. They
-lie in the folder of `tempfile`; ``TMPDIR`` names another one, for systems whose /tmp is memory.
+The files have no name any more once they are open, so nothing is left behind, however the process ends. They
+are created in the default folder of `tempfile`; set ``TMPDIR`` to another one where /tmp is in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HELD_BYTES = 2**27  # 12 minutes of float32 at 44.1 kHz
+HELD_BYTES = 2**27  # 12.7 minutes of float32 at 44.1 kHz
 
 
 def buffer(size: int) -> bytearray | mmap.mmap:
@@ -48,7 +48,10 @@ class GrowingSamples:
         self._file.write(block.tobytes())
 
     def array(self) -> NDArray[np.float32]:
-        """Give all samples, float32 [samples], writable; what is written does not reach the file."""
+        """Give all samples, float32 [samples], writable; what is written does not reach the file.
+
+        OSError where they do not fit on the disk.
+        """
         if self._file is None:
             return np.frombuffer(self._held, dtype=np.float32)
         self._file.flush()

@@ -392,6 +392,13 @@ class TestSpectralCentroid:
             float(np.mean(expected)), rel=1e-5
         )
 
+    @pytest.mark.parametrize("name", ["spectral_centroid", "spectral_bandwidth", "spectral_flux"])
+    def test_a_sound_outside_all_whole_frames_is_silence(self, name: str) -> None:
+        samples = np.zeros(2660, np.float32)
+        samples[-1] = 0.5
+        with pytest.raises(FeatureError, match="silence"):
+            features.compute_scalars(Waveform(samples, 22050), [name])
+
     def test_silent_frames_are_left_out_and_level_does_not_matter(self) -> None:
         waveform = tone(1000, sample_rate=22050)
         gap = Waveform(np.concatenate([waveform.samples, np.zeros(22050, "f4")]), 22050)

@@ -18,6 +18,7 @@ from scipy.spatial.distance import pdist
 
 from actprobe import backend, evaluate_inverters, wrap_model
 from actprobe.analyses.inversion.evaluation.excerpts import SampledExcerpts, sample_corpus
+from actprobe.analyses.inversion.evaluation.figures import nre_figure
 from actprobe.analyses.inversion.evaluation.measures import DETAIL_COLUMNS, NRE_COLUMNS, evaluation_tables
 from actprobe.analyses.inversion.evaluation.nre import nre
 from actprobe.analyses.inversion.evaluation.scores import COLUMNS, Inversion, Scores, score_inversions
@@ -432,6 +433,9 @@ def test_a_method_that_was_trained_several_times_has_the_mean_of_its_trainings()
     one, both = (value(each, measure="nre") for each in (alone[1], detail))
     assert both.low <= 1.05 * one.high  # an interval of two trainings holds either of them
     assert both.high >= 2.9 * one.low
+    titles = [" ".join(nre_figure(*tables).get_suptitle().split()) for tables in (alone, (table, detail))]
+    assert titles[0].endswith("intervals over recordings")
+    assert titles[1].endswith("intervals over recordings and seeds")
 
 
 def test_trainings_of_two_methods_are_paired_in_their_order() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,7 +116,8 @@ class Collector:
     def samples(self) -> NDArray[np.float32]:
         """What was kept of the recording; nothing can be added any more."""
         self._end_part()
-        return self._mono.array()
+        with self._filing():
+            return self._mono.array()
 
     @property
     def loudest_channel(self) -> int:
@@ -141,11 +143,17 @@ class Collector:
             self._resampler = None
 
     def _keep(self, samples: NDArray[np.float32]) -> None:
-        try:
+        with self._filing():
             self._mono.add(samples)
+
+    @contextmanager
+    def _filing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            where = f"{tempfile.gettempdir()} has no room for its samples; TMPDIR names another folder"
-            raise AudioError(self.path, f"{where} ({(error.strerror or str(error)).lower()})") from error
+            reason = (error.strerror or str(error)).lower()
+            where = f"its samples do not go into a temporary file ({reason}); TMPDIR names another folder"
+            raise AudioError(self.path, where) from error
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Append the channel mean of a block, float32 [frames, channels], or its channel that is kept.

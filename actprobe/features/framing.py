@@ -1,6 +1,6 @@
 """A waveform at the rate of a feature, long enough for a frame of it, and what its frames span.
 
-Nothing here copies a whole recording, so that memory does not grow with its length.
+Apart from resampling, nothing here copies a whole recording, so that memory does not grow with its length.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def blocks(samples: NDArray[np.float32], overlap: int = 0) -> Iterator[NDArray[n
 
 
 class PeakNormalized:
-    """A sound divided by its peak, of which any part can be had.
+    """A waveform divided by its peak, read part by part.
 
-    Features whose thresholds are absolute, or that square samples in float32, give the same at every level
-    so. Silence stays as it is.
+    This makes features with absolute thresholds, or with squares in float32, independent of level. Silence
+    is unchanged.
     """
 
     def __init__(self, waveform: Waveform) -> None:
@@ -57,12 +57,12 @@ class PeakNormalized:
         return np.pad(inside, (before, end - first - before - len(inside)))
 
     def frames(self, frame_size: int, hop_size: int) -> Iterator[NDArray[np.float32]]:
-        """Frames one after the other, float32 [frame_size]; what does not fill a last one is left out."""
+        """Frames one after the other, float32 [frame_size]; an incomplete last frame is left out."""
         for first in range(0, len(self) - frame_size + 1, hop_size):
             yield self.part(first, first + frame_size)
 
     def spans_of_frames(self, frame_size: int, hop_size: int) -> Iterator[NDArray[np.float32]]:
-        """What up to `BLOCK_FRAMES` frames span together, block after block, float32 [samples]."""
+        """The samples spanned by up to `BLOCK_FRAMES` frames, block by block, float32 [samples]."""
         count = 1 + (len(self) - frame_size) // hop_size
         for start in range(0, count, BLOCK_FRAMES):
             end = min(start + BLOCK_FRAMES, count)

@@ -102,6 +102,8 @@ def _mean(feature_name: str, waveform: Waveform, moment: Callable[..., NDArray[n
         heard = magnitude[:, magnitude.any(axis=0)]
         if heard.shape[1]:
             found.append(moment(S=heard, sr=SAMPLE_RATE))
+    if not found:
+        raise FeatureError(feature_name, "all whole frames are digital silence")
     return float(np.mean(np.hstack(found)))
 
 

@@ -66,7 +66,7 @@ def nre_figure(nre: pd.DataFrame, detail: pd.DataFrame, order: Sequence[str] = (
         set_title(
             figure,
             f"{first['model']} on {first['corpus']}: {first['draws']} samples of {first['excerpts']} "
-            "excerpts; bars: 95 % intervals over recordings",
+            f"excerpts; bars: 95 % intervals over {_resampled(detail)}",
         )
     return figure
 
@@ -108,8 +108,14 @@ def difference_figure(detail: pd.DataFrame, order: Sequence[str] = ()) -> Figure
                 handles, labels = [*handles, handle], [*labels, label]
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     first = rows.iloc[0]
-    set_title(figure, f"{first['model']} on {first['corpus']}; bars: paired 95 % intervals over recordings")
+    over = _resampled(detail)
+    set_title(figure, f"{first['model']} on {first['corpus']}; bars: paired 95 % intervals over {over}")
     return figure
+
+
+def _resampled(detail: pd.DataFrame) -> str:
+    """What intervals are over: recordings, and trainings where a method has several."""
+    return "recordings and seeds" if "nre_trainings_std" in set(detail["measure"]) else "recordings"
 
 
 def _errorbars(axes: Axes, rows: pd.DataFrame, layers: Sequence[str], number: int, count: int) -> None:
