@@ -42,19 +42,25 @@ class PeakNormalized:
     """
 
     def __init__(self, waveform: Waveform) -> None:
+        self.peak = waveform.peak
         self._samples = waveform.samples
-        self._peak = np.float32(waveform.peak or 1.0)
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def part(self, first: int, end: int) -> NDArray[np.float32]:
         """Samples from `first` to `end`, float32, with zeros where they reach beyond the sound."""
-        inside = np.asarray(self._samples[max(first, 0) : max(end, 0)], np.float32) / self._peak
+        inside = np.asarray(self._samples[max(first, 0) : max(end, 0)], np.float32) / np.float32(
+            self.peak or 1.0
+        )
         if len(inside) == end - first:
             return inside
         before = min(max(-first, 0), end - first)
         return np.pad(inside, (before, end - first - before - len(inside)))
+
+    def whole(self) -> NDArray[np.float32]:
+        """All samples, float32."""
+        return self.part(0, len(self))
 
     def frames(self, frame_size: int, hop_size: int) -> Iterator[NDArray[np.float32]]:
         """Frames one after the other, float32 [frame_size]; an incomplete last frame is left out."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from actprobe import backend
 from actprobe.audio import Waveform
 from actprobe.errors import FeatureError
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame
 from actprobe.features.scalars import feature
 
 SAMPLE_RATE = 44100
@@ -20,7 +20,7 @@ A4_HZ, A4_MIDI = 440.0, 69.0
 def _melody(name: str, waveform: Waveform, least: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give the pitch in Hz, 0 where there is none, and its confidence, every 2.9 ms."""
     waveform = at_least_a_frame(name, waveform, SAMPLE_RATE, least)
-    samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0)
+    samples = PeakNormalized(waveform).whole()
     hertz, confidence = backend.essentia.PredominantPitchMelodia()(np.ascontiguousarray(samples))
     return np.asarray(hertz, np.float32), np.asarray(confidence, np.float32)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.audio import Waveform
-from actprobe.features.framing import at_least_a_frame
+from actprobe.features.framing import PeakNormalized, at_least_a_frame
 from actprobe.features.maps import feature_map
 
 SAMPLE_RATE = 22050
@@ -34,7 +34,7 @@ def onset_strength(
     """
     waveform = at_least_a_frame("onset_strength", waveform, SAMPLE_RATE, FRAME_SIZE)
     librosa = backend.librosa
-    samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0)
+    samples = PeakNormalized(waveform).whole()
     power = librosa.feature.melspectrogram(
         y=samples, sr=SAMPLE_RATE, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, n_mels=MEL_BANDS,
         fmin=LOWEST_HZ, fmax=HIGHEST_HZ,

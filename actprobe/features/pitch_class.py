@@ -175,7 +175,7 @@ def chroma(waveform: Waveform) -> tuple[Floats, Places, Places]:
             "chroma",
             f"{waveform.seconds:.3f} s of audio are shorter than the longest filter, {CHROMA_SECONDS} s",
         )
-    samples = np.asarray(waveform.samples, np.float32) / np.float32(waveform.peak or 1.0)
+    samples = PeakNormalized(waveform).whole()
     frames = 1 + len(samples) // CHROMA_HOP
     # librosa, too, takes what is beyond the end as zeros, but warns when that is most of a filter.
     padded = np.pad(samples, (0, max(0, CHROMA_TRANSFORM - len(samples))))

@@ -88,9 +88,10 @@ def spectral_flux(waveform: Waveform) -> float:
 def _magnitudes(feature_name: str, waveform: Waveform) -> Iterator[NDArray[np.float32]]:
     """Magnitude spectra [frequencies, frames], block after block; silence is a `FeatureError`."""
     waveform = at_least_a_frame(feature_name, waveform, SAMPLE_RATE, FRAME_SIZE)
-    if not waveform.peak:
+    sound = PeakNormalized(waveform)
+    if not sound.peak:
         raise FeatureError(feature_name, f"silence has no {feature_name.removeprefix('spectral_')}")
-    for samples in PeakNormalized(waveform).spans_of_frames(FRAME_SIZE, HOP_SIZE):
+    for samples in sound.spans_of_frames(FRAME_SIZE, HOP_SIZE):
         spectra = backend.librosa.stft(samples, n_fft=FRAME_SIZE, hop_length=HOP_SIZE, center=False)
         yield np.asarray(np.abs(spectra))
 
