@@ -6,13 +6,14 @@ are created in the default folder of `tempfile`; set ``TMPDIR`` to another one w
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 HELD_BYTES = 2**27  # 12.7 minutes of float32 at 44.1 kHz
 
@@ -27,6 +28,15 @@ def buffer(size: int) -> bytearray | mmap.mmap:
             return mmap.mmap(file.fileno(), size)
     except OSError:
         return bytearray(size)
+
+
+def array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Give an array of zeros to write into, wherever `buffer` puts it."""
+    numbers = np.dtype(dtype)
+    size = math.prod(shape)
+    if not size:
+        return np.zeros(shape, numbers)
+    return np.frombuffer(buffer(size * numbers.itemsize), numbers).reshape(shape)
 
 
 class GrowingSamples:

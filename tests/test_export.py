@@ -333,7 +333,6 @@ class OwnFrames(FrameFrontEnd):
     first_frame = 128
     example_shape = (12, 16)
     example_samples = 12 * 256
-    frame_by_frame = True
 
     def frames_in(self, samples: Any) -> Any:
         return samples // 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import librosa
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends import LogMelFrontEnd
+from actprobe.frontends import LogMelFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd, span
 from actprobe.frontends.frames import FrameFrontEnd
+from actprobe.frontends.musicnn import MusicnnFrontEnd
 from actprobe.frontends.sound import Sonifier
 
 RATE = 8000
@@ -233,28 +236,55 @@ def test_digital_silence_is_finite_and_zeros_where_standardised_by_example() -> 
             assert not examples.any()
 
 
-@pytest.mark.parametrize("center", [False, True])
-def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(
-    center: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from actprobe.frontends import mel_settings
+PIECES: dict[str, Callable[[], FrameByFrameFrontEnd]] = {
+    "centred": lambda: LogMelFrontEnd(n_fft=2048, hop_length=64, log="db"),
+    "mirrored": lambda: LogMelFrontEnd(n_fft=2048, hop_length=64, log="db", ref="max", pad_mode="reflect"),
+    "within": lambda: LogMelFrontEnd(n_fft=2048, hop_length=64, center=False, mean=-3.0),
+    "by example": lambda: LogMelFrontEnd(n_fft=400, hop_length=160, mean="example", std="example"),
+    "musicnn": MusicnnFrontEnd,
+    "mm_cnn": MmCnnFrontEnd,
+    "svd": SvdFrontEnd,
+    "vggish": VggishFrontEnd,
+}
 
-    front_end = LogMelFrontEnd(center=center, n_fft=2048, hop_length=64, log="db")
+
+@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("way", ["frames", "graph"])
+def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(name: str, way: str) -> None:
+    front_end = PIECES[name]()
     samples = music(60_000, rate=16000)
-    whole = front_end.graph(backend.tf.constant(samples)).numpy()
-    monkeypatch.setattr(mel_settings, "VALUES_AT_ONCE", 50 * 2048)
-    pieces = []
-    spectrogram = mel_settings.MelSettings._spectrogram
 
-    def counted(self: Any, part: Any) -> Any:
-        pieces.append(1 + (int(part.shape[0]) - 2048) // 64)
-        return spectrogram(self, part)
+    def found() -> NDArray[np.float32]:
+        if way == "frames":
+            return front_end.frames(samples)
+        return np.asarray(front_end.graph(backend.tf.constant(samples)))
 
-    monkeypatch.setattr(mel_settings.MelSettings, "_spectrogram", counted)
-    found = front_end.graph(backend.tf.constant(samples)).numpy()
+    front_end.frames_at_once = 10_000
+    whole = found()
+    front_end.frames_at_once = 50
+    spectrum, pieces = front_end.spectrum, []
+
+    def counted(part: Any) -> Any:
+        frames = spectrum(part)
+        pieces.append(frames.shape[0])
+        return frames
+
+    vars(front_end).update(spectrum=counted, _traced=counted)
+    np.testing.assert_allclose(found(), whole, atol=1e-5)
     assert max(pieces) <= 50
     assert len(pieces) == -(-len(whole) // 50)
-    np.testing.assert_allclose(found, whole, atol=1e-5)
+    assert len(whole) == front_end.frames_in(len(samples))
+
+
+@pytest.mark.parametrize("pad_mode", ["constant", "reflect"])
+@pytest.mark.parametrize("length", [33, 64, 1000])
+def test_part_of_a_padded_recording_is_that_of_the_whole(length: int, pad_mode: Any) -> None:
+    samples, around = np.arange(1, length + 1, dtype=np.float32), 32
+    padded = np.pad(samples, around, mode=pad_mode)
+    for start in range(0, len(padded), 7):
+        for stop in range(start + 1, len(padded) + 1, 5):
+            found = span(samples, start - around, stop - around, pad_mode)
+            assert np.array_equal(found, padded[start:stop]), (start, stop)
 
 
 @pytest.mark.parametrize("name", USUAL)
@@ -263,7 +293,8 @@ def test_what_is_undone_are_the_bands_of_the_sound(name: Any) -> None:
     samples: NDArray[Any] = 5 * music(front_end.example_samples, rate=16000)
     example, reference = front_end.examples(samples)[0], front_end.reference(samples)
     bands = front_end.to_power(example, reference)
-    expected = front_end.mel.graph(samples).numpy()[:60]
+    around = np.pad(samples, front_end.around, mode=front_end.mel.pad_mode)
+    expected = front_end.mel.spectrogram(around).numpy()[:60]
     assert (reference is None) == (not front_end.joining_refusal and front_end.level.ref != "max")
     top_db = {"decibels": 80, "by example": 80, "decibels under the peak": 60}.get(name)
     floor = 1e-6 if top_db is None else max(1e-9, 1.001 * expected.max() * 10 ** (-top_db / 10))
@@ -414,7 +445,7 @@ def test_it_can_be_pickled_after_use() -> None:
 
 def test_overlapping_examples_cost_no_memory() -> None:
     front_end = LogMelFrontEnd(hop=1)
-    samples = music(160_000, rate=16000)
+    samples = music(800_000, rate=16000)
     front_end.examples(samples)
     tracemalloc.start()
     examples = front_end.examples(samples)

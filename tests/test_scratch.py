@@ -5,6 +5,7 @@ import mmap
 import os
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Thread
@@ -20,7 +21,17 @@ from actprobe.batch.prepare import prepare_recording
 from actprobe.corpora import Recording
 from actprobe.errors import AudioError
 from actprobe.features import compute_scalars, framing, get_feature, separation
-from actprobe.frontends import LogMelFrontEnd
+from actprobe.frontends import (
+    FrameFrontEnd,
+    FrontEnd,
+    LogMelFrontEnd,
+    MelgramFrontEnd,
+    MmCnnFrontEnd,
+    SvdFrontEnd,
+    WaveformFrontEnd,
+)
+from actprobe.frontends.basic_pitch import BasicPitchFrontEnd
+from actprobe.frontends.crepe import CrepeFrontEnd
 from actprobe.workers.messages import receive, send
 
 # The others track beats and melodies in the whole of a recording at once.
@@ -148,3 +159,35 @@ def test_memory_does_not_grow_with_the_recording(
             tracemalloc.stop()
         assert np.isfinite(row.features[feature])
     assert peaks[80] < peaks[20] + 2e6
+
+
+FRONTENDS: dict[str, Callable[[], FrontEnd]] = {
+    "log_mel": LogMelFrontEnd,
+    "log_mel under the peak": lambda: LogMelFrontEnd(log="db", ref="max", pad_mode="reflect"),
+    "svd": lambda: SvdFrontEnd(hop=115),
+    "mm_cnn": MmCnnFrontEnd,
+    "melgram": MelgramFrontEnd,
+    "waveform": lambda: WaveformFrontEnd(16000, 8000),
+    "crepe": CrepeFrontEnd,
+    "basic_pitch": BasicPitchFrontEnd,
+}
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+def test_examples_of_long_recordings_lie_in_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    front_end = FRONTENDS[name]()
+    long, short = (Waveform(sound(seconds), RATE).resample(front_end.sample_rate) for seconds in (60, 30))
+    held = front_end.examples(long.samples)
+    monkeypatch.setattr(scratch, "HELD_BYTES", 50_000)
+    at_once = "frames_at_once" if isinstance(front_end, FrameFrontEnd) else "segments_at_once"
+    monkeypatch.setattr(front_end, at_once, 64 if at_once == "frames_at_once" else 1)
+    np.testing.assert_allclose(front_end.examples(long.samples), held, atol=1e-5)
+    peaks = []
+    for waveform in (short, long):
+        tracemalloc.start()
+        try:
+            front_end.examples(waveform.samples)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 0.1 * held.nbytes

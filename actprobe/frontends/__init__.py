@@ -1,6 +1,7 @@
 """Waveform -> examples, shape [examples, time, mel] float32."""
 
 from actprobe.frontends.base import PADDINGS, FrontEnd
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
 from actprobe.frontends.framing import Framing
 from actprobe.frontends.log_mel_frontend import LogMelFrontEnd
@@ -16,6 +17,7 @@ from actprobe.frontends.waveform import WaveformFrontEnd
 
 __all__ = [
     "PADDINGS",
+    "FrameByFrameFrontEnd",
     "FrameFrontEnd",
     "Framing",
     "FrontEnd",

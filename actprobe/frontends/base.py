@@ -23,7 +23,8 @@ class FrontEnd(Audible, ABC):
 
     A front end of your own gives the abstract methods and the attributes without a default. What else it
     gives is used where it is needed: `frames` for dense evaluation, `framing` and `to_power` for sound,
-    `example_graph` for export; see `FrameFrontEnd` and `SegmentFrontEnd`, which give much of it.
+    `example_graph` for export; see `FrameByFrameFrontEnd`, `FrameFrontEnd` and `SegmentFrontEnd`, which give
+    much of it.
 
     Parameters
     ----------

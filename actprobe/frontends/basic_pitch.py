@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends.base import pad_to
 from actprobe.frontends.cqt import ConstantQ
 from actprobe.frontends.graph import ExampleGraph
 from actprobe.frontends.segments import SegmentFrontEnd, SegmentGraph
@@ -82,12 +81,9 @@ class BasicPitchFrontEnd(SegmentFrontEnd):
         """Begin a window as long as its middle begins within the recording."""
         return WINDOW_HOP * np.arange(-(-samples // WINDOW_HOP), dtype=np.int64) - LEAD
 
-    def segments(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts = self.example_starts(len(samples))
-        samples = pad_to(samples, WINDOW_HOP, self.padding)
-        behind = int(starts[-1]) + WINDOW - len(samples)
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (LEAD, behind)), WINDOW)
-        return np.ascontiguousarray(windows[::WINDOW_HOP])
+    @property
+    def shortest(self) -> int:
+        return WINDOW_HOP
 
     def example_of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self._transformed(samples[np.newaxis])[0])
@@ -129,10 +125,6 @@ def scaled_decibels(magnitudes: Any) -> Any:
 
 class WindowGraph(SegmentGraph):
     """Windows that begin before the recording and end behind it, see `BasicPitchFrontEnd`."""
-
-    def __init__(self, frontend: BasicPitchFrontEnd) -> None:
-        super().__init__(frontend)
-        self.shortest = WINDOW_HOP
 
     def starts(self, samples: Any) -> Any:
         return backend.tf.range(0, samples, WINDOW_HOP) - LEAD

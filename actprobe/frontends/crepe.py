@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends.base import pad_to
 from actprobe.frontends.graph import ExampleGraph
 from actprobe.frontends.mel_settings import number, whole_number
 from actprobe.frontends.segments import SegmentFrontEnd, SegmentGraph
@@ -93,18 +92,15 @@ class CrepeFrontEnd(SegmentFrontEnd):
         self.hop = whole_number("hop", hop)
         self.center = bool(center)
         self.zeros = FRAME_SAMPLES // 2 if center else 0  # before and after a recording
-        self.shortest = FRAME_SAMPLES - 2 * self.zeros  # a recording of fewer samples is lengthened
+
+    @property
+    def shortest(self) -> int:
+        return FRAME_SAMPLES - 2 * self.zeros
 
     def example_starts(self, samples: int) -> NDArray[np.int64]:
         """Begin a frame as long as it ends within the recording and its zeros."""
         last = max(samples, self.shortest) - self.shortest
         return np.arange(0, last + 1, self.step_samples * self.hop, dtype=np.int64) - self.zeros
-
-    def segments(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts = self.example_starts(len(samples)) + self.zeros
-        padded = np.pad(pad_to(samples, self.shortest, self.padding), self.zeros)
-        windows: NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)[starts]
-        return windows
 
     def example_of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         example: NDArray[np.float32] = self._transformed(samples[np.newaxis])[0]
@@ -164,10 +160,6 @@ class CrepeGraph(SegmentGraph):
     """Frames every so many samples, with zeros before and after the recording, see `CrepeFrontEnd`."""
 
     frontend: CrepeFrontEnd
-
-    def __init__(self, frontend: CrepeFrontEnd) -> None:
-        super().__init__(frontend)
-        self.shortest = frontend.shortest
 
     def starts(self, samples: Any) -> Any:
         frontend = self.frontend

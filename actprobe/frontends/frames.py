@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.base import FrontEnd, pad_to
 from actprobe.frontends.graph import ExampleGraph
-
-FRAMES_AT_ONCE = 2048
 
 
 class FrameFrontEnd(FrontEnd):
@@ -29,18 +26,12 @@ class FrameFrontEnd(FrontEnd):
     padding : str, optional
         ``zeros`` or ``repeat``, see `FrontEnd`.
 
-    Attributes
-    ----------
-    frame_by_frame : bool
-        Whether each frame is computed from its own samples, those from ``frame_hop`` times its number.
-
     Raises
     ------
     UsageError
         No such padding, or a hop below 1.
     """
 
-    frame_by_frame: bool = False
     _traced: Any = None
 
     def __init__(self, hop: int, padding: str = "zeros") -> None:
@@ -124,29 +115,6 @@ class FrameFrontEnd(FrontEnd):
         return FrameGraph(self) if type(self).examples is FrameFrontEnd.examples else super().example_graph()
 
 
-class InnerFrameFrontEnd(FrameFrontEnd):
-    """Frames that lie within the recording, none centred or padded: frame k begins at sample k * `frame_hop`.
-
-    As none of them depends on what is outside it, they are computed `frames_at_once` at a time, which bounds
-    the memory that spectra take. `hop` and `padding` are those of `FrameFrontEnd`.
-    """
-
-    frame_by_frame = True
-    frames_at_once: int = FRAMES_AT_ONCE
-
-    def frames_in(self, samples: int) -> int:
-        """Count whole frames; the samples behind the last are not seen."""
-        return (samples - self.frame_length) // self.frame_hop + 1
-
-    def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        step = self.frames_at_once * self.frame_hop
-        overlap = self.frame_length - self.frame_hop
-        first = super().frames(samples[: step + overlap])
-        rest = range(step, len(samples) - self.frame_length + 1, step)
-        pieces = [self._traced(samples[start : start + step + overlap]).numpy() for start in rest]
-        return np.concatenate([first, *pieces]) if pieces else first
-
-
 class FrameGraph(ExampleGraph):
     """Examples cut from the frames of whole recordings, see `FrameFrontEnd`."""
 
@@ -161,16 +129,7 @@ class FrameGraph(ExampleGraph):
     def prepare(self, waveform: Any) -> Any:
         tf = backend.tf
         spec = tf.TensorSpec((None, self.frontend.example_shape[1]), tf.float32)
-        transform = self._by_pieces if self.frontend.frame_by_frame else self.frontend.graph
-        return tf.map_fn(transform, waveform, fn_output_signature=spec, parallel_iterations=4)
-
-    def _by_pieces(self, samples: Any) -> Any:
-        tf, frontend = backend.tf, self.frontend
-        return by_pieces(
-            frontend.graph, samples, frontend.frames_in(tf.shape(samples)[0]), FRAMES_AT_ONCE,
-            length=frontend.frame_length, hop=frontend.frame_hop,
-            spec=tf.TensorSpec((None, frontend.example_shape[1]), tf.float32),
-        )  # fmt: skip
+        return tf.map_fn(self.frontend.graph, waveform, fn_output_signature=spec, parallel_iterations=4)
 
     def cut(self, prepared: Any, rows: Any, starts: Any) -> Any:
         tf = backend.tf
@@ -179,33 +138,3 @@ class FrameGraph(ExampleGraph):
         every = tf.reshape(prepared, (-1, bands))
         windows = tf.gather(every, first[:, None] + tf.range(frames)[None, :])
         return tf.ensure_shape(self.frontend.finished(windows), (None, frames, bands))
-
-
-def by_pieces(
-    transform: Callable[[Any], Any],
-    samples: Any,
-    frames: Any,
-    at_once: int,
-    *,
-    length: int,
-    hop: int,
-    spec: Any,
-) -> Any:
-    """Turn samples into frames [frames, mel] in a graph, `at_once` at a time, so that spectra stay few.
-
-    `transform` takes samples to the frames that lie within them, [None, mel], as `spec` describes them.
-    `frames` is their number, an int32 scalar; a frame has `length` samples and begins `hop` after the last.
-    """
-    tf = backend.tf
-    pieces = -(-frames // at_once)
-    size = -(-frames // pieces)
-    step, overlap = size * hop, length - hop
-    missing = tf.maximum(0, pieces * step + overlap - tf.shape(samples)[0])
-    padded = tf.pad(samples, [[0, missing]])
-    found = tf.map_fn(
-        lambda piece: transform(padded[piece * step : (piece + 1) * step + overlap]),
-        tf.range(pieces),
-        fn_output_signature=spec,
-        parallel_iterations=1,
-    )
-    return tf.reshape(found, (-1, spec.shape[1]))[:frames]

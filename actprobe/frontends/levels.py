@@ -78,23 +78,22 @@ class Level:
         """Whether a value depends on the peak of the recording."""
         return self.log == "db" and (self.ref == "max" or self.top_db is not None)
 
-    def graph(self, bands: Any) -> Any:
-        """Take the bands of a recording to levels with TensorFlow operations, float64 [frames, mel]."""
+    def absolute(self, bands: Any) -> Any:
+        """Take bands to levels that nothing is subtracted from yet, float64 [frames, mel], in a graph."""
         tf = backend.tf
         if self.log == "none":
             return bands
         if self.log == "log10_1p":
             return tf.math.log1p(self.c * bands) / np.log(10.0)
-        levels = tf.math.log(self._bounded(bands)) / PER_UNIT[self.log]
+        return tf.math.log(self._bounded(bands)) / PER_UNIT[self.log]
+
+    def under(self, peak: Any, levels: Any) -> Any:
+        """Finish what `absolute` gave, in a graph; `peak` is the highest of the recording, if `relative`."""
         if self.log != "db":
             return levels
-        peak = tf.reduce_max(levels)
-        if self.ref == "max":
-            levels, peak = levels - peak, tf.zeros_like(peak)
-        else:
-            shift = self._zero_db()
-            levels, peak = levels - shift, peak - shift
-        return levels if self.top_db is None else tf.maximum(levels, peak - self.top_db)
+        zero_db = peak if self.ref == "max" else self._zero_db()
+        found = levels - zero_db
+        return found if self.top_db is None else backend.tf.maximum(found, peak - zero_db - self.top_db)
 
     def _bounded(self, bands: Any) -> Any:
         if self.offset is not None:
@@ -102,21 +101,19 @@ class Level:
         return backend.tf.maximum(bands, backend.tf.constant(self.floor, bands.dtype))
 
     def _zero_db(self, peak: float | None = None) -> float:
-        """Give the decibels, without a reference, of 0 dB; peak is the recording's."""
+        """Give the decibels, without a reference, of 0 dB; peak is the recording's highest."""
         if self.ref == "max":
             if peak is None:
                 raise UsageError(
                     "log-mel values are relative to the peak of the recording: give the recording"
                 )
-            reference = peak if self.offset is None else peak + self.offset
-        else:
-            reference = float(self.ref)
-        return float(10 * np.log10(max(reference, self.floor)))
+            return peak
+        return float(10 * np.log10(max(float(self.ref), self.floor)))
 
     def undo(self, levels: Doubles, framing: Framing, peak: float | None = None) -> Doubles:
         """Give the bands, float64 [..., time, mel], no louder than a full-scale sound can be, by `framing`.
 
-        `peak` is the loudest band of the recording, where ``ref`` is ``max``.
+        `peak` is the highest level of the recording before it is subtracted, where ``ref`` is ``max``.
         """
         loudest = np.exp(framing.loudest)
         if self.log == "none":

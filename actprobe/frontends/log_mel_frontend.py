@@ -10,22 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 from actprobe import backend
 from actprobe.errors import UsageError
 from actprobe.frontends.base import pad_to
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
 from actprobe.frontends.framing import RANGE_DB, Framing
 from actprobe.frontends.levels import TOP_DB, C, Level
 from actprobe.frontends.mel_settings import MelSettings, number, whole_number
 from actprobe.frontends.standardising import Standardising, constant
 
+SAMPLES_AT_ONCE = 1 << 20  # in frames that are in memory together: 8 MB
+
 
 class Reference(NamedTuple):
-    """What an example lost: the recording's loudest band, and the mean and deviation of the example."""
+    """What an example lost: the highest level of the recording, its own mean and deviation."""
 
     peak: float
     mean: Any
     std: Any
 
 
-class LogMelFrontEnd(FrameFrontEnd):
+class LogMelFrontEnd(FrameByFrameFrontEnd):
     """Log-mel examples by librosa's recipe; give the settings that the network was trained with.
 
     Equal to `librosa.feature.melspectrogram`, followed by `librosa.power_to_db` or a logarithm, of the whole
@@ -103,6 +106,7 @@ class LogMelFrontEnd(FrameFrontEnd):
     """
 
     name = "log_mel"
+    precision = "float64"
 
     def __init__(
         self,
@@ -147,6 +151,9 @@ class LogMelFrontEnd(FrameFrontEnd):
         )
         self.sample_rate, self.frame_hop = sample_rate, hop_length
         self.frame_length = self.mel.win_length
+        self.around, self.pad_mode = self.mel.padding, pad_mode
+        self.frames_at_once = max(1, SAMPLES_AT_ONCE // n_fft)
+        self.relative = self.level.relative
         self.first_frame = 0 if center else n_fft // 2
         self.example_shape = (whole_number("frames", frames), n_mels)
         self.example_samples = self.mel.samples_of(frames)
@@ -175,11 +182,15 @@ class LogMelFrontEnd(FrameFrontEnd):
         as_here = cls.examples is FrameFrontEnd.examples and cls.finished is LogMelFrontEnd.finished
         return as_here and not self.standardising.by_example
 
-    def frames_in(self, samples: int) -> int:
-        return self.mel.frames_in(samples)  # type: ignore[no-any-return]
+    @property
+    def frame_samples(self) -> int:
+        return self.mel.n_fft
 
-    def graph(self, samples: Any) -> Any:
-        levels = self.level.graph(self.mel.graph(samples))
+    def spectrum(self, samples: Any) -> Any:
+        return self.level.absolute(self.mel.spectrogram(samples))
+
+    def values(self, spectrum: Any, peak: Any) -> Any:
+        levels = self.level.under(peak, spectrum)
         if not self.standardising.by_example:
             levels = self.standardising.graph(levels)
         return backend.tf.cast(levels, backend.tf.float32)
@@ -206,9 +217,10 @@ class LogMelFrontEnd(FrameFrontEnd):
     def reference(self, samples: NDArray[np.float32]) -> Reference | None:
         if not self.standardising.by_example and self.level.ref != "max":
             return None
-        bands = self.mel.graph(pad_to(np.asarray(samples, np.float32), self.example_samples, self.padding))
-        levels = self.level.graph(bands).numpy()[: self.example_shape[0]]
-        return Reference(float(bands.numpy().max()), *self.standardising.of_example(levels))
+        samples = pad_to(np.asarray(samples, np.float32), self.example_samples, self.padding)
+        levels, peak = self._with_peak(samples)
+        example = self.level.under(peak, backend.tf.constant(levels[: self.example_shape[0]])).numpy()
+        return Reference(float(peak), *self.standardising.of_example(example))
 
     def to_power(self, examples: NDArray[Any], reference: Any = None) -> NDArray[np.float64]:
         peak, mean, std = reference or (None, self.standardising.mean, self.standardising.std)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import WeightsError
-from actprobe.frontends.frames import InnerFrameFrontEnd
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.framing import Framing
 from actprobe.weights.npz import read_npz
 
@@ -97,7 +97,7 @@ def log_mel(spectrogram: Any, bank: NDArray[np.float32]) -> Any:
     return tf.math.log(tf.maximum(bands, tf.constant(FLOOR, spectrogram.dtype)))
 
 
-class SvdFrontEnd(InnerFrameFrontEnd):
+class SvdFrontEnd(FrameByFrameFrontEnd):
     """Log-mel excerpts of 115 frames (1.6 s) by 80 bands, normalised band by band.
 
     Excerpt k of the original, which is frames k to k + 114, is example k when ``hop`` is 1. Its
@@ -148,7 +148,8 @@ class SvdFrontEnd(InnerFrameFrontEnd):
     def _bank(self) -> NDArray[np.float32]:
         return filter_bank()
 
-    def graph(self, samples: Any) -> Any:
+    def spectrum(self, samples: Any) -> Any:
+        """Give log-mel frames, normalised band by band."""
         bands = log_mel(backend.tf.abs(_spectra(samples)[..., :BINS]), self._bank)
         normalised = (bands - self.mean.astype(np.float64)) * self.inverse_std.astype(np.float64)
         return backend.tf.cast(normalised, backend.tf.float32)

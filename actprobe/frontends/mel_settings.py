@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends.frames import by_pieces
 from actprobe.frontends.framing import RANGE_DB, Framing
 
 PAD_MODES = ("constant", "reflect")
 MEL_SCALES = ("slaney", "htk")
 NORMS = ("slaney", None)
-VALUES_AT_ONCE = 1 << 20  # samples in frames that are in memory together, 8 MB
 
 
 def whole_number(name: str, value: Any, least: int = 1) -> int:
@@ -131,23 +129,8 @@ class MelSettings:
         """Count the samples that it takes to have so many frames."""
         return max(1, (frames - 1) * self.hop_length + self.n_fft - 2 * self.padding)
 
-    def frames_in(self, samples: Any) -> Any:
-        """Count the frames of so many samples, an int or an int32 scalar in a graph."""
-        return 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length
-
-    def graph(self, samples: Any) -> Any:
-        """Compute the mel spectrogram, by pieces: [samples] -> float64 [frames, mel]."""
-        tf, around = backend.tf, self.padding
-        frames = self.frames_in(tf.shape(samples)[0])
-        if around:
-            samples = tf.pad(samples, [[around, around]], mode=self.pad_mode.upper())
-        at_once = max(1, VALUES_AT_ONCE // self.n_fft)
-        return by_pieces(
-            self._spectrogram, samples, frames, at_once,
-            length=self.n_fft, hop=self.hop_length, spec=tf.TensorSpec((None, self.n_mels), tf.float64),
-        )  # fmt: skip
-
-    def _spectrogram(self, samples: Any) -> Any:
+    def spectrogram(self, samples: Any) -> Any:
+        """Compute the mel spectrum of frames that lie within samples: [samples] -> float64 [frames, mel]."""
         tf = backend.tf
         frames = tf.signal.frame(tf.cast(samples, tf.float64), self.n_fft, self.hop_length)
         spectra = tf.signal.rfft(frames * self.padded_window)

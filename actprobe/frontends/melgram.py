@@ -43,6 +43,15 @@ def mel_edges_hz() -> NDArray[np.float64]:
     return np.asarray(edges, np.float64)
 
 
+def squared_power_db(padded: Any, mel: Any) -> Any:
+    """Compute decibels of squared power in a graph, of the frames that lie within float32 [..., samples]."""
+    tf = backend.tf
+    spectrum = tf.signal.stft(padded, N_FFT, HOP, window_fn=tf.signal.hann_window)
+    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+    squared = tf.square(tf.tensordot(power, mel, 1))
+    return 10.0 / np.log(10.0) * tf.math.log(tf.maximum(squared, AMIN))
+
+
 def melgram_db(segments: Any, mel: Any) -> Any:
     """Compute melgrams in a graph: float32 [segments, samples] at 12 kHz -> [segments, time, 96].
 
@@ -51,11 +60,7 @@ def melgram_db(segments: Any, mel: Any) -> Any:
     top_db=80)``, transposed. `mel` is the filter bank of `mel_matrix`.
     """
     tf = backend.tf
-    padded = tf.pad(segments, [[0, 0], [N_FFT // 2, N_FFT // 2]], mode="REFLECT")
-    spectrum = tf.signal.stft(padded, N_FFT, HOP, window_fn=tf.signal.hann_window)
-    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    squared = tf.square(tf.tensordot(power, mel, 1))
-    decibels = 10.0 / np.log(10.0) * tf.math.log(tf.maximum(squared, AMIN))
+    decibels = squared_power_db(tf.pad(segments, [[0, 0], [N_FFT // 2, N_FFT // 2]], mode="REFLECT"), mel)
     return tf.maximum(decibels, tf.reduce_max(decibels, axis=(1, 2), keepdims=True) - TOP_DB)
 
 

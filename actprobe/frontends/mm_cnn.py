@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actprobe import backend
 from actprobe.errors import UsageError, WeightsError
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
 from actprobe.frontends.framing import Framing
 from actprobe.frontends.melgram import (
@@ -32,9 +34,9 @@ from actprobe.frontends.melgram import (
     TOP_DB,
     mel_edges_hz,
     mel_matrix,
-    melgram_db,
     melgram_framing,
     melgram_power,
+    squared_power_db,
 )
 
 SEGMENT_FRAMES = 128
@@ -47,7 +49,7 @@ HEADER = re.compile(
 )
 
 
-class MmCnnFrontEnd(FrameFrontEnd):
+class MmCnnFrontEnd(FrameByFrameFrontEnd):
     """Melgram segments of 128 frames (2.73 s) by 96 mel bands, less a mean segment.
 
     The published weights want the mean segment of their training data, ``singlelayer_mean.npy`` (the
@@ -82,6 +84,9 @@ class MmCnnFrontEnd(FrameFrontEnd):
     frame_hop = HOP
     frame_length = N_FFT
     first_frame = 0
+    around = N_FFT // 2
+    pad_mode = "reflect"
+    relative = True
 
     def __init__(
         self,
@@ -102,13 +107,13 @@ class MmCnnFrontEnd(FrameFrontEnd):
     def _mel(self) -> NDArray[np.float32]:
         return mel_matrix()
 
-    def frames_in(self, samples: int) -> int:
-        """Frame k is centred on sample 256 k; the recording is mirrored at its ends."""
-        return 1 + samples // HOP
+    def spectrum(self, samples: Any) -> Any:
+        """Give decibels of squared power."""
+        return squared_power_db(samples, self._mel)
 
-    def graph(self, samples: Any) -> Any:
-        """Give decibels of squared power, the mean segment not subtracted yet, see `finished`."""
-        return melgram_db(samples[None], self._mel)[0]
+    def values(self, spectrum: Any, peak: Any) -> Any:
+        """Raise what is too far under the peak; the mean segment is not subtracted yet, see `finished`."""
+        return backend.tf.maximum(spectrum, peak - TOP_DB)
 
     @property
     def windows(self) -> bool:

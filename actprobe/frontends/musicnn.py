@@ -60,12 +60,11 @@ class MusicnnFrontEnd(LogMelFrontEnd):
             pad_mode=pad_mode, frames=PATCH_FRAMES, hop=hop, padding=padding,
         )  # fmt: skip
 
-    def graph(self, samples: Any) -> Any:
+    def spectrum(self, samples: Any) -> Any:
         """Give log-mel frames."""
         tf = backend.tf
-        bands = tf.minimum(tf.cast(self.mel.graph(samples), tf.float32), LARGEST_HALF)
-        rounded = tf.cast(tf.cast(bands, tf.float16), tf.float64)
-        return tf.cast(self.level.graph(rounded), tf.float32)
+        bands = tf.minimum(tf.cast(self.mel.spectrogram(samples), tf.float32), LARGEST_HALF)
+        return self.level.absolute(tf.cast(tf.cast(bands, tf.float16), tf.float64))
 
     def constants(self) -> dict[str, Any]:
         return {**super().constants(), "mel_precision": "float16"}

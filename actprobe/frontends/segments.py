@@ -6,10 +6,11 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from actprobe import backend
-from actprobe.frontends.base import FrontEnd, pad_to
+from actprobe import backend, scratch
+from actprobe.frontends.base import FrontEnd, cut_out, pad_to
 from actprobe.frontends.graph import ExampleGraph
 
 NEGLIGIBLE = 0.2  # a leftover under this share of an example does not earn an example of its own
@@ -55,10 +56,17 @@ class SegmentFrontEnd(FrontEnd):
     ----------
     segments_at_once : int
         Segments that are computed together, which bounds memory.
+    shortest : int
+        A recording of fewer samples is lengthened; by default `example_samples`.
     """
 
     segments_at_once: int = 128
     _traced: Any = None
+
+    @property
+    def shortest(self) -> int:
+        """A recording of fewer samples is lengthened."""
+        return self.example_samples
 
     @abstractmethod
     def graph(self, segments: Any) -> Any:
@@ -79,25 +87,37 @@ class SegmentFrontEnd(FrontEnd):
         """Give the starts of the examples of a recording, see `cover`."""
         return cover(samples, self.example_samples)
 
-    def segments(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Cut a recording into the samples of its examples, [samples] -> [examples, example_samples]."""
-        starts = self.example_starts(len(samples))
-        samples = pad_to(samples, self.example_samples, self.padding)
-        return np.stack([samples[start : start + self.example_samples] for start in starts])
+    def segments(
+        self, samples: NDArray[np.float32], starts: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Cut a recording into the samples of its examples, or of some: float32 [examples, example_samples].
+
+        Where a segment reaches beyond a recording of at least `shortest` samples, there are zeros.
+        """
+        if starts is None:
+            starts = self.example_starts(len(samples))
+        samples = pad_to(samples, self.shortest, self.padding)
+        first = int(starts[0])
+        part = cut_out(samples, first, int(starts[-1]) - first + self.example_samples)
+        segments: NDArray[np.float32] = sliding_window_view(part, self.example_samples)[starts - first]
+        return segments
 
     def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._transformed(self.segments(samples))
+        starts, step = self.example_starts(len(samples)), self.segments_at_once
+        found = scratch.array((len(starts), *self.example_shape), np.float32)
+        for first in range(0, len(starts), step):
+            found[first : first + step] = self._transformed(
+                self.segments(samples, starts[first : first + step])
+            )
+        return found
 
     def _transformed(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._traced is None:
             tf = backend.tf
             signature = [tf.TensorSpec((None, self.example_samples), tf.float32)]
             self._traced = tf.function(self.graph, input_signature=signature)
-        step = self.segments_at_once
-        pieces = [
-            self._traced(segments[start : start + step]).numpy() for start in range(0, len(segments), step)
-        ]
-        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        transformed: NDArray[np.float32] = self._traced(segments).numpy()
+        return transformed
 
     def example_graph(self) -> ExampleGraph:
         plain = type(self).examples is SegmentFrontEnd.examples
@@ -109,7 +129,7 @@ class SegmentGraph(ExampleGraph):
 
     def __init__(self, frontend: SegmentFrontEnd) -> None:
         super().__init__(frontend)
-        self.frontend = frontend
+        self.frontend, self.shortest = frontend, frontend.shortest
 
     def starts(self, samples: Any) -> Any:
         return cover_graph(samples, self.example_samples)

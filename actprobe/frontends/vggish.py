@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from actprobe import backend
 from actprobe.errors import UsageError
-from actprobe.frontends.frames import InnerFrameFrontEnd
+from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.framing import Framing
 
 SAMPLE_RATE = 16_000
@@ -33,7 +33,6 @@ MELS = 64
 MIN_HZ, MAX_HZ = 125.0, 7500.0
 LOG_OFFSET = 0.01
 EXAMPLE_FRAMES = 96
-FRAMES_AT_ONCE = 1 << 15  # what is in memory as spectra, 5 minutes
 
 
 def _mel(hertz: Any) -> NDArray[np.float64]:
@@ -61,7 +60,7 @@ def vggish_mel_matrix() -> NDArray[np.float64]:
     return matrix
 
 
-class VggishFrontEnd(InnerFrameFrontEnd):
+class VggishFrontEnd(FrameByFrameFrontEnd):
     """Log-mel examples of 96 frames, 0.96 s apart by default, by 64 mel bands.
 
     An example of 96 frames of 25 ms, 10 ms apart, spans 0.975 s. The original gives nothing for a
@@ -92,7 +91,6 @@ class VggishFrontEnd(InnerFrameFrontEnd):
     frame_hop = FRAME_HOP
     frame_length = FRAME_LENGTH
     first_frame = FRAME_LENGTH // 2
-    frames_at_once = FRAMES_AT_ONCE
     unit = "ln(mel + 0.01)"
 
     def __init__(
@@ -108,7 +106,7 @@ class VggishFrontEnd(InnerFrameFrontEnd):
     def _matrix(self) -> NDArray[np.float32]:
         return vggish_mel_matrix().astype(np.float32)
 
-    def graph(self, samples: Any) -> Any:
+    def spectrum(self, samples: Any) -> Any:
         """Give log-mel frames, natural logarithms no lower than ln(0.01)."""
         tf = backend.tf
         # In single precision a full-scale sine leaves up to 1.4e-3 in the logarithm of the empty bands.

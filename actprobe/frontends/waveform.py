@@ -65,9 +65,6 @@ class WaveformFrontEnd(SegmentFrontEnd):
             return cover(samples, self.example_samples)
         return np.arange(0, max(samples - self.example_samples, 0) + 1, self.hop_samples, dtype=np.int64)
 
-    def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.segments(samples)[..., np.newaxis]
-
     def graph(self, segments: Any) -> Any:
         return segments[..., np.newaxis]
 

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
+from actprobe import scratch
 from actprobe.analyses.activations.result import ActivationResult
 from actprobe.analyses.activations.store import Activations, ActivationStore, Evaluate
 from actprobe.batch.executors import DEFAULT, parse_executor, run_job
@@ -166,7 +167,9 @@ class _ActivationJob:
         dense, hop = model.dense(self.layers), model.frontend.hop
 
         def densely(examples: NDArray[np.float32]) -> Iterator[Activations]:
-            frames = np.concatenate([*examples[:, :hop], examples[-1, hop:]])
+            last = examples[-1, hop:]
+            frames = scratch.array((len(examples) * hop + len(last), examples.shape[2]), np.float32)
+            np.concatenate([*examples[:, :hop], last], out=frames)
             return (piece for _, piece in dense.chunks(frames, hop))
 
         return densely
