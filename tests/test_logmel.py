@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from actprobe import backend
-from actprobe.errors import UsageError
+from actprobe.errors import FrontEndError, UsageError
 from actprobe.frontends import LogMelFrontEnd, MmCnnFrontEnd, SvdFrontEnd, VggishFrontEnd
 from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd, span
 from actprobe.frontends.frames import FrameFrontEnd
@@ -452,3 +452,40 @@ def test_overlapping_examples_cost_no_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert examples.nbytes > 10 * peak
+
+
+@pytest.mark.parametrize("frames", [149, 2148])
+def test_silence_under_its_own_peak_is_zero_in_python_and_in_a_graph(frames: int) -> None:
+    """Logarithms of equal values may differ in the last bit, in the last elements of a piece."""
+    front_end = LogMelFrontEnd(n_mels=41, log="db", ref="max", mean="example", std="example")
+    samples = np.zeros(frames * 160, np.float32)
+    assert not front_end(samples, 16000).any()
+    graph = front_end.example_graph()
+    starts = front_end.example_starts(len(samples))
+    prepared = graph.prepare(backend.tf.constant(samples[None]))
+    rows = backend.tf.zeros(len(starts), backend.tf.int32)
+    assert not graph.cut(prepared, rows, backend.tf.constant(starts, backend.tf.int32)).numpy().any()
+
+
+@pytest.mark.parametrize("kind", [LogMelFrontEnd, SvdFrontEnd, VggishFrontEnd, MmCnnFrontEnd])
+def test_a_graph_of_ones_own_decides_the_examples(kind: Any) -> None:
+    class Own(kind):  # type: ignore[misc]
+        def graph(self, samples: Any) -> Any:
+            return 0 * super().graph(samples) - 3.0
+
+    assert (Own().examples(music(60_000)) == -3).all()
+
+
+def test_a_spectrum_of_another_shape_or_type_is_refused() -> None:
+    class OneFrame(SvdFrontEnd):
+        def spectrum(self, samples: Any) -> Any:
+            return super().spectrum(samples)[:1]
+
+    class Double(SvdFrontEnd):
+        def spectrum(self, samples: Any) -> Any:
+            return backend.tf.cast(super().spectrum(samples), backend.tf.float64)
+
+    with pytest.raises(FrontEndError, match=r"`spectrum` gives float32 of shape \[1, 80\]"):
+        OneFrame().examples(music(60_000))
+    with pytest.raises(FrontEndError, match=r"gives float64 .* not float32"):
+        Double().examples(music(60_000))

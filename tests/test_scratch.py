@@ -3,6 +3,8 @@
 import errno
 import mmap
 import os
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 from collections.abc import Callable
@@ -191,3 +193,12 @@ def test_examples_of_long_recordings_lie_in_files(name: str, monkeypatch: pytest
         finally:
             tracemalloc.stop()
     assert peaks[1] < peaks[0] + 0.1 * held.nbytes
+
+
+def test_waveforms_are_cut_without_tensorflow() -> None:
+    code = (
+        "import sys, numpy as np; from actprobe.frontends import WaveformFrontEnd; "
+        "print(WaveformFrontEnd(8, 4)(np.ones(8), 8).shape, 'tensorflow' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "(2, 4, 1) False\n"

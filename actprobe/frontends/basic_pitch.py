@@ -72,6 +72,7 @@ class BasicPitchFrontEnd(SegmentFrontEnd):
 
     def __init__(self, normalization: str | Path | None = None, padding: str = "zeros") -> None:
         super().__init__(padding)
+        self.shortest = WINDOW_HOP
         if normalization is not None:
             raise UsageError(
                 f"basic_pitch takes its examples as they are, without the normalization {normalization}"
@@ -80,10 +81,6 @@ class BasicPitchFrontEnd(SegmentFrontEnd):
     def example_starts(self, samples: int) -> NDArray[np.int64]:
         """Begin a window as long as its middle begins within the recording."""
         return WINDOW_HOP * np.arange(-(-samples // WINDOW_HOP), dtype=np.int64) - LEAD
-
-    @property
-    def shortest(self) -> int:
-        return WINDOW_HOP
 
     def example_of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self._transformed(samples[np.newaxis])[0])

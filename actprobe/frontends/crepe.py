@@ -92,10 +92,7 @@ class CrepeFrontEnd(SegmentFrontEnd):
         self.hop = whole_number("hop", hop)
         self.center = bool(center)
         self.zeros = FRAME_SAMPLES // 2 if center else 0  # before and after a recording
-
-    @property
-    def shortest(self) -> int:
-        return FRAME_SAMPLES - 2 * self.zeros
+        self.shortest = FRAME_SAMPLES - 2 * self.zeros
 
     def example_starts(self, samples: int) -> NDArray[np.int64]:
         """Begin a frame as long as it ends within the recording and its zeros."""

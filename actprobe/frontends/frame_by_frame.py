@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actprobe import backend, scratch
+from actprobe.errors import FrontEndError
 from actprobe.frontends.base import pad_to
 from actprobe.frontends.frames import FrameFrontEnd
 
@@ -21,7 +22,8 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
 
     `frames_at_once` of them are computed at a time, which bounds the memory that spectra take. The frames of
     a long recording are in a temporary file, see `actprobe.scratch`. `hop` and `padding` are those of
-    `FrameFrontEnd`.
+    `FrameFrontEnd`. An example of n frames takes (n - 1) * `frame_hop` + `frame_samples` - 2 * `around`
+    samples. Where a derived class has a `graph` of its own, a recording's frames are computed by it, whole.
 
     Attributes
     ----------
@@ -44,10 +46,16 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
     relative: bool = False
     precision: str = "float32"
 
+    _frame_samples: int | None = None
+
     @property
     def frame_samples(self) -> int:
         """Samples that a frame is computed from."""
-        return self.frame_length
+        return self.frame_length if self._frame_samples is None else self._frame_samples
+
+    @frame_samples.setter
+    def frame_samples(self, count: int) -> None:
+        self._frame_samples = count
 
     @abstractmethod
     def spectrum(self, samples: Any) -> Any:
@@ -98,6 +106,8 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
         return self.values(found, tf.reduce_max(found) if self.relative else None)
 
     def frames(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if type(self).graph is not FrameByFrameFrontEnd.graph:
+            return super().frames(samples)
         samples = pad_to(samples, self.example_samples, self.padding)
         found = scratch.array((self.frames_in(len(samples)), self.example_shape[1]), np.float32)
         if self.relative:
@@ -127,7 +137,13 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
             start = first * self.frame_hop - self.around
             count = min(self.frames_at_once, frames - first)
             stop = start + (count - 1) * self.frame_hop + self.frame_samples
-            yield first, self._traced(span(samples, start, stop, self.pad_mode))
+            found = self._traced(span(samples, start, stop, self.pad_mode))
+            if tuple(found.shape) != (count, self.example_shape[1]) or found.dtype.name != self.precision:
+                raise FrontEndError(
+                    f"{self.name}: `spectrum` gives {found.dtype.name} of shape {found.shape.as_list()}, "
+                    f"not {self.precision} of [{count}, {self.example_shape[1]}]"
+                )
+            yield first, found
 
     def _again(self, spectrum: NDArray[Any]) -> Iterator[tuple[int, Any]]:
         for first in range(0, len(spectrum), self.frames_at_once):

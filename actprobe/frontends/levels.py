@@ -18,6 +18,7 @@ PER_UNIT = {"ln": 1.0, "log10": np.log(10.0), "db": np.log(10.0) / 10.0}  # natu
 AMIN = 1e-10
 TOP_DB = 80.0
 C = 10_000.0
+ROUNDING_DB = 1e-9
 AT_FLOOR = 1e-4  # a natural logarithm so little over the floor is the floor, rounded
 
 Doubles = NDArray[np.float64]
@@ -93,6 +94,8 @@ class Level:
             return levels
         zero_db = peak if self.ref == "max" else self._zero_db()
         found = levels - zero_db
+        if self.ref == "max":  # of equal levels, logarithms may differ in the last bit
+            found = backend.tf.where(found > -ROUNDING_DB, backend.tf.zeros_like(found), found)
         return found if self.top_db is None else backend.tf.maximum(found, peak - zero_db - self.top_db)
 
     def _bounded(self, bands: Any) -> Any:

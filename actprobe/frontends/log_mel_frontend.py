@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actprobe import backend
+from actprobe import backend, scratch
 from actprobe.errors import UsageError
 from actprobe.frontends.base import pad_to
 from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
@@ -150,7 +150,7 @@ class LogMelFrontEnd(FrameByFrameFrontEnd):
             constant("mean", mean, 0.0, n_mels), constant("std", std, 1.0, n_mels)
         )
         self.sample_rate, self.frame_hop = sample_rate, hop_length
-        self.frame_length = self.mel.win_length
+        self.frame_length, self.frame_samples = self.mel.win_length, n_fft
         self.around, self.pad_mode = self.mel.padding, pad_mode
         self.frames_at_once = max(1, SAMPLES_AT_ONCE // n_fft)
         self.relative = self.level.relative
@@ -182,10 +182,6 @@ class LogMelFrontEnd(FrameByFrameFrontEnd):
         as_here = cls.examples is FrameFrontEnd.examples and cls.finished is LogMelFrontEnd.finished
         return as_here and not self.standardising.by_example
 
-    @property
-    def frame_samples(self) -> int:
-        return self.mel.n_fft
-
     def spectrum(self, samples: Any) -> Any:
         return self.level.absolute(self.mel.spectrogram(samples))
 
@@ -201,7 +197,10 @@ class LogMelFrontEnd(FrameByFrameFrontEnd):
         tf = backend.tf
         if tf.is_tensor(windows):
             return self._standardised(windows)
-        return np.stack([self._standardised(tf.constant(window)).numpy() for window in windows])
+        found = scratch.array(windows.shape, np.float32)
+        for example, window in zip(found, windows, strict=True):
+            example[:] = self._standardised(tf.constant(window)).numpy()
+        return found
 
     def _standardised(self, examples: Any) -> Any:
         tf = backend.tf

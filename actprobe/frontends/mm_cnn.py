@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actprobe import backend
+from actprobe import backend, scratch
 from actprobe.errors import UsageError, WeightsError
 from actprobe.frontends.frame_by_frame import FrameByFrameFrontEnd
 from actprobe.frontends.frames import FrameFrontEnd
@@ -122,7 +122,11 @@ class MmCnnFrontEnd(FrameByFrameFrontEnd):
 
     def finished(self, windows: Any) -> Any:
         """Subtract the mean segment; overlapping examples are then copies, so a small hop takes memory."""
-        return windows if self.mean is None else windows - self.mean
+        if self.mean is None:
+            return windows
+        if isinstance(windows, np.ndarray):
+            return np.subtract(windows, self.mean, out=scratch.array(windows.shape, np.float32))
+        return windows - self.mean
 
     def band_edges_hz(self) -> NDArray[np.float64]:
         return mel_edges_hz()

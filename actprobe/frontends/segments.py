@@ -6,13 +6,13 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from actprobe import backend, scratch
 from actprobe.frontends.base import FrontEnd, cut_out, pad_to
 from actprobe.frontends.graph import ExampleGraph
 
+SAMPLES_AT_ONCE = 1 << 22  # of segments that are computed together
 NEGLIGIBLE = 0.2  # a leftover under this share of an example does not earn an example of its own
 
 
@@ -55,18 +55,23 @@ class SegmentFrontEnd(FrontEnd):
     Attributes
     ----------
     segments_at_once : int
-        Segments that are computed together, which bounds memory.
+        Segments that are computed together at most, which bounds memory.
     shortest : int
         A recording of fewer samples is lengthened; by default `example_samples`.
     """
 
     segments_at_once: int = 128
     _traced: Any = None
+    _shortest: int | None = None
 
     @property
     def shortest(self) -> int:
         """A recording of fewer samples is lengthened."""
-        return self.example_samples
+        return self.example_samples if self._shortest is None else self._shortest
+
+    @shortest.setter
+    def shortest(self, count: int) -> None:
+        self._shortest = count
 
     @abstractmethod
     def graph(self, segments: Any) -> Any:
@@ -96,14 +101,19 @@ class SegmentFrontEnd(FrontEnd):
         """
         if starts is None:
             starts = self.example_starts(len(samples))
-        samples = pad_to(samples, self.shortest, self.padding)
-        first = int(starts[0])
-        part = cut_out(samples, first, int(starts[-1]) - first + self.example_samples)
-        segments: NDArray[np.float32] = sliding_window_view(part, self.example_samples)[starts - first]
-        return segments
+        samples, length = pad_to(samples, self.shortest, self.padding), self.example_samples
+        return np.stack(
+            [
+                samples[start : start + length]
+                if 0 <= start <= len(samples) - length
+                else cut_out(samples, start, length)
+                for start in starts.tolist()
+            ]
+        )
 
     def examples(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts, step = self.example_starts(len(samples)), self.segments_at_once
+        starts = self.example_starts(len(samples))
+        step = max(1, min(self.segments_at_once, SAMPLES_AT_ONCE // self.example_samples))
         found = scratch.array((len(starts), *self.example_shape), np.float32)
         for first in range(0, len(starts), step):
             found[first : first + step] = self._transformed(

@@ -68,6 +68,9 @@ class WaveformFrontEnd(SegmentFrontEnd):
     def graph(self, segments: Any) -> Any:
         return segments[..., np.newaxis]
 
+    def _transformed(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.graph(segments)  # type: ignore[no-any-return]  # takes no TensorFlow
+
     def example_graph(self) -> ExampleGraph:
         return WaveformGraph(self)
 
