@@ -269,7 +269,7 @@ def test_long_recordings_take_bounded_memory_and_pieces_change_nothing(name: str
         pieces.append(frames.shape[0])
         return frames
 
-    vars(front_end).update(spectrum=counted, _traced=counted)
+    vars(front_end).update(spectrum=counted, _traced_spectrum=counted)
     np.testing.assert_allclose(found(), whole, atol=1e-5)
     assert max(pieces) <= 50
     assert len(pieces) == -(-len(whole) // 50)
@@ -445,7 +445,8 @@ def test_it_can_be_pickled_after_use() -> None:
 
 def test_overlapping_examples_cost_no_memory() -> None:
     front_end = LogMelFrontEnd(hop=1)
-    samples = music(800_000, rate=16000)
+    front_end.frames_at_once = 50
+    samples = music(160_000, rate=16000)
     front_end.examples(samples)
     tracemalloc.start()
     examples = front_end.examples(samples)
@@ -474,6 +475,17 @@ def test_a_graph_of_ones_own_decides_the_examples(kind: Any) -> None:
             return 0 * super().graph(samples) - 3.0
 
     assert (Own().examples(music(60_000)) == -3).all()
+
+
+def test_a_graph_of_ones_own_leaves_the_reference_of_an_example_as_it_is() -> None:
+    class Own(LogMelFrontEnd):
+        def graph(self, samples: Any) -> Any:
+            return 0 * super().graph(samples)
+
+    settings: dict[str, Any] = {"log": "db", "ref": "max", "mean": "example", "std": "example"}
+    own, samples = Own(**settings), music(20_000)
+    own.examples(samples)
+    assert own.reference(samples) == LogMelFrontEnd(**settings).reference(samples)
 
 
 def test_a_spectrum_of_another_shape_or_type_is_refused() -> None:

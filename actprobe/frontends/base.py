@@ -287,7 +287,8 @@ class FrontEnd(Audible, ABC):
             One that gives the same examples.
         """
         copied = copy.copy(self)
-        vars(copied).pop("_traced", None)
+        for name in [name for name in vars(copied) if name.startswith("_traced")]:
+            del vars(copied)[name]
         return copied
 
     def __call__(self, waveform: Waveform | ArrayLike, sample_rate: int | None = None) -> NDArray[np.float32]:

@@ -62,6 +62,7 @@ class BasicPitchFrontEnd(SegmentFrontEnd):
     frame_hop = FRAME_HOP
     frame_length = int(TRANSFORM.lengths[0])  # of the lowest bin, 1.87 s; the highest sees 110 samples
     first_frame = 0
+    shortest = WINDOW_HOP
     edge_frames = EDGE_FRAMES
     unit = "dB, 0 to 1 in each window"
     joining_refusal = "each window is scaled to its own range: ask for one excerpt"
@@ -72,7 +73,6 @@ class BasicPitchFrontEnd(SegmentFrontEnd):
 
     def __init__(self, normalization: str | Path | None = None, padding: str = "zeros") -> None:
         super().__init__(padding)
-        self.shortest = WINDOW_HOP
         if normalization is not None:
             raise UsageError(
                 f"basic_pitch takes its examples as they are, without the normalization {normalization}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,16 +47,12 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
     relative: bool = False
     precision: str = "float32"
 
-    _frame_samples: int | None = None
+    _traced_spectrum: Any = None
 
-    @property
+    @cached_property
     def frame_samples(self) -> int:
         """Samples that a frame is computed from."""
-        return self.frame_length if self._frame_samples is None else self._frame_samples
-
-    @frame_samples.setter
-    def frame_samples(self, count: int) -> None:
-        self._frame_samples = count
+        return self.frame_length
 
     @abstractmethod
     def spectrum(self, samples: Any) -> Any:
@@ -129,15 +126,16 @@ class FrameByFrameFrontEnd(FrameFrontEnd):
 
     def _pieces(self, samples: NDArray[np.float32]) -> Iterator[tuple[int, Any]]:
         """Give what `spectrum` gives of some frames after others, with the number of the first."""
-        if self._traced is None:
+        if self._traced_spectrum is None:
             tf = backend.tf
-            self._traced = tf.function(self.spectrum, input_signature=[tf.TensorSpec((None,), tf.float32)])
+            signature = [tf.TensorSpec((None,), tf.float32)]
+            self._traced_spectrum = tf.function(self.spectrum, input_signature=signature)
         frames = self.frames_in(len(samples))
         for first in range(0, frames, self.frames_at_once):
             start = first * self.frame_hop - self.around
             count = min(self.frames_at_once, frames - first)
             stop = start + (count - 1) * self.frame_hop + self.frame_samples
-            found = self._traced(span(samples, start, stop, self.pad_mode))
+            found = self._traced_spectrum(span(samples, start, stop, self.pad_mode))
             if tuple(found.shape) != (count, self.example_shape[1]) or found.dtype.name != self.precision:
                 raise FrontEndError(
                     f"{self.name}: `spectrum` gives {found.dtype.name} of shape {found.shape.as_list()}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,11 @@ class SegmentFrontEnd(FrontEnd):
 
     segments_at_once: int = 128
     _traced: Any = None
-    _shortest: int | None = None
 
-    @property
+    @cached_property
     def shortest(self) -> int:
         """A recording of fewer samples is lengthened."""
-        return self.example_samples if self._shortest is None else self._shortest
-
-    @shortest.setter
-    def shortest(self, count: int) -> None:
-        self._shortest = count
+        return self.example_samples
 
     @abstractmethod
     def graph(self, segments: Any) -> Any:
