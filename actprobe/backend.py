@@ -86,7 +86,40 @@ def _load_essentia() -> Any:
         raise ActprobeError(f"essentia-tensorflow is not installed ({error})") from error
     package.log.infoActive = False
     package.log.warningActive = False
-    return importlib.import_module("essentia.standard")
+    return sys.modules.get("essentia.standard") or _essentia_standard(package)
+
+
+def _essentia_standard(package: Any) -> Any:
+    """Import essentia.standard so that the class of an algorithm is made when it is first asked for.
+
+    It makes one of each algorithm to make its class, which takes a second and starts the threads of its
+    TensorFlow, which no fork of this process could compute with.
+    """
+    native = package._essentia
+    names = frozenset(native.keys())
+    spec = importlib.util.find_spec("essentia.standard")
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+
+    def algorithm(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module 'essentia.standard' has no attribute {name!r}")
+        return module._create_essentia_class(name)
+
+    module.__getattr__ = algorithm
+    sys.modules[spec.name] = package.standard = module
+    keys, native.keys = native.keys, list  # what it makes at once: none
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    finally:
+        native.keys = keys
+    module.algorithmNames = keys
+    module.__all__ = sorted({*names, *(name for name in vars(module) if not name.startswith("_"))})
+    return module
 
 
 def _load_tf() -> Any:

@@ -30,6 +30,9 @@ PACKAGES = (
     "pandas", "plotly.graph_objects", "pyarrow.parquet", "scipy.optimize", "scipy.signal", "scipy.stats",
     "soundfile",
 )  # fmt: skip
+FOR_WORKERS = (
+    "essentia", "librosa", "actprobe.analyses.neurons.job", "actprobe.analyses.maps.channel_pass",
+)  # fmt: skip
 
 # What stands in the place of a command: it hands its words, folder, environment and streams to the server.
 STAND_IN = """#!{python} -IS
@@ -77,11 +80,13 @@ def preloaded_commands(folder: Path) -> Iterator[Path]:
 
 def main(address: str) -> NoReturn:
     from actprobe import backend
+    from actprobe.workers.process import WorkerProcess
 
     for name in ("keras", "librosa"):
         getattr(backend, name)
     for package in PACKAGES:
         importlib.import_module(package)
+    WorkerProcess(FOR_WORKERS).kill()  # the process that forks those of all commands has loaded them
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen()

@@ -164,6 +164,38 @@ print(json.dumps([of_run, directly, list(found.recordings["status"])]))
 """
 
 
+ALGORITHMS = """
+import json, os
+from actprobe import backend
+
+standard, ahead = backend.essentia, "Chromagram" in vars(backend.essentia)
+threads = len(os.listdir("/proc/self/task"))
+everything = {}
+exec("from essentia.standard import *", everything)
+import essentia
+from essentia.standard import OnsetRate
+
+print(json.dumps([
+    ahead, threads, sorted(set(standard.algorithmNames()) - set(everything)), len(everything) > 250,
+    essentia.standard is standard and OnsetRate is standard.OnsetRate, hasattr(standard, "nothing"),
+]))
+"""
+
+
+def test_every_algorithm_of_essentia_is_there_and_made_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The threads of its TensorFlow, too, begin with the first that uses them."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # numpy has others
+    ahead, threads, missing, many, one, more = printed(ALGORITHMS)
+    assert not ahead
+    assert threads == 1
+    assert missing == []
+    assert many
+    assert one
+    assert not more
+
+
 def test_a_run_goes_as_ever_where_tensorflow_was_imported_first(tmp_path: Path) -> None:
     write_phantom(tmp_path / "phantom", recordings=3, seconds=3.0)
     of_run, directly, status = printed(NEURONS, str(tmp_path / "phantom"), str(tmp_path / "out"))

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
@@ -36,26 +35,10 @@ ATTEMPTS = 2
 def start_ahead(workers: int, *preload: str) -> None:
     """Have processes ready for the next pool, while the network is being loaded.
 
-    They load what is named of `actprobe.backend`, such as ``essentia``, at once.
+    ``preload``: see `actprobe.workers.forked.fork`.
     """
     _ahead[:] = [process for process in _ahead if process.alive]
     _ahead.extend(WorkerProcess(preload) for _ in range(workers - len(_ahead)))
-
-
-@contextmanager
-def workers_kept() -> Iterator[None]:
-    """Let one run after the other, inside the context, use the same processes; they are ended at its end.
-
-    A process has loaded the packages of the features by then, which takes it some seconds.
-    """
-    global _kept
-    _kept = True
-    try:
-        yield
-    finally:
-        _kept = False
-        while _ahead:
-            _ahead.pop().kill()
 
 
 class FeaturePool:
@@ -71,7 +54,9 @@ class FeaturePool:
         self._ahead = AHEAD * workers
         self._lock = threading.Lock()
         self._closed = False
-        self._idle = [_ahead.pop() if _ahead else WorkerProcess() for _ in range(workers)]
+        module = type(job).__module__
+        preload = [module] if module.startswith("actprobe.") else []
+        self._idle = [_ahead.pop() if _ahead else WorkerProcess(preload) for _ in range(workers)]
         self._busy: set[WorkerProcess] = set()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
 
@@ -102,14 +87,10 @@ class FeaturePool:
                 future.cancel()
 
     def close(self) -> None:
-        """End the processes, whatever they are doing; inside `workers_kept` those that do nothing go on."""
+        """End the processes, whatever they are doing."""
         with self._lock:
             self._closed = True
-            if _kept:
-                _ahead.extend(process for process in self._idle if process.alive)
-            else:
-                self._busy.update(self._idle)
-            for process in self._busy:
+            for process in (*self._idle, *self._busy):
                 process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
@@ -181,7 +162,6 @@ def walk(
 
 
 _ahead: list[WorkerProcess] = []
-_kept = False
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def corpus_or_phantom(corpus: CorpusLike | None, model: Model | ModelSource, out
 def head_start(executor: str, recordings: int, *preload: str) -> None:
     """Start the feature processes of an executor of this machine, while TensorFlow is being loaded.
 
-    They load what is named of `actprobe.backend`, such as ``essentia``, at once.
+    ``preload``: see `actprobe.workers.forked.fork`; give it the module of the job and the packages of the
+    features.
     """
     chosen = parse_executor(executor)
     if chosen.kind == "local":

@@ -18,6 +18,7 @@ from actprobe.audio import RESAMPLER, Waveform
 from actprobe.errors import FeatureError, UsageError
 
 KINDS = ("scalar", "map")
+PACKAGES = {"essentia-tensorflow": "essentia", "librosa": "librosa"}  # distribution -> in `actprobe.backend`
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,13 @@ def describe(features: Iterable[str | Feature]) -> dict[str, dict[str, str | int
             "backend_version": _version(entry.backend),
         }
     return table
+
+
+def packages(features: Iterable[str | Feature]) -> list[str]:
+    """Name what these features need of `actprobe.backend`."""
+    return sorted(
+        {PACKAGES[each.backend] for each in as_features(features, None) if each.backend in PACKAGES}
+    )
 
 
 def as_features(features: Iterable[str | Feature], kind: str | None) -> list[Feature]:

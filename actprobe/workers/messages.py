@@ -13,6 +13,18 @@ _PIECE_BYTES = 2**24  # a Connection puts together in memory what is sent at onc
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """Where a worker process works: as the one that asks it does.
+
+    ``folder`` is None where that has been removed; ``path`` is that of modules.
+    """
+
+    folder: str | None
+    environment: dict[str, str]
+    path: list[str]
+
+
+@dataclass(frozen=True)
 class Work:
     """The function that does what is asked next, pickled."""
 

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from actprobe.errors import ActprobeError
-from actprobe.workers.messages import Work, receive, send
+from actprobe.workers.forked import ONE_THREAD, fork, module_path
+from actprobe.workers.messages import Surroundings, Work, receive, send
 
 STARTS = 3
 LAST_BREATH_SECONDS = 60.0  # from closing its pipes to its end: a core is being dumped
 KILLED = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 
-# Several of these run side by side, one thread each.
-ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
 
 class WorkerProcess:
     """A process of `actprobe.workers.worker`; one thread at a time asks it.
 
-    ``preload`` names what it loads of `actprobe.backend` before anything else, such as ``essentia``.
+    It works in the surroundings in which it is started. ``preload``: see `actprobe.workers.forked.fork`.
     """
 
     def __init__(self, preload: Sequence[str] = ()) -> None:
@@ -39,33 +29,26 @@ class WorkerProcess:
         self._start(preload)
 
     def _start(self, preload: Sequence[str] = ()) -> None:
-        self._popen = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "actprobe.workers.worker", *preload],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                **dict.fromkeys(ONE_THREAD, "1"),
-                "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
-                "PYTHONSAFEPATH": "1",
-            },
-        )
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        self._write = Connection(os.dup(self._popen.stdin.fileno()), readable=False)
-        self._read = Connection(os.dup(self._popen.stdout.fileno()), writable=False)
-        self._popen.stdin.close()
-        self._popen.stdout.close()
+        requests, asks = os.pipe()
+        answered, answers = os.pipe()
+        self._write, self._read = Connection(asks, readable=False), Connection(answered, writable=False)
+        try:
+            self._process = fork(preload, requests, answers)
+        finally:
+            os.close(requests)
+            os.close(answers)
+        with suppress(OSError):  # where it is killed at once, `ask` finds it out
+            send(self._write, _surroundings())
 
     @property
     def pid(self) -> int:
         """The process as the system numbers it."""
-        return self._popen.pid
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
         """Whether it has not ended."""
-        return self._popen.poll() is None
+        return self._process.poll() is None
 
     def ask(self, work: bytes, argument: Any, seconds: float) -> Any:
         """Have its work done for an argument; TimeoutError, or EOFError or OSError if the process ends.
@@ -100,19 +83,27 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process, whatever it does; the thread that waits for it sees its pipe close."""
-        self._popen.kill()
-        self._popen.wait()
+        self._process.kill()
+        self._process.wait()
 
     def reap(self) -> int:
         """Say how a process ended whose pipe is closed."""
         try:
-            return self._popen.wait(LAST_BREATH_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            return self._popen.wait()
+            return self._process.wait(LAST_BREATH_SECONDS)
+        except TimeoutError:
+            self._process.kill()
+            return self._process.wait()
         finally:
             self._read.close()
             self._write.close()
+
+
+def _surroundings() -> Surroundings:
+    try:
+        folder: str | None = os.getcwd()  # noqa: PTH109  (that of pathlib does not say that it is gone)
+    except FileNotFoundError:
+        folder = None
+    return Surroundings(folder, {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}, module_path())
 
 
 def ending(code: int) -> str:

@@ -102,7 +102,7 @@ def activations(
     parse_executor(executor)
     recordings = open_corpus(corpus)
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings))
+    head_start(executor, len(recordings), _ActivationJob.__module__)
     opened = model.open()
     logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
     job = _ActivationJob(ModelHandle(opened), tuple(names), batch_size)

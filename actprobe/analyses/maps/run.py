@@ -41,6 +41,7 @@ from actprobe.corpora import Corpus, Recording
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
 from actprobe.features.own import import_features
+from actprobe.features.registry import packages
 from actprobe.models import Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
@@ -146,7 +147,7 @@ def maps(
     look_up(model.layers, layers, features, unit, longest_seconds)
     recordings = corpus_or_phantom(corpus, model, Path(output_dir))
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings), "essentia")
+    head_start(executor, len(recordings), FeatureJob.__module__, ChannelJob.__module__, *packages(features))
     opened = model.open()
     logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
     images = MapSettings.of(opened, layers, features, unit, longest_seconds)

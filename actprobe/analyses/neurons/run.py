@@ -37,7 +37,7 @@ from actprobe.corpora.grouping import group_numbers, refuse_unknown_column
 from actprobe.errors import UsageError
 from actprobe.features.labels import Plan, resolve
 from actprobe.features.own import import_features, own_sources
-from actprobe.features.registry import refuse_too_short
+from actprobe.features.registry import packages, refuse_too_short
 from actprobe.models import Model
 from actprobe.models.layer_table import read_unit
 from actprobe.models.record import network_record
@@ -160,7 +160,7 @@ def neurons(
     if unit == "excerpt":
         refuse_too_short(map(hand_crafted.get_feature, plan.scalars), model.example_seconds)
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings), "essentia")
+    head_start(executor, len(recordings), NeuronJob.__module__, *packages(plan.scalars))
     opened = model.open()
     logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
     if random_seeds and not opened.computes:

@@ -18,7 +18,7 @@ from actprobe.analyses.causal.ablation.passes import Passes
 from actprobe.analyses.causal.ablation.result import AblationResult
 from actprobe.analyses.causal.ablation.sets import UnitSet, default_sizes, unit_sets
 from actprobe.analyses.causal.ablation.settings import FILLS, AblationSettings
-from actprobe.analyses.causal.ablation.survey import Survey
+from actprobe.analyses.causal.ablation.survey import Survey, SurveyJob
 from actprobe.analyses.causal.ablation.tables import ablation_tables
 from actprobe.analyses.causal.ablation.truth import known_truth
 from actprobe.batch.executors import DEFAULT, parse_executor
@@ -138,7 +138,7 @@ def ablate(
     recordings = open_part(corpus, split, "optional")
     known_truth(recordings, targets, labels)
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings))
+    head_start(executor, len(recordings), SurveyJob.__module__)
     network = model.open()
     logging.info("%s on %d recordings of %s", network, len(recordings), recordings.source)
     if followers is not None:

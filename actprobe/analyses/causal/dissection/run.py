@@ -148,7 +148,8 @@ def dissect(
     tracks = _tracks(recordings, label_tracks)
     families = families_of(concepts, model.frontend, label_names(tracks.tracks))
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings), *{each for name in families for each in FAMILIES[name].loads})
+    loads = {each for name in families for each in FAMILIES[name].loads}
+    head_start(executor, len(recordings), SurveyJob.__module__, *sorted(loads))
     network = model.open()
     logging.info("%s on %d recordings of %s", network, len(recordings), recordings.source)
     survey = _Survey(network, recordings, tracks, families, chosen, settings, batch_size, executor, folder)

@@ -31,7 +31,7 @@ from actprobe.corpora.folder import readable_name
 from actprobe.corpora.grouping import group_numbers, refuse_unknown_column
 from actprobe.errors import CorpusError, UsageError
 from actprobe.features.own import import_features, own_sources
-from actprobe.features.registry import refuse_too_short
+from actprobe.features.registry import packages, refuse_too_short
 from actprobe.models import Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
@@ -162,7 +162,7 @@ def probe(
         what = f"recordings that differ in {group_by}" if group_by else "recordings"
         raise UsageError(f"folds={folds} needs at least {max(folds, ENOUGH)} {what}, not {independent}")
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings), *["essentia"] * bool(sources.scalars))
+    head_start(executor, len(recordings), ProbeJob.__module__, *packages(sources.scalars))
     network = model.open()
     logging.info("%s on %d recordings of %s", network, len(recordings), recordings.source)
     if random_seeds and not network.computes:

@@ -133,7 +133,7 @@ def tune(
     source, changed = _recordings(wanted, corpus)
     recordings = [*sets, *changed]
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings))
+    head_start(executor, len(recordings), TuningJob.__module__)
     network = model.open()
     logging.info("%s: %d variants and recordings, %d factors", network, len(recordings), len(wanted))
     by_name = {factor.name: chosen_doses for factor, chosen_doses in wanted.items()}

@@ -131,7 +131,7 @@ def excite(
         find_sources(model, inverters)
     folder = output_folder(output_dir)
     recordings = corpus_or_phantom(corpus, model, folder)
-    head_start(DEFAULT, len(recordings))
+    head_start(DEFAULT, len(recordings), SurveyJob.__module__)
     network = model.open()
     ways, described = _ways(network, methods, inverters)
     logging.info(
