@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from actprobe.errors import ActprobeError
 from actprobe.models import load_model
@@ -106,6 +108,23 @@ def test_what_one_has_loaded_ahead_all_later_ones_have(server: Any) -> None:
     assert said(loaded, "librosa.filters", ("librosa", "actprobe.features.maps"))
     assert said(loaded, "librosa.filters")
     assert said(loaded, "actprobe.features.maps")
+
+
+JOBS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "actprobe/analyses").rglob("*.py"))
+    if re.search(r"^class \w*Job\b", path.read_text("utf-8"), re.MULTILINE)
+]
+
+
+def test_whatever_jobs_need_starts_no_thread_where_it_is_loaded_ahead(server: Any) -> None:
+    """A fork of a process with threads may wait for ever for what one of them held."""
+    process = WorkerProcess(["essentia", "librosa", *JOBS])
+    assert len(JOBS) > 8
+    assert all(asked(process, loaded, name) for name in ("essentia.standard", "librosa", *JOBS))
+    assert not asked(process, loaded, "tensorflow")
+    assert len(list(Path(f"/proc/{asked(process, parent)}/task").iterdir())) == 1
+    process.kill()
 
 
 def test_what_cannot_be_loaded_ahead_is_for_its_user_to_find_out(server: Any) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing.connection import wait
 from typing import NoReturn
 
 import numpy as np
@@ -40,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     running: dict[int, int] = {}  # process -> where its end is told
     while True:
-        ready, _, _ = select.select([asked.fileno(), ended], [], [])
+        ready = wait([asked.fileno(), ended])
         if ended in ready:
             os.read(ended, 2**12)
             _tell_ends(running)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing.connection import wait
 
 from actprobe.workers.fork_server import NUMBER_BYTES
 
@@ -87,7 +87,7 @@ class Forked:
 
     def _number(self, seconds: float | None) -> int | None:
         """Read what is told next; None where nobody will tell it. TimeoutError."""
-        if not select.select([self._told], [], [], seconds)[0]:
+        if not wait([self._told], seconds):
             raise TimeoutError
         told = os.read(self._told, NUMBER_BYTES)
         return int.from_bytes(told, "little", signed=True) if told else None

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 
-from actprobe import scratch
+from actprobe.analyses.activations.job import ActivationJob
 from actprobe.analyses.activations.result import ActivationResult
-from actprobe.analyses.activations.store import Activations, ActivationStore, Evaluate
+from actprobe.analyses.activations.store import ActivationStore
 from actprobe.batch.executors import DEFAULT, parse_executor, run_job
 from actprobe.batch.handle import ModelHandle
 from actprobe.batch.identity import made_by, run_key
-from actprobe.batch.ledger import LedgerRow, failed_row, ledger_frame, usable_recordings
+from actprobe.batch.ledger import ledger_frame, usable_recordings
 from actprobe.batch.opening import head_start, output_folder
-from actprobe.batch.prepare import Prepared, prepare_recording
-from actprobe.corpora import Recording, open_corpus
+from actprobe.corpora import open_corpus
 from actprobe.corpora.corpus import CorpusLike
 from actprobe.errors import UsageError
-from actprobe.frontends.stored_files import OWN_NAMES, file_facts
-from actprobe.models import Layer, Model
+from actprobe.frontends.stored_files import OWN_NAMES
+from actprobe.models import Model
 from actprobe.models.record import network_record
 from actprobe.models.source import ModelSource
 from actprobe.provenance import run_record, write_csv, write_json
 
 FORMAT = 2  # raise when files of before must be computed again
-BATCH_BYTES = 32 << 20  # of the largest layer, for the examples that go through the network together
 
 
 def activations(
@@ -102,10 +95,10 @@ def activations(
     parse_executor(executor)
     recordings = open_corpus(corpus)
     folder = output_folder(output_dir)
-    head_start(executor, len(recordings), _ActivationJob.__module__)
+    head_start(executor, len(recordings), ActivationJob.__module__)
     opened = model.open()
     logging.info("%s on %d recordings of %s", opened, len(recordings), recordings.source)
-    job = _ActivationJob(ModelHandle(opened), tuple(names), batch_size)
+    job = ActivationJob(ModelHandle(opened), tuple(names), batch_size)
     decides = made_by(opened, layers=names, evaluation=job.manner(opened), format=FORMAT)
     store = ActivationStore(folder, run_key(decides, opened.weights))
     rows = run_job(job, recordings, store, executor, least_seconds=opened.example_seconds)
@@ -128,69 +121,3 @@ def activations(
         {**run_record("activations", began, arguments, made), **counts},
     )
     return ActivationResult.load(folder)
-
-
-@dataclass
-class _ActivationJob:
-    """What is to be done with every recording; see `actprobe.batch.jobs.Job`."""
-
-    handle: ModelHandle
-    layers: tuple[str, ...]
-    batch_size: int
-    _evaluate: Evaluate | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_evaluate": None}
-
-    def prepare(self, recording: Recording) -> Prepared:
-        return prepare_recording(recording, self.handle.frontend)
-
-    def consumer(self, store: ActivationStore) -> _ActivationConsumer:
-        model = self.handle.model
-        if self._evaluate is None:
-            self._evaluate = self._evaluator(model)
-        return _ActivationConsumer(model, model.layers.select(self.layers), self._evaluate, store)
-
-    def manner(self, model: Model) -> str:
-        """Say how examples go through the network, for provenance."""
-        way = model.evaluation(self.layers)
-        return f"batches of {self._batch(model)}" if way == "batches" else way
-
-    def _batch(self, model: Model) -> int:
-        largest = max(4 * math.prod(layer.shape) for layer in model.layers.values())
-        return max(1, min(self.batch_size, BATCH_BYTES // largest))
-
-    def _evaluator(self, model: Model) -> Evaluate:
-        if model.evaluation(self.layers) != "dense":
-            batch = self._batch(model)
-            return lambda examples: model.iter_activations(examples, self.layers, batch_size=batch)
-        dense, hop = model.dense(self.layers), model.frontend.hop
-
-        def densely(examples: NDArray[np.float32]) -> Iterator[Activations]:
-            last = examples[-1, hop:]
-            frames = scratch.array((len(examples) * hop + len(last), examples.shape[2]), np.float32)
-            np.concatenate([*examples[:, :hop], last], out=frames)
-            return (piece for _, piece in dense.chunks(frames, hop))
-
-        return densely
-
-
-@dataclass
-class _ActivationConsumer:
-    model: Model
-    layers: Sequence[Layer]
-    evaluate: Evaluate
-    store: ActivationStore
-
-    def add(self, recording: Recording, prepared: Prepared) -> list[LedgerRow]:
-        """Write a recording's file; a fault, of the disk too, is that of this recording."""
-        try:
-            examples = self.model.frontend.of(recording.path).examples(prepared.samples)
-            facts = file_facts(self.model.frontend)
-            return [self.store.write(recording, prepared, examples, self.layers, self.evaluate, facts)]
-        except Exception as error:  # one bad recording must not stop the batch
-            return [failed_row(recording, error)]
-
-    def flush(self) -> list[LedgerRow]:
-        """Nothing is left: every recording is written at once."""
-        return []
