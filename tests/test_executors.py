@@ -35,6 +35,7 @@ from actprobe.corpora import Recording, open_corpus
 from actprobe.corpora.phantom import write_phantom
 from actprobe.errors import ActprobeError, UsageError
 from actprobe.models import load_model
+from actprobe.workers import forked
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no other process can import this module
 
@@ -239,8 +240,18 @@ def test_job_that_cannot_be_opened_is_one_clear_error(tmp_path: Path) -> None:
         list(pool.prepare(corpus(tmp_path / "in", "ok")))
 
 
+def any_of(pool: FeaturePool, chance: random.Random) -> int:
+    return chance.choice(pool.process_ids)
+
+
+def forking(pool: FeaturePool, chance: random.Random) -> int:
+    assert forked._server._process is not None
+    return forked._server._process.pid
+
+
+@pytest.mark.parametrize("victim", [any_of, forking])
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_feature_processes_lose_nothing(tmp_path: Path, seed: Any) -> None:
+def test_killed_feature_processes_lose_nothing(tmp_path: Path, seed: Any, victim: Any) -> None:
     """SIGKILL at random moments, five times in a run of sixty recordings, no recording twice."""
     recordings = corpus(tmp_path / "in", *["middling"] * 6, *["ok"] * 54)
     store = ShardStore(tmp_path / "out", "key")
@@ -252,7 +263,7 @@ def test_killed_feature_processes_lose_nothing(tmp_path: Path, seed: Any) -> Non
         at = {12 * n + chance.randrange(12 - 2 * AHEAD) for n in range(5)}
         for i, answer in enumerate(real(self, wanted)):
             if i in at:
-                os.kill(chance.choice(self.process_ids), signal.SIGKILL)
+                os.kill(victim(self, chance), signal.SIGKILL)
             yield answer
         done.set()
 
