@@ -180,7 +180,8 @@ def _harmonics(
     step = np.exp(2j * np.pi * pitch / scene.sample_rate * np.cumsum(bent))
     total = np.zeros(scene.length, np.complex128)
     for weight in weights[::-1]:
-        total = (total + weight) * step
+        total += weight
+        total *= step
     return _faded(scene, total.imag)
 
 
@@ -192,7 +193,21 @@ def _partials(scene: Scene, pitch: float, highest: float, vibrato: tuple[float, 
 def _tone(
     scene: Scene, rng: np.random.Generator, pitch: float, vibrato: tuple[float, float] = (0.0, 0.0)
 ) -> Samples:
-    slope, phases = rng.uniform(0.7, 1.7), rng.uniform(0, 2 * np.pi, PARTIALS)
+    return _tone_of(scene, _timbre(rng), pitch, vibrato)
+
+
+def _timbre(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
+    """Choose how fast partials fall, and their phases."""
+    return rng.uniform(0.7, 1.7), rng.uniform(0, 2 * np.pi, PARTIALS)
+
+
+def _tone_of(
+    scene: Scene,
+    timbre: tuple[float, NDArray[np.float64]],
+    pitch: float,
+    vibrato: tuple[float, float] = (0.0, 0.0),
+) -> Samples:
+    slope, phases = timbre
     count = min(PARTIALS, _partials(scene, pitch, HIGHEST_PARTIAL * scene.sample_rate, vibrato))
     weights = np.arange(1, count + 1) ** -slope * np.exp(1j * phases[:count])
     return _harmonics(scene, pitch, weights, vibrato)
@@ -216,8 +231,12 @@ def _vowel(
 
 def _chord(scene: Scene, rng: np.random.Generator, notes: int) -> Samples:
     base = rng.uniform(57, 62)
-    tones = [at_level(_tone(scene, rng, float(hertz(base + step))), 0.0) for step in CHORD]
-    return np.asarray(np.sum(tones[:notes], axis=0))
+    timbres = [_timbre(rng) for _ in CHORD]  # of all: a note sounds the same whatever joins it
+    tones = [
+        at_level(_tone_of(scene, timbre, float(hertz(base + step))), 0.0)
+        for timbre, step in zip(timbres[:notes], CHORD, strict=False)
+    ]
+    return np.asarray(np.sum(tones, axis=0))
 
 
 def _hit(scene: Scene, rng: np.random.Generator) -> Samples:
