@@ -39,6 +39,9 @@ def peak_mebibytes() -> float:
 
 def processor_seconds() -> float:
     """Time that this process and those it has ended spent on processors."""
+    from actprobe.workers import forked
+
+    forked.end()
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
 

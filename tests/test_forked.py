@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -195,6 +196,25 @@ def test_the_tensorflow_inside_essentia_computes_in_them(tmp_path: Path) -> None
 
 
 # How they end
+
+
+def test_their_processor_time_is_counted_once_the_process_that_forks_has_ended(server: Any) -> None:
+    def work(_: Any) -> None:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+
+    def counted() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    before = counted()
+    first = said(parent)
+    said(work)
+    while_it_runs = counted() - before
+    forked.end()
+    assert counted() - before > while_it_runs + 0.45
+    assert said(parent) != first
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])

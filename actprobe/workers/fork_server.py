@@ -1,7 +1,7 @@
 """A process that forks the worker processes: ``python -m actprobe.workers.fork_server``.
 
 What they need is loaded once, here, and none of them waits for it again. It starts no thread and computes
-nothing, so that a fork of it is as good as a new process. A request, on its standard input, is a line of JSON
+nothing, so that a fork of it is as good as a new process. A request, on its standard input, is JSON
 (what to load) with four descriptors: a worker's requests, its answers, where to tell its number and how it
 ended, and its standard error. `actprobe.workers.forked` is the other side.
 """

@@ -175,6 +175,14 @@ def fork(preload: Sequence[str], requests: int, answers: int) -> Forked:
     return _server.fork(preload, requests, answers)
 
 
+def end() -> None:
+    """End the process that forks; the next fork starts another.
+
+    Only then is the processor time of its forks counted with that of this process.
+    """
+    _server.end()
+
+
 def module_path() -> list[str]:
     """Give the folders of modules as they are from anywhere."""
     try:
@@ -191,5 +199,5 @@ def _standard_error() -> int:
 
 
 _server = _ForkServer()
-atexit.register(_server.end)
+atexit.register(end)
 os.register_at_fork(after_in_child=_server.renew_lock)
